@@ -1,0 +1,359 @@
+//! Files of the operating system.
+//!
+//! Reads go into buffers that are used again: the first touch of a fresh page costs more than copying into it. All
+//! writes are positional, so nothing depends on where a file's cursor is.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, IoSlice};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use fs2::FileExt as _;
+
+use crate::error::{Error, Result};
+use crate::io::{Dir, Disk, Entry, File, Lock, SyncDone, SyncTarget};
+use crate::sync::{Scheduler, Threads, lock};
+use crate::types::Timestamp;
+
+/// How large a pooled read buffer is: what one `pread` of the read path asks for.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// How many buffers rest in the pool at most: 8 MiB.
+const POOLED_BUFFERS: usize = 32;
+
+/// A directory of a real file system, and threads.
+#[derive(Debug)]
+pub(crate) struct OsDisk {
+    root: Arc<OsDir>,
+    scheduler: Arc<Threads>,
+}
+
+impl OsDisk {
+    /// Opens `path`, which is made, with all above it, if `create` says so.
+    pub(crate) fn open(path: &Path, create: bool) -> Result<Self> {
+        if create {
+            create_dirs(path)?;
+        }
+        let dir = OsDir { path: path.to_owned(), pool: Arc::new(Pool::default()) };
+        let found = fs::metadata(path).map_err(|error| Error::io("open", path, error))?;
+        if !found.is_dir() {
+            return Err(Error::io("open", path, ErrorKind::NotADirectory.into()));
+        }
+        Ok(Self { root: Arc::new(dir), scheduler: Arc::new(Threads::new()) })
+    }
+}
+
+/// Makes `path` and what is missing above it, each name durable before anything is put below it.
+#[expect(clippy::disallowed_methods, reason = "io is where directories are made")]
+fn create_dirs(path: &Path) -> Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        create_dirs(parent)?;
+    }
+    match fs::create_dir(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+        Err(error) => return Err(Error::io("create directory", path, error)),
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    sync_dir(parent)
+}
+
+#[expect(clippy::disallowed_methods, reason = "io is where directories are opened")]
+fn sync_dir(path: &Path) -> Result<()> {
+    fs::File::open(path).and_then(|dir| dir.sync_all()).map_err(|error| Error::io("sync directory", path, error))
+}
+
+impl Disk for OsDisk {
+    fn root(&self) -> Arc<dyn Dir> {
+        Arc::clone(&self.root) as Arc<dyn Dir>
+    }
+
+    fn scheduler(&self) -> Arc<dyn Scheduler> {
+        Arc::clone(&self.scheduler) as Arc<dyn Scheduler>
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "io is where the time of day comes from")]
+    fn now(&self) -> Timestamp {
+        timestamp(SystemTime::now())
+    }
+
+    fn random(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            // It can only be interrupted: the buffer is small and the flags are none.
+            filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()).unwrap_or(0);
+        }
+        bytes
+    }
+
+    fn begin_sync(&self, targets: Vec<SyncTarget>, done: SyncDone) {
+        done(targets.iter().try_for_each(SyncTarget::sync));
+    }
+}
+
+fn timestamp(time: SystemTime) -> Timestamp {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[derive(Debug)]
+struct OsDir {
+    path: PathBuf,
+    pool: Arc<Pool>,
+}
+
+impl OsDir {
+    fn below(&self, name: &str) -> Arc<dyn Dir> {
+        Arc::new(Self { path: self.path.join(name), pool: Arc::clone(&self.pool) })
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "io is where files are opened")]
+    fn open_with(&self, name: &str, options: &mut OpenOptions) -> Result<Arc<dyn File>> {
+        let path = self.path.join(name);
+        // A symbolic link in the place of a file of ours is somebody's mistake or trick: it is not followed.
+        let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
+        let file = options.read(true).custom_flags(nofollow).open(&path);
+        let file = file.map_err(|error| Error::io("open", &path, error))?;
+        Ok(Arc::new(OsFile { file, path, pool: Arc::clone(&self.pool) }))
+    }
+}
+
+impl Dir for OsDir {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "io is where directories are read")]
+    fn list(&self) -> Result<Vec<Entry>> {
+        let failed = |error| Error::io("list", &self.path, error);
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            match entry.metadata() {
+                Ok(found) => entries.push(Entry { name, is_dir: found.is_dir(), len: found.len() }),
+                Err(error) if error.kind() == ErrorKind::NotFound => {} // removed since
+                Err(error) => return Err(Error::io("look up", &entry.path(), error)),
+            }
+        }
+        entries.sort_unstable();
+        Ok(entries)
+    }
+
+    fn dir(&self, name: &str) -> Result<Arc<dyn Dir>> {
+        let path = self.path.join(name);
+        let found = fs::symlink_metadata(&path).map_err(|error| Error::io("open", &path, error))?;
+        if !found.is_dir() {
+            return Err(Error::io("open", &path, ErrorKind::NotADirectory.into()));
+        }
+        Ok(self.below(name))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "io is where directories are made")]
+    fn create_dir(&self, name: &str) -> Result<Arc<dyn Dir>> {
+        let path = self.path.join(name);
+        match fs::create_dir(&path) {
+            Ok(()) => Ok(self.below(name)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => self.dir(name),
+            Err(error) => Err(Error::io("create directory", &path, error)),
+        }
+    }
+
+    fn open(&self, name: &str) -> Result<Arc<dyn File>> {
+        self.open_with(name, &mut OpenOptions::new())
+    }
+
+    fn open_writable(&self, name: &str) -> Result<Arc<dyn File>> {
+        self.open_with(name, OpenOptions::new().write(true))
+    }
+
+    fn create(&self, name: &str) -> Result<Arc<dyn File>> {
+        self.open_with(name, OpenOptions::new().write(true).create(true).truncate(true))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "io is where names change")]
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let path = self.path.join(from);
+        fs::rename(&path, self.path.join(to)).map_err(|error| Error::io("rename", &path, error))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "io is where files are removed")]
+    fn remove(&self, name: &str) -> Result<()> {
+        let path = self.path.join(name);
+        fs::remove_file(&path).map_err(|error| Error::io("remove", &path, error))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "io is where directories are removed")]
+    fn remove_dir(&self, name: &str) -> Result<()> {
+        let path = self.path.join(name);
+        fs::remove_dir(&path).map_err(|error| Error::io("remove directory", &path, error))
+    }
+
+    fn sync(&self) -> Result<()> {
+        sync_dir(&self.path)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "io is where locks are taken")]
+    fn lock(&self, name: &str, owner: &str) -> Result<Box<dyn Lock>> {
+        let path = self.path.join(name);
+        let failed = |error| Error::io("lock", &path, error);
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        let locked = || {
+            let mut said = [0; 256];
+            let length = file.read_at(&mut said, 0).unwrap_or(0);
+            let owner = String::from_utf8_lossy(&said[..length]).trim().to_owned();
+            let owner = if owner.is_empty() { "another process".to_owned() } else { owner };
+            Error::DirectoryLocked { directory: self.path.clone(), owner: owner.into() }
+        };
+        // flock(2) is tied to the open file: a second opener in this process is refused as well.
+        match file.try_lock_exclusive() {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(locked()),
+            Err(error) => return Err(failed(error)),
+        }
+        // A Kafka broker locks with fcntl(2), which knows nothing of flock(2).
+        match rustix::fs::fcntl_lock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => return Err(locked()),
+            Err(error) => return Err(failed(error.into())),
+        }
+        file.set_len(0).and_then(|()| file.write_all_at(owner.as_bytes(), 0)).map_err(failed)?;
+        Ok(Box::new(OsLock { _file: file }))
+    }
+}
+
+/// The locks live as long as the open file.
+#[derive(Debug)]
+struct OsLock {
+    _file: fs::File,
+}
+
+impl Lock for OsLock {}
+
+#[derive(Debug)]
+struct OsFile {
+    file: fs::File,
+    path: PathBuf,
+    pool: Arc<Pool>,
+}
+
+impl OsFile {
+    fn failed(&self, action: &'static str) -> impl Fn(io::Error) -> Error {
+        move |error| Error::io(action, &self.path, error)
+    }
+}
+
+impl File for OsFile {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn len(&self) -> Result<u64> {
+        Ok(self.file.metadata().map_err(self.failed("look up"))?.len())
+    }
+
+    fn read_at(&self, into: &mut [u8], position: u64) -> Result<usize> {
+        let mut filled = 0;
+        while filled < into.len() {
+            match self.file.read_at(&mut into[filled..], position + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed("read")(error)),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn slice(&self, position: u64, len: usize) -> Result<Bytes> {
+        let mut buffer = self.pool.take(len);
+        let read = self.read_at(&mut buffer[..len], position)?;
+        Ok(Bytes::from_owner(Pooled { buffer, pool: Arc::downgrade(&self.pool) }).slice(..read))
+    }
+
+    fn write_all_at(&self, bytes: &[u8], position: u64) -> Result<()> {
+        self.file.write_all_at(bytes, position).map_err(self.failed("write"))
+    }
+
+    fn write_vectored_all_at(&self, slices: &mut [IoSlice<'_>], position: u64) -> Result<()> {
+        let mut rest = slices;
+        let mut position = position;
+        while !rest.is_empty() {
+            match rustix::io::pwritev(&self.file, rest, position) {
+                Ok(0) => return Err(self.failed("write")(ErrorKind::WriteZero.into())),
+                Ok(written) => {
+                    position += written as u64;
+                    IoSlice::advance_slices(&mut rest, written);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(self.failed("write")(error.into())),
+            }
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        self.file.set_len(len).map_err(self.failed("set the length of"))
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(self.failed("sync"))
+    }
+
+    fn modified(&self) -> Result<Timestamp> {
+        let found = self.file.metadata().map_err(self.failed("look up"))?;
+        Ok(timestamp(found.modified().map_err(self.failed("look up"))?))
+    }
+}
+
+/// Read buffers to use again.
+#[derive(Debug, Default)]
+struct Pool {
+    buffers: Mutex<Vec<Box<[u8]>>>,
+}
+
+impl Pool {
+    /// A buffer of at least `len` bytes.
+    fn take(&self, len: usize) -> Box<[u8]> {
+        if len > BUFFER_BYTES {
+            return vec![0; len].into_boxed_slice();
+        }
+        let pooled = lock(&self.buffers).pop();
+        pooled.unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice())
+    }
+}
+
+/// A buffer that goes back to its pool when the last `Bytes` on it is dropped.
+struct Pooled {
+    buffer: Box<[u8]>,
+    pool: Weak<Pool>,
+}
+
+impl AsRef<[u8]> for Pooled {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        if self.buffer.len() != BUFFER_BYTES {
+            return;
+        }
+        if let Some(pool) = self.pool.upgrade() {
+            let mut buffers = pool.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+            if buffers.len() < POOLED_BUFFERS {
+                buffers.push(std::mem::take(&mut self.buffer));
+            }
+        }
+    }
+}
