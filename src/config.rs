@@ -1,0 +1,280 @@
+//! How a setting is defined: once, with Kafka's name, its type, its default and its range.
+//!
+//! `settings!` makes from one list the configuration, its builder, reading from strings, and the list that
+//! documentation and command line print. A configuration that was built is whole and never changes.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::types::{Acks, Compression, TimestampType};
+
+/// What a setting is called, takes and does; see `settings` of each configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Setting {
+    /// Kafka's name.
+    pub name: &'static str,
+    /// What values look like: `ms`, `bytes`, `number`, `true or false`, or the words to choose from.
+    pub kind: &'static str,
+    /// The default, as it would be written.
+    pub default: String,
+    /// What it does.
+    pub doc: &'static str,
+}
+
+/// A type that a setting can have.
+pub(crate) trait Value: Sized + Clone {
+    const KIND: &'static str;
+    /// Reads it from text; the error says what was expected.
+    fn parse(text: &str) -> Result<Self, String>;
+    /// Writes it as `parse` reads it.
+    fn show(&self) -> String;
+}
+
+macro_rules! number {
+    ($($type:ty),*) => { $(
+        impl Value for $type {
+            const KIND: &'static str = "number";
+            fn parse(text: &str) -> Result<Self, String> {
+                text.parse().map_err(|_| format!("expected a whole number from {} to {}", Self::MIN, Self::MAX))
+            }
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        }
+    )* };
+}
+
+number!(u32, u64, usize);
+
+impl Value for Duration {
+    const KIND: &'static str = "ms";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let millis = text.parse::<i64>().ok().and_then(|millis| u64::try_from(millis).ok());
+        millis.map(Self::from_millis).ok_or_else(|| format!("expected milliseconds from 0 to {}", i64::MAX))
+    }
+
+    fn show(&self) -> String {
+        self.as_millis().to_string()
+    }
+}
+
+impl Value for bool {
+    const KIND: &'static str = "true or false";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| "expected true or false".to_owned())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for Option<String> {
+    const KIND: &'static str = "text";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok(Some(text.to_owned()))
+    }
+
+    fn show(&self) -> String {
+        self.clone().unwrap_or_default()
+    }
+}
+
+/// Defines how the values of an enum are written.
+macro_rules! words {
+    ($type:ty, $kind:literal: $($word:literal => $value:expr),+ $(,)?) => {
+        impl $crate::config::Value for $type {
+            const KIND: &'static str = $kind;
+            fn parse(text: &str) -> Result<Self, String> {
+                match text {
+                    $($word => Ok($value),)+
+                    _ => Err(format!("expected {}", $kind)),
+                }
+            }
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+words!(Acks, "0, 1 or all": "0" => Self::Zero, "1" => Self::One, "all" => Self::All, "-1" => Self::All);
+words!(
+    Compression, "none, gzip, snappy, lz4 or zstd":
+    "none" => Self::None, "gzip" => Self::Gzip, "snappy" => Self::Snappy, "lz4" => Self::Lz4, "zstd" => Self::Zstd,
+);
+words!(
+    TimestampType, "CreateTime or LogAppendTime":
+    "CreateTime" => Self::CreateTime, "LogAppendTime" => Self::LogAppendTime,
+);
+
+/// Refuses `value` of the setting `name` unless it is at least `least`.
+pub(crate) fn at_least<T: PartialOrd + fmt::Display>(name: &str, value: T, least: T) -> Result<()> {
+    if value < least {
+        return Err(Error::invalid_config(name, value, format!("it has to be at least {least}")));
+    }
+    Ok(())
+}
+
+/// Defines a configuration. Its `check(&self) -> Result<()>`, written by hand, holds the values against each other.
+macro_rules! settings {
+    (
+        $(#[$meta:meta])*
+        pub struct $config:ident, $builder:ident {
+            $( #[doc = $doc:literal] $(#[doc = $more:literal])* $field:ident: $type:ty = $default:expr, $name:literal; )+
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $config {
+            $( pub(crate) $field: $type, )+
+        }
+
+        impl $config {
+            /// Starts from the defaults.
+            #[must_use]
+            pub fn builder() -> $builder {
+                $builder { config: Self::default() }
+            }
+
+            /// Every setting, in the order of the documentation.
+            #[must_use]
+            pub fn settings() -> Vec<$crate::config::Setting> {
+                let defaults = Self::default();
+                vec![ $( $crate::config::Setting {
+                    name: $name,
+                    kind: <$type as $crate::config::Value>::KIND,
+                    default: $crate::config::Value::show(&defaults.$field),
+                    doc: concat!($doc $(, "\n", $more)*).trim_ascii(),
+                }, )+ ]
+            }
+
+            /// The value of the setting that Kafka calls `name`, as text; `None` if there is no such setting.
+            #[must_use]
+            pub fn value(&self, name: &str) -> Option<String> {
+                match name {
+                    $( $name => Some($crate::config::Value::show(&self.$field)), )+
+                    _ => None,
+                }
+            }
+
+            $(
+                #[doc = $doc]
+                $(#[doc = $more])*
+                #[doc = concat!("\n\nKafka: `", $name, "`.")]
+                #[must_use]
+                pub fn $field(&self) -> $type {
+                    self.$field.clone()
+                }
+            )+
+        }
+
+        impl Default for $config {
+            fn default() -> Self {
+                Self { $( $field: $default, )+ }
+            }
+        }
+
+        #[doc = concat!("Builds a [`", stringify!($config), "`].")]
+        #[derive(Clone, Debug)]
+        #[must_use]
+        pub struct $builder {
+            config: $config,
+        }
+
+        impl $builder {
+            $(
+                #[doc = $doc]
+                $(#[doc = $more])*
+                #[doc = concat!("\n\nKafka: `", $name, "`.")]
+                pub fn $field(mut self, $field: $type) -> Self {
+                    self.config.$field = $field;
+                    self
+                }
+            )+
+
+            /// Sets the setting that Kafka calls `name` from text.
+            ///
+            /// # Errors
+            /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) if there is no such setting, or it takes no such
+            /// value.
+            pub fn set(mut self, name: &str, value: &str) -> $crate::error::Result<Self> {
+                let refused = |reason: String| $crate::error::Error::invalid_config(name, value, reason);
+                match name {
+                    $( $name => self.config.$field = $crate::config::Value::parse(value).map_err(refused)?, )+
+                    _ => return Err(refused("there is no such setting".to_owned())),
+                }
+                Ok(self)
+            }
+
+            /// Sets each of `settings`, pairs of Kafka's name and the value as text.
+            ///
+            /// # Errors
+            /// As [`set`](Self::set), for the first that is refused.
+            pub fn set_all<'a>(
+                self,
+                settings: impl IntoIterator<Item = (&'a str, &'a str)>,
+            ) -> $crate::error::Result<Self> {
+                settings.into_iter().try_fold(self, |builder, (name, value)| builder.set(name, value))
+            }
+
+            /// Checks the values against their ranges and each other.
+            ///
+            /// # Errors
+            /// [`Error::InvalidConfig`](crate::Error::InvalidConfig), naming the setting.
+            pub fn build(self) -> $crate::error::Result<$config> {
+                self.config.check()?;
+                Ok(self.config)
+            }
+        }
+    };
+}
+pub(crate) use settings;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    settings! {
+        /// For the test.
+        pub struct Sample, SampleBuilder {
+            /// How long to wait.
+            linger: Duration = Duration::from_millis(5), "linger.ms";
+            /// How many.
+            ///
+            /// More than none.
+            count: u32 = 3, "count";
+        }
+    }
+
+    impl Sample {
+        fn check(&self) -> Result<()> {
+            at_least("count", self.count, 1)
+        }
+    }
+
+    #[test]
+    fn a_setting_is_set_by_method_and_by_name() {
+        let by_method = Sample::builder().linger(Duration::from_millis(7)).build().unwrap();
+        let by_name = Sample::builder().set("linger.ms", "7").unwrap().build().unwrap();
+        assert_eq!(by_method, by_name);
+        assert_eq!(by_name.value("linger.ms").unwrap(), "7");
+        assert_eq!(Sample::settings()[0].default, "5");
+    }
+
+    #[test]
+    fn a_refusal_names_the_setting() {
+        let refused = |result: Result<Sample>| result.unwrap_err().to_string();
+        assert_eq!(refused(Sample::builder().count(0).build()), "count = 0: it has to be at least 1");
+        let parsed = Sample::builder().set("linger.ms", "soon").and_then(SampleBuilder::build);
+        assert!(refused(parsed).starts_with("linger.ms = soon: expected milliseconds"));
+        let unknown = Sample::builder().set("linger", "1").and_then(SampleBuilder::build);
+        assert_eq!(refused(unknown), "linger = 1: there is no such setting");
+    }
+}

@@ -6,6 +6,7 @@ mod types;
 mod error;
 mod sync;
 
+mod config;
 mod io;
 
 pub use crate::error::{Cause, Error, ErrorClass, RecordPart, Result};
