@@ -9,6 +9,19 @@ mod sync;
 mod config;
 mod io;
 
+mod record;
+mod storage;
+
+mod replication;
+mod topics;
+
+mod coordinator;
+mod engine;
+
+pub use crate::config::Setting;
+pub use crate::engine::{Engine, EngineBuilder, EngineConfig, EngineConfigBuilder};
 pub use crate::error::{Cause, Error, ErrorClass, RecordPart, Result};
 pub use crate::io::MemoryDisk;
+pub use crate::record::{Batch, BatchFault, BatchHeader, ControlType, Headers, Record, Records};
+pub use crate::storage::{Finding, OpenReport, TopicConfig, TopicConfigBuilder};
 pub use crate::types::{Acks, Compression, LeaderEpoch, Offset, Timestamp, TimestampType, TopicId, TopicPartition};

@@ -294,11 +294,7 @@ impl MemoryLife {
     }
 
     fn time(&self) -> Timestamp {
-        if self.inner.is_seeded {
-            Timestamp(1_700_000_000_000).plus(self.inner.scheduler.now().0)
-        } else {
-            wall_time()
-        }
+        if self.inner.is_seeded { Timestamp(1_700_000_000_000).plus(self.inner.scheduler.now().0) } else { wall_time() }
     }
 }
 

@@ -206,7 +206,8 @@ impl Dir for OsDir {
     fn lock(&self, name: &str, owner: &str) -> Result<Box<dyn Lock>> {
         let path = self.path.join(name);
         let failed = |error| Error::io("lock", &path, error);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
         let locked = || {
             let mut said = [0; 256];
             let length = file.read_at(&mut said, 0).unwrap_or(0);

@@ -71,7 +71,11 @@ impl Stepped {
             Next::Idle => {}
             Next::Done => slot.done = true,
         }
-        if slot.done { drop(actor) } else { slot.actor = Some(actor) }
+        if slot.done {
+            drop(actor)
+        } else {
+            slot.actor = Some(actor)
+        }
         drop(state);
         self.inner.stepped.notify();
         true

@@ -1,0 +1,115 @@
+//! Standard output and standard error.
+
+use std::fmt;
+use std::io::{self, BufWriter, ErrorKind, StdoutLock, Write};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use comfy_table::{CellAlignment, Table, presets};
+use ottla::Error;
+use serde_json::{Map, Value, json};
+
+/// Why a command ended early.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The library's word.
+    Error(Error),
+    /// What was asked for makes no sense.
+    Usage(String),
+    /// A file that was named, or standard input.
+    Input { path: String, error: io::Error },
+    /// Standard output takes no more, for another reason than the next.
+    Output(io::Error),
+    /// Whoever read the output has gone: no error.
+    ClosedPipe,
+    /// Said already.
+    Said,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(error) => error.fmt(f),
+            Self::Usage(text) => f.write_str(text),
+            Self::Input { path, error } => write!(f, "cannot read {path}: {error}"),
+            Self::Output(error) => write!(f, "cannot write the output: {error}"),
+            Self::ClosedPipe | Self::Said => Ok(()),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == ErrorKind::BrokenPipe { Self::ClosedPipe } else { Self::Output(error) }
+    }
+}
+
+/// Says something to whoever watches; if nobody does, so be it.
+pub(crate) fn say(what: impl fmt::Display) {
+    let _ = writeln!(io::stderr().lock(), "{what}");
+}
+
+/// Standard output, buffered, for a person or for a program.
+#[derive(Debug)]
+pub(crate) struct Output {
+    out: BufWriter<StdoutLock<'static>>,
+    pub(crate) is_json: bool,
+}
+
+impl Output {
+    pub(crate) fn new(is_json: bool) -> Self {
+        Self { out: BufWriter::with_capacity(64 * 1024, io::stdout().lock()), is_json }
+    }
+
+    pub(crate) fn line(&mut self, what: impl fmt::Display) -> Result<(), Failure> {
+        Ok(writeln!(self.out, "{what}")?)
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        Ok(self.out.write_all(bytes)?)
+    }
+
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        Ok(self.out.flush()?)
+    }
+
+    /// Rows under headings: a table, or an object a row.
+    pub(crate) fn table<const N: usize>(
+        &mut self,
+        headings: [&str; N],
+        rows: impl IntoIterator<Item = [Value; N]>,
+    ) -> Result<(), Failure> {
+        if self.is_json {
+            for row in rows {
+                let object: Map<String, Value> = headings.iter().map(|name| (*name).to_owned()).zip(row).collect();
+                self.line(Value::from(object))?;
+            }
+            return Ok(());
+        }
+        let mut table = Table::new();
+        table.load_preset(presets::NOTHING).set_header(headings.map(|name| name.to_uppercase().replace('_', " ")));
+        for row in rows {
+            table.add_row(row.map(|cell| match cell {
+                Value::String(text) => text,
+                Value::Null => "-".to_owned(),
+                other => other.to_string(),
+            }));
+        }
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        for line in table.lines() {
+            self.line(line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes in JSON: null, a string if they are UTF-8, else an object with base64.
+pub(crate) fn json_bytes(bytes: Option<&[u8]>) -> Value {
+    match bytes.map(std::str::from_utf8) {
+        None => Value::Null,
+        Some(Ok(text)) => Value::from(text),
+        Some(Err(_)) => json!({ "base64": STANDARD.encode(bytes.unwrap_or_default()) }),
+    }
+}

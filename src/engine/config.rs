@@ -1,0 +1,34 @@
+//! The settings of an engine.
+
+use std::time::Duration;
+
+use crate::config::{at_least, settings};
+use crate::error::Result;
+
+settings! {
+    /// The settings of an engine; whatever is not set has the default.
+    ///
+    /// ```
+    /// # use ottla::{Engine, EngineConfig};
+    /// let config = EngineConfig::builder().auto_create_topics(false).build()?;
+    /// let engine = Engine::builder().config(config).open_memory(&ottla::MemoryDisk::new())?;
+    /// # engine.close()?;
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub struct EngineConfig, EngineConfigBuilder {
+        /// Whether a topic that a producer sends to is created if it does not exist.
+        auto_create_topics: bool = true, "auto.create.topics.enable";
+        /// How many partitions a topic gets that is created without saying how many.
+        num_partitions: u32 = 1, "num.partitions";
+        /// How often what opening after a crash starts from is brought to the disk; less often costs a longer
+        /// recovery, and nothing else.
+        recovery_point_interval: Duration = Duration::from_secs(5), "log.flush.offset.checkpoint.interval.ms";
+    }
+}
+
+impl EngineConfig {
+    fn check(&self) -> Result<()> {
+        at_least("num.partitions", self.num_partitions, 1)?;
+        at_least("log.flush.offset.checkpoint.interval.ms", self.recovery_point_interval.as_millis(), 1)
+    }
+}

@@ -1,0 +1,518 @@
+//! The engine: opens a directory, owns its threads and topics, and closes it.
+//!
+//! It owns and connects; what is done is done by its actors ([`writer`], [`syncer`], [`upkeep`], [`callbacks`]) and by
+//! the rooms below.
+
+mod callbacks;
+mod config;
+mod fetch;
+mod groups;
+mod lane;
+mod opening;
+mod syncer;
+mod upkeep;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::coordinator::group::{CommitEntry, GroupOffsets};
+use crate::engine::groups::Groups;
+use crate::engine::lane::{Answer, JournalCell, Lane};
+use crate::engine::opening::{Opened, open_directory};
+use crate::engine::syncer::{Syncer, ToSyncer};
+use crate::engine::upkeep::Upkeep;
+use crate::engine::writer::{Command, Sources, Writer};
+use crate::error::{Error, Result};
+use crate::io::{Dir, Disk, Lock, MemoryDisk, OsDisk};
+use crate::replication::Partition;
+use crate::storage::{
+    LOG_STARTS, Log, OpenReport, RECOVERY_POINTS, TopicConfig, validate_topic_name, write_clean_shutdown, write_offsets,
+};
+use crate::sync::{Post, Scheduler, Signal, Task, lock, mailbox, wait_for};
+use crate::topics::{Catalog, Change, NewPartitions, Topic, TopicEntry, Topics, create_partitions, remove_partitions};
+use crate::types::{Offset, Timestamp, TopicId, TopicPartition};
+
+pub use config::{EngineConfig, EngineConfigBuilder};
+
+pub(crate) use callbacks::Callbacks;
+pub(crate) use fetch::Cursor;
+pub(crate) use writer::{Appended, BatchSource, Completion, ReadyBatch};
+
+/// The partitions that one topic can have.
+const MAX_PARTITIONS: u32 = 100_000;
+
+/// A directory of topics, open for writing and reading.
+///
+/// Clones are handles on the same engine; producers and consumers hold one too. [`close`](Self::close) ends it for all
+/// of them and says whether everything is on the disk. When the last handle is dropped the engine closes as well, and
+/// logs what goes wrong.
+///
+/// One process at a time can have a directory open.
+///
+/// ```
+/// # use ottla::{Engine, Offset, Producer, ProducerRecord};
+/// let dir = tempfile::tempdir().expect("a temporary directory");
+/// let engine = Engine::open(dir.path())?;
+/// let producer = Producer::<str, str>::new(&engine)?;
+/// producer.send(ProducerRecord::to("orders").key("o-17").value("paid"))?.wait()?;
+/// assert_eq!(engine.end_offset(&("orders", 0).into())?, Offset(1));
+/// engine.close()?;
+/// # Ok::<(), ottla::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Engine {
+    handle: Arc<Handle>,
+}
+
+/// Closes the engine when the last one who holds it lets go.
+struct Handle {
+    shared: Shared,
+    threads: Mutex<Option<Threads>>,
+    /// Released last: until then nobody else may open the directory.
+    locks: Mutex<Vec<Box<dyn Lock>>>,
+}
+
+/// What stays the same while the engine is open.
+struct Shared {
+    config: EngineConfig,
+    scheduler: Arc<dyn Scheduler>,
+    lane: Arc<Lane>,
+    log_dir: Arc<dyn Dir>,
+    topics: Arc<Topics>,
+    groups: Groups,
+    sources: Arc<Sources>,
+    callbacks: Callbacks,
+    to_writer: Post<Command>,
+    catalog: Arc<Mutex<Catalog>>,
+    catalog_journal: Arc<JournalCell>,
+    /// Held while a topic is created or deleted: one at a time.
+    changing_topics: Mutex<()>,
+    report: OpenReport,
+    is_closed: AtomicBool,
+}
+
+/// What runs in the background.
+struct Threads {
+    writer: Task,
+    syncer: Task,
+    upkeep: Task,
+    to_upkeep: Post<()>,
+}
+
+impl Engine {
+    /// Opens the engine in the directory `path` with all defaults; makes the directory if there is none.
+    ///
+    /// Blocks while a directory that was not closed cleanly is recovered: every log is read from where it is known to
+    /// be on the disk.
+    ///
+    /// # Errors
+    /// [`Error::DirectoryLocked`] while another engine, or a Kafka broker, has it open;
+    /// [`Error::UnsupportedVersion`] if a newer version wrote it; [`Error::Io`] and [`Error::DiskFull`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::builder().open(path)
+    }
+
+    /// Opens an engine on a new disk in memory: the same code, and nothing left when it closes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses threads.
+    ///
+    /// # Examples
+    /// ```
+    /// let engine = ottla::Engine::in_memory()?;
+    /// assert!(engine.report().is_empty());
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn in_memory() -> Result<Self> {
+        Self::builder().open_memory(&MemoryDisk::new())
+    }
+
+    /// Starts from the defaults.
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder { config: EngineConfig::default() }
+    }
+
+    fn start(disk: Arc<dyn Disk>, config: EngineConfig) -> Result<Self> {
+        let Opened { lane, log_dir, topics, groups, catalog, catalog_journal, report, locks } =
+            open_directory(disk, &config)?;
+        let scheduler = lane.disk.scheduler();
+        let (topics, sources) = (Arc::new(topics), Arc::new(Sources::default()));
+        let (to_writer, writer_inbox) = mailbox();
+        let (to_syncer, syncer_inbox) = mailbox();
+        let (to_upkeep, upkeep_inbox) = mailbox();
+        let dir = lane.disk.root().path().file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
+        let spawn = |name: &str, signal: &Arc<Signal>, actor| {
+            let failed = |error| Error::io("start a thread for", lane.disk.root().path(), error);
+            scheduler.spawn(format!("ottla-{name}"), Arc::clone(signal), actor).map_err(failed)
+        };
+        let signals = [writer_inbox.signal(), syncer_inbox.signal(), upkeep_inbox.signal()].map(Arc::clone);
+        let writer =
+            Writer::new(writer_inbox, Arc::clone(&lane), Arc::clone(&sources), Arc::clone(&topics), to_syncer.clone());
+        let syncer = Syncer::new(syncer_inbox, to_syncer, Arc::clone(&lane));
+        let upkeep = Upkeep::new(upkeep_inbox, Arc::clone(&lane), config.recovery_point_interval);
+        // A thread that the system refuses ends those that were started: what they listen to is dropped with them.
+        let threads = Threads {
+            writer: spawn(&format!("writer-{dir}"), &signals[0], Box::new(writer))?,
+            syncer: spawn(&format!("sync-{dir}"), &signals[1], Box::new(syncer))?,
+            upkeep: spawn("upkeep", &signals[2], Box::new(upkeep))?,
+            to_upkeep,
+        };
+        let shared = Shared {
+            config,
+            callbacks: Callbacks::new(Arc::clone(&scheduler)),
+            scheduler,
+            lane,
+            log_dir,
+            topics,
+            groups,
+            sources,
+            to_writer,
+            catalog,
+            catalog_journal,
+            changing_topics: Mutex::new(()),
+            report,
+            is_closed: AtomicBool::new(false),
+        };
+        let handle = Handle { shared, threads: Mutex::new(Some(threads)), locks: Mutex::new(locks) };
+        Ok(Self { handle: Arc::new(handle) })
+    }
+
+    /// Closes the engine, for all handles: writes and syncs what producers still have queued, and leaves the directory
+    /// so that it opens without recovery. Blocks until that is done; the second call does nothing.
+    ///
+    /// Calls on producers and consumers fail with [`Error::Closed`] from then on. What consumers were given stays good.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] if the directory went offline, and what writing and syncing give: then the next opening
+    /// recovers. [`Error::IllegalState`] inside a callback.
+    pub fn close(&self) -> Result<()> {
+        self.handle.shared.callbacks.refuse_inside("close")?;
+        self.handle.close()
+    }
+
+    /// What opening found and did: nothing, after a clean shutdown of a healthy directory.
+    #[must_use]
+    pub fn report(&self) -> &OpenReport {
+        &self.shared().report
+    }
+
+    /// The end of what consumers can read of `partition`: its high watermark.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopicOrPartition`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Admin, Engine, NewTopic, Offset};
+    /// # let engine = Engine::in_memory()?;
+    /// Admin::new(&engine).create_topic(NewTopic::new("orders"))?;
+    /// assert_eq!(engine.end_offset(&("orders", 0).into())?, Offset(0));
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn end_offset(&self, partition: &TopicPartition) -> Result<Offset> {
+        let topic = self.topic(partition.topic())?;
+        Ok(topic.partition(partition.partition())?.high_watermark())
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.handle.shared
+    }
+
+    pub(crate) fn scheduler(&self) -> &Arc<dyn Scheduler> {
+        &self.shared().scheduler
+    }
+
+    /// The time of day.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.shared().lane.disk.now()
+    }
+
+    /// A number from the engine's source of chance.
+    pub(crate) fn random(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.shared().lane.disk.random();
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
+    pub(crate) fn ensure_open(&self) -> Result<()> {
+        if self.shared().is_closed.load(Ordering::Acquire) {
+            return Err(Error::Closed { what: "engine" });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn callbacks(&self) -> &Callbacks {
+        &self.shared().callbacks
+    }
+
+    /// The topic of that name.
+    pub(crate) fn topic(&self, name: &str) -> Result<Arc<Topic>> {
+        self.ensure_open()?;
+        if let Some(topic) = self.shared().topics.find(name) {
+            return Ok(topic);
+        }
+        validate_topic_name(name)?;
+        Err(Error::unknown_topic(name))
+    }
+
+    /// The topic of that name; it is created if the engine creates topics by itself.
+    pub(crate) fn topic_or_create(&self, name: &str) -> Result<Arc<Topic>> {
+        match self.topic(name) {
+            Err(Error::UnknownTopicOrPartition { .. }) if self.shared().config.auto_create_topics => {
+                match self.create_topic(name, None, &BTreeMap::new()) {
+                    Err(Error::TopicAlreadyExists { .. }) => self.topic(name), // another thread was faster
+                    created => created,
+                }
+            }
+            found => found,
+        }
+    }
+
+    pub(crate) fn topics(&self) -> Vec<Arc<Topic>> {
+        self.shared().topics.all()
+    }
+
+    /// Creates a topic; it is on the disk when this returns.
+    pub(crate) fn create_topic(
+        &self,
+        name: &str,
+        partitions: Option<u32>,
+        overrides: &BTreeMap<String, String>,
+    ) -> Result<Arc<Topic>> {
+        let shared = self.shared();
+        self.ensure_open()?;
+        let _changing = lock(&shared.changing_topics);
+        shared.topics.check_new_name(name)?;
+        let partitions = partitions.unwrap_or(shared.config.num_partitions);
+        if !(1..=MAX_PARTITIONS).contains(&partitions) {
+            let reason = "a topic has from 1 to 100000 of them";
+            return Err(Error::InvalidPartitions { topic: name.into(), partitions, reason });
+        }
+        let settings = overrides.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let config = Arc::new(TopicConfig::builder().set_all(settings)?.build()?);
+        shared.lane.offline.check()?;
+        let id = TopicId::from_random(shared.lane.disk.random());
+        let entry = TopicEntry { name: name.into(), id, partitions, overrides: overrides.clone() };
+        let epoch = lock(&shared.catalog).epoch();
+        let (log_dir, now) = (shared.log_dir.as_ref(), shared.lane.disk.now());
+        let logs = create_partitions(&NewPartitions { log_dir, entry: &entry, config: &config, epoch, now })?;
+        self.change_catalog(Change::Created(entry.clone()))?;
+
+        let partition = |log: Log| {
+            let slot = shared.lane.positions.slot_for(id, log.name().partition());
+            Arc::new(Partition::new(id, log, slot, Arc::clone(&shared.lane.offline)))
+        };
+        let topic = Arc::new(Topic { entry, config, partitions: logs.into_iter().map(partition).collect() });
+        shared.topics.insert(Arc::clone(&topic));
+        Ok(topic)
+    }
+
+    /// Deletes a topic, its records and what groups have committed of it.
+    pub(crate) fn delete_topic(&self, name: &str) -> Result<()> {
+        let shared = self.shared();
+        let _changing = lock(&shared.changing_topics);
+        let topic = self.topic(name)?;
+        self.change_catalog(Change::Deleted(topic.id()))?;
+        shared.topics.remove(name);
+        topic.partitions.iter().for_each(|partition| partition.mark_deleted());
+        let slots: Vec<_> = topic.partitions.iter().map(|partition| partition.slot()).collect();
+        if let Err(error) = shared.lane.positions.free(&slots) {
+            log::warn!("{error}"); // the next opening frees them
+        }
+        // From here on the topic is gone whatever happens: the next opening removes what is left of it.
+        self.forget_offsets(topic.id());
+        remove_partitions(shared.log_dir.as_ref(), &topic.entry)
+    }
+
+    /// Removes what groups have committed of a topic that is gone. A failure is no harm: the topic's id never comes
+    /// back, and the next opening passes over what belongs to none.
+    fn forget_offsets(&self, id: TopicId) {
+        for group in self.shared().groups.all() {
+            let Some(cell) =
+                group.journal().filter(|_| group.offsets().entries().iter().any(|entry| entry.topic_id == id))
+            else {
+                continue;
+            };
+            if let Err(error) = self.write_group_frame(group.offsets(), &cell, GroupOffsets::encode_forget_topic(id)) {
+                log::warn!("group {}: {error}", group.offsets().name());
+            }
+        }
+    }
+
+    /// Commits `entries` for a group; they are on the disk when this returns.
+    pub(crate) fn commit(&self, group: &Arc<GroupOffsets>, entries: &[CommitEntry]) -> Result<()> {
+        self.ensure_open()?;
+        let cell = self.shared().groups.journal_of(group, || self.shared().lane.disk.random())?;
+        self.write_group_frame(group, &cell, GroupOffsets::encode_commit(entries))
+    }
+
+    fn write_group_frame(&self, group: &Arc<GroupOffsets>, cell: &Arc<JournalCell>, payload: Vec<u8>) -> Result<()> {
+        let (group, applied) = (Arc::clone(group), payload.clone());
+        self.write_frame(cell, payload, move || {
+            let result = group.apply(&applied);
+            debug_assert!(result.is_ok(), "a payload of our own is well formed");
+        })
+    }
+
+    /// Puts `change` on the disk, then into the catalog.
+    fn change_catalog(&self, change: Change) -> Result<()> {
+        let catalog = Arc::clone(&self.shared().catalog);
+        let payload = change.encode();
+        self.write_frame(&self.shared().catalog_journal, payload, move || lock(&catalog).apply(change))
+    }
+
+    /// Writes a frame, waits until it is durable, and then lets `apply` bring the state up to it.
+    fn write_frame(
+        &self,
+        cell: &Arc<JournalCell>,
+        payload: Vec<u8>,
+        apply: impl FnOnce() + Send + 'static,
+    ) -> Result<()> {
+        self.ensure_open()?;
+        let told = Arc::new((Mutex::new(None), Signal::default()));
+        let tell = Arc::clone(&told);
+        let answer = Answer::new(move |result: Result<()>| {
+            if result.is_ok() {
+                apply();
+            }
+            *lock(&tell.0) = Some(result);
+            tell.1.notify();
+        });
+        // A writer that is gone drops the command, which answers it.
+        let _ = self.shared().to_writer.send(Command::Frame { cell: Arc::clone(cell), payload, answer });
+        wait_for(self.scheduler().as_ref(), &told.1, None, || lock(&told.0).take()).expect("there is no deadline")
+    }
+
+    /// Has the writer ask `source` from now on.
+    pub(crate) fn add_source(&self, source: Arc<dyn BatchSource>) -> Result<()> {
+        self.ensure_open()?;
+        self.shared().sources.add(Arc::clone(&source));
+        if self.shared().is_closed.load(Ordering::Acquire) {
+            source.close(); // it came between the closing and its end
+        }
+        Ok(())
+    }
+
+    pub(crate) fn remove_source(&self, source: &Arc<dyn BatchSource>) {
+        self.shared().sources.remove(source);
+    }
+
+    pub(crate) fn wake_writer(&self) {
+        self.shared().to_writer.wake();
+    }
+
+    /// The group of that name; a new one is on the disk with its first commit.
+    pub(crate) fn group(&self, name: &str) -> Result<Arc<GroupOffsets>> {
+        self.ensure_open()?;
+        self.shared().groups.group(name)
+    }
+
+    pub(crate) fn find_group(&self, name: &str) -> Option<Arc<GroupOffsets>> {
+        self.shared().groups.find(name)
+    }
+
+    /// The names of all groups that have committed something.
+    pub(crate) fn groups(&self) -> Vec<Arc<str>> {
+        self.shared().groups.names()
+    }
+}
+
+impl Handle {
+    fn close(&self) -> Result<()> {
+        let Some(threads) = lock(&self.threads).take() else { return Ok(()) };
+        self.shared.is_closed.store(true, Ordering::Release);
+        let _ = self.shared.to_writer.send(Command::Close); // one that is gone has panicked, which join tells
+        let all_ended = [threads.writer.join(), threads.syncer.join()].into_iter().all(|ended| ended);
+        let _ = threads.to_upkeep.send(());
+        threads.upkeep.join();
+        self.shared.callbacks.close();
+        let closed = if all_ended {
+            self.shared.leave_clean()
+        } else {
+            Err(Error::illegal_state("a thread of the engine panicked; opening the directory again recovers it"))
+        };
+        lock(&self.locks).clear();
+        closed
+    }
+}
+
+impl Shared {
+    /// Everything is synced: leaves what makes the next opening one without recovery, the marker of that last.
+    fn leave_clean(&self) -> Result<()> {
+        self.lane.offline.check()?;
+        let topics = self.topics.all();
+        let partitions: Vec<&Arc<Partition>> = topics.iter().flat_map(|topic| &topic.partitions).collect();
+        for partition in &partitions {
+            partition.log().close()?;
+            self.lane.write_position(partition);
+        }
+        self.lane.positions.sync()?;
+        let ends = partitions.iter().map(|partition| (partition.name().clone(), partition.durable_end()));
+        write_offsets(self.log_dir.as_ref(), RECOVERY_POINTS, &ends.collect())?;
+        let starts = partitions.iter().map(|partition| (partition.name().clone(), partition.log_start()));
+        let starts = starts.filter(|(_, start)| *start > Offset::ZERO).collect();
+        write_offsets(self.log_dir.as_ref(), LOG_STARTS, &starts)?;
+        write_clean_shutdown(self.log_dir.as_ref())
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            log::error!("closing the engine: {error}");
+        }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shared = self.shared();
+        f.debug_struct("Engine")
+            .field("disk", &shared.lane.disk)
+            .field("is_closed", &shared.is_closed.load(Ordering::Relaxed))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Opens an [`Engine`] with settings.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct EngineBuilder {
+    config: EngineConfig,
+}
+
+impl EngineBuilder {
+    /// Takes `config` in place of the defaults.
+    pub fn config(mut self, config: EngineConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Opens the engine in the directory `path`; see [`Engine::open`].
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Engine> {
+        Engine::start(Arc::new(OsDisk::open(path.as_ref(), true)?), self.config)
+    }
+
+    /// Opens the engine on a disk in memory.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, MemoryDisk};
+    /// let disk = MemoryDisk::new();
+    /// Engine::builder().open_memory(&disk)?.close()?;
+    /// assert!(Engine::builder().open_memory(&disk)?.report().is_empty());
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn open_memory(self, disk: &MemoryDisk) -> Result<Engine> {
+        Engine::start(disk.disk(), self.config)
+    }
+}

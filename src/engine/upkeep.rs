@@ -1,0 +1,39 @@
+//! What has to be done now and then: brings `positions` to the disk.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::lane::Lane;
+use crate::sync::{Actor, Mailbox, Moment, Next};
+
+/// The actor behind `ottla-upkeep`; any message ends it.
+#[derive(Debug)]
+pub(crate) struct Upkeep {
+    inbox: Mailbox<()>,
+    lane: Arc<Lane>,
+    interval: Duration,
+    next: Option<Moment>,
+}
+
+impl Upkeep {
+    pub(crate) fn new(inbox: Mailbox<()>, lane: Arc<Lane>, interval: Duration) -> Self {
+        Self { inbox, lane, interval, next: None }
+    }
+}
+
+impl Actor for Upkeep {
+    fn step(&mut self, now: Moment) -> Next {
+        if self.inbox.take().is_some() {
+            return Next::Done;
+        }
+        let due = *self.next.get_or_insert(now + self.interval);
+        if now >= due {
+            // An old durable end costs recovery time, no data, so a failure here is only worth a word.
+            if let Err(error) = self.lane.positions.sync() {
+                log::warn!("{error}");
+            }
+            self.next = Some(now + self.interval);
+        }
+        Next::Until(self.next.unwrap_or(due))
+    }
+}

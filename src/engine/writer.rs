@@ -1,0 +1,303 @@
+//! The one appender of a directory: rounds over all batches that are ready, and all journal frames.
+//!
+//! A round takes what the sources have ready, writes it, a few large writes a file, and resolves what needed no more
+//! than that. Batches of `acks = all` and journal frames go on to the syncer, and the writer to its next round: while
+//! one sync is under way, the rounds behind it gather for the next.
+//!
+//! Rolling, writing and answering never wait for a sync. What a crash may take is therefore what the syncer has not
+//! confirmed, and that is what nobody has been told is durable.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use crate::engine::lane::{Answer, JournalCell, Lane};
+use crate::engine::syncer::{Round, ToSyncer};
+use crate::error::{Error, Result};
+use crate::record::SealedBatch;
+use crate::replication::Partition;
+use crate::sync::{Actor, Mailbox, Moment, Next, Post, lock};
+use crate::topics::Topics;
+use crate::types::{Acks, Offset, Timestamp};
+
+/// How many bytes of batches one round takes.
+const ROUND_BYTES: usize = 4 << 20;
+/// How many unsynced bytes a directory may have before they are synced though nobody waits: so that a crash leaves
+/// little to check.
+const UNSYNCED_BYTES: u64 = 64 << 20;
+
+/// Where the writer takes batches from; the producer's accumulator implements it.
+pub(crate) trait BatchSource: Send + Sync + fmt::Debug {
+    /// Moves the batches that are ready at `now` into `into`, about `limit` bytes at most, each partition's in order.
+    /// Answers when to ask again, if that is before the source wakes the writer.
+    fn take(&self, now: Moment, limit: usize, into: &mut Vec<ReadyBatch>) -> Option<Moment>;
+
+    /// The engine closes: what was sent so far becomes ready, and nothing more is taken in.
+    fn close(&self);
+}
+
+/// A batch that is complete but for its offsets.
+pub(crate) struct ReadyBatch {
+    pub(crate) partition: Arc<Partition>,
+    pub(crate) acks: Acks,
+    pub(crate) batch: SealedBatch,
+    pub(crate) completion: Arc<dyn Completion>,
+}
+
+impl fmt::Debug for ReadyBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ReadyBatch({}, acks {})", self.partition.name(), self.acks)
+    }
+}
+
+/// Told once what became of a batch.
+pub(crate) trait Completion: Send + Sync {
+    /// The batch is where its acks want it, or it failed.
+    fn resolve(&self, outcome: Result<Appended>);
+
+    /// Gets back the batch's buffer, to be used again: its bytes are written, or never will be.
+    fn recycle(&self, buffer: Vec<u8>);
+}
+
+/// Where a batch went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Appended {
+    pub(crate) base_offset: Offset,
+    /// When, if the topic stamps records with that.
+    pub(crate) append_time: Option<Timestamp>,
+}
+
+/// The sources that the writer asks.
+#[derive(Debug, Default)]
+pub(crate) struct Sources {
+    list: Mutex<Vec<Arc<dyn BatchSource>>>,
+}
+
+impl Sources {
+    pub(crate) fn add(&self, source: Arc<dyn BatchSource>) {
+        lock(&self.list).push(source);
+    }
+
+    pub(crate) fn remove(&self, source: &Arc<dyn BatchSource>) {
+        lock(&self.list).retain(|each| !Arc::ptr_eq(each, source));
+    }
+
+    pub(crate) fn close(&self) {
+        for source in lock(&self.list).iter() {
+            source.close();
+        }
+    }
+}
+
+/// What the writer is told.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Write a frame, and answer when it is durable.
+    Frame { cell: Arc<JournalCell>, payload: Vec<u8>, answer: Answer },
+    /// Write and sync all that was sent, and end.
+    Close,
+}
+
+/// The actor behind `ottla-writer-<dir>`.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    inbox: Mailbox<Command>,
+    lane: Arc<Lane>,
+    sources: Arc<Sources>,
+    topics: Arc<Topics>,
+    to_syncer: Post<ToSyncer>,
+    is_closing: bool,
+    /// Appended since the last sync that nobody waited for.
+    unsynced_bytes: u64,
+    // Emptied and filled again in each round.
+    ready: Vec<ReadyBatch>,
+    results: Vec<Result<Offset>>,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        inbox: Mailbox<Command>,
+        lane: Arc<Lane>,
+        sources: Arc<Sources>,
+        topics: Arc<Topics>,
+        to_syncer: Post<ToSyncer>,
+    ) -> Self {
+        Self {
+            inbox,
+            lane,
+            sources,
+            topics,
+            to_syncer,
+            is_closing: false,
+            unsynced_bytes: 0,
+            ready: Vec::new(),
+            results: Vec::new(),
+        }
+    }
+
+    /// Takes what the sources have; answers when to ask them again.
+    fn take_batches(&mut self, now: Moment) -> Option<Moment> {
+        let sources = lock(&self.sources.list);
+        let mut next = None;
+        for source in sources.iter() {
+            let taken: usize = self.ready.iter().map(|ready| ready.batch.len_bytes()).sum();
+            let ask_at = source.take(now, ROUND_BYTES.saturating_sub(taken), &mut self.ready);
+            next = [next, ask_at].into_iter().flatten().min();
+        }
+        next
+    }
+
+    /// Appends what was taken, a partition after the other.
+    fn append_batches(&mut self, round: &mut Round) {
+        if self.ready.is_empty() {
+            return;
+        }
+        let now = self.lane.disk.now();
+        let mut ready = std::mem::take(&mut self.ready);
+        // Stable: each partition's batches stay in their order.
+        ready.sort_by_key(|ready| Arc::as_ptr(&ready.partition).addr());
+        let mut rest = ready.as_mut_slice();
+        while let Some(first) = rest.first() {
+            let partition = Arc::clone(&first.partition);
+            let count = rest.iter().take_while(|ready| Arc::ptr_eq(&ready.partition, &partition)).count();
+            let (run, behind) = rest.split_at_mut(count);
+            self.append_run(&partition, run, now, round);
+            rest = behind;
+        }
+        for ready in ready.drain(..) {
+            ready.completion.recycle(ready.batch.into_buffer());
+        }
+        self.ready = ready;
+    }
+
+    /// Appends batches of one partition, and resolves or hands on each.
+    fn append_run(&mut self, partition: &Arc<Partition>, run: &mut [ReadyBatch], now: Timestamp, round: &mut Round) {
+        let seen_end = partition.high_watermark();
+        let mut batches: Vec<_> = run.iter_mut().map(|ready| (&mut ready.batch, ready.acks)).collect();
+        partition.append(&mut batches, now, &mut self.results);
+        for (ready, result) in run.iter().zip(self.results.drain(..)) {
+            match result {
+                Ok(base_offset) => {
+                    self.unsynced_bytes += ready.batch.len_bytes() as u64;
+                    let appended = Appended { base_offset, append_time: None };
+                    if ready.acks == Acks::All {
+                        round.wait(partition, Arc::clone(&ready.completion), appended);
+                    } else {
+                        ready.completion.resolve(Ok(appended));
+                    }
+                }
+                Err(error) => {
+                    if matches!(error, Error::DiskFull { .. }) {
+                        self.lane.reserve.release();
+                    }
+                    ready.completion.resolve(Err(error));
+                }
+            }
+        }
+        if partition.high_watermark() != seen_end {
+            self.lane.write_position(partition);
+        }
+    }
+
+    /// Writes the frames of a round, one write a journal.
+    fn write_frames(&mut self, frames: Vec<(Arc<JournalCell>, Vec<u8>, Answer)>, round: &mut Round) {
+        let mut by_journal: BTreeMap<usize, (Arc<JournalCell>, Vec<Answer>)> = BTreeMap::new();
+        for (cell, payload, answer) in frames {
+            let entry = by_journal.entry(Arc::as_ptr(&cell).addr()).or_insert_with(|| (Arc::clone(&cell), Vec::new()));
+            if entry.1.is_empty()
+                && let Err(error) = cell.compact_if_grown(self.lane.disk.random())
+            {
+                log::warn!("{error}"); // the old file goes on
+            }
+            match lock(&cell.journal).append(&payload) {
+                Ok(()) => entry.1.push(answer),
+                Err(error) => answer.give(Err(error)),
+            }
+        }
+        for (cell, answers) in by_journal.into_values().filter(|(_, answers)| !answers.is_empty()) {
+            match self.write_journal(&cell) {
+                Ok(()) => {
+                    cell.in_flight.fetch_add(answers.len(), Ordering::AcqRel);
+                    round.frames.push((cell, answers));
+                }
+                Err(error) => answers.into_iter().for_each(|answer| answer.give(Err(error.clone()))),
+            }
+        }
+    }
+
+    /// Writes the frames that were added to a journal.
+    fn write_journal(&self, cell: &JournalCell) -> Result<()> {
+        self.lane.offline.check()?;
+        lock(&cell.journal).write_round().map(drop).inspect_err(|error| {
+            if matches!(error, Error::DiskFull { .. }) {
+                self.lane.reserve.release(); // so that the next one succeeds
+            }
+        })
+    }
+
+    /// Has everything synced that nobody waits for, when there is much of it, or at the end.
+    fn sync_rest(&mut self, round: &mut Round) {
+        let topics = self.topics.all();
+        let partitions = topics.iter().flat_map(|topic| topic.partitions.iter());
+        round.partitions.extend(partitions.filter(|partition| partition.sync_work().is_some()).cloned());
+        self.unsynced_bytes = 0;
+    }
+}
+
+impl Actor for Writer {
+    fn step(&mut self, now: Moment) -> Next {
+        let mut round = Round::default();
+        let mut frames = Vec::new();
+        while let Some(command) = self.inbox.take() {
+            match command {
+                Command::Frame { cell, payload, answer } => frames.push((cell, payload, answer)),
+                Command::Close => {
+                    self.is_closing = true;
+                    self.sources.close();
+                }
+            }
+        }
+        let ask_at = self.take_batches(now);
+        let has_work = !self.ready.is_empty() || !frames.is_empty();
+        self.append_batches(&mut round);
+        self.write_frames(frames, &mut round);
+
+        let ends = self.is_closing && !has_work;
+        if ends || self.unsynced_bytes > UNSYNCED_BYTES {
+            self.sync_rest(&mut round);
+        }
+        if !round.is_empty() {
+            let _ = self.to_syncer.send(ToSyncer::Round(round)); // a syncer that is gone fails what it is sent
+        }
+        match (ends, ask_at) {
+            (true, _) => {
+                let _ = self.to_syncer.send(ToSyncer::Close);
+                Next::Done
+            }
+            (false, _) if has_work => Next::Again,
+            (false, Some(moment)) => Next::Until(moment),
+            (false, None) => Next::Idle,
+        }
+    }
+}
+
+/// Ended by closing, it has nothing left; ended by a panic, it leaves nobody waiting for ever.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.sources.close();
+        let sources = lock(&self.sources.list);
+        for source in sources.iter() {
+            loop {
+                let mut left = Vec::new();
+                source.take(Moment::default(), usize::MAX, &mut left);
+                if left.is_empty() {
+                    break;
+                }
+                for ready in left {
+                    ready.completion.resolve(Err(Error::Closed { what: "engine" }));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! The header of a batch, and what has to hold for the whole of it.
+//!
+//! ```text
+//!    0  i64  base offset             of the first record              |
+//!    8  i32  length                  of all that follows this field   |  not covered by the checksum:
+//!   12  i32  partition leader epoch                                   |  the log writes these when it appends
+//!   16  i8   magic                   2                                |
+//!   17  u32  crc                     CRC-32C of all that follows it
+//!   21  i16  attributes              bits 0-2 codec, 3 append time, 4 transactional, 5 control, 6 delete horizon
+//!   23  i32  last offset delta       of the last record, from the base offset
+//!   27  i64  base timestamp          of the first record (or the delete horizon)
+//!   35  i64  max timestamp           of all records, or the append time
+//!   43  i64  producer id             -1 none
+//!   51  i16  producer epoch          -1 none
+//!   53  i32  base sequence           -1 none
+//!   57  i32  records count
+//!   61       records, one behind the other, or compressed as one stream
+//! ```
+//!
+//! Kafka: `DefaultRecordBatch`.
+
+use bytes::Bytes;
+use crc_fast::CrcAlgorithm;
+
+use crate::record::record::Records;
+use crate::types::{Compression, LeaderEpoch, Offset, Timestamp, TimestampType};
+
+/// The only format of batches that is written.
+pub(super) const MAGIC: i8 = 2;
+
+const LENGTH_AT: usize = 8;
+const EPOCH_AT: usize = 12;
+const MAGIC_AT: usize = 16;
+const CRC_AT: usize = 17;
+pub(super) const ATTRIBUTES_AT: usize = 21;
+const LAST_OFFSET_DELTA_AT: usize = 23;
+const BASE_TIMESTAMP_AT: usize = 27;
+const MAX_TIMESTAMP_AT: usize = 35;
+const PRODUCER_ID_AT: usize = 43;
+const PRODUCER_EPOCH_AT: usize = 51;
+const BASE_SEQUENCE_AT: usize = 53;
+const COUNT_AT: usize = 57;
+const RECORDS_AT: usize = 61;
+
+const CODEC: i16 = 0b111;
+const APPEND_TIME: i16 = 1 << 3;
+const TRANSACTIONAL: i16 = 1 << 4;
+const CONTROL: i16 = 1 << 5;
+const DELETE_HORIZON: i16 = 1 << 6;
+
+/// What is wrong with the bytes of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BatchFault {
+    /// There are fewer bytes than the batch says it has.
+    #[error("the batch is not whole")]
+    TooShort,
+    /// The length field is smaller than a header, or negative.
+    #[error("a batch cannot be {length} bytes long")]
+    BadLength {
+        /// The field as it is stored.
+        length: i32,
+    },
+    /// It is in another format than v2.
+    #[error("the batch is of format {magic}, which is not supported")]
+    BadMagic {
+        /// The field as it is stored.
+        magic: i8,
+    },
+    /// The checksum does not hold.
+    #[error("the checksum is {stored:08x}, and {computed:08x} is that of the bytes")]
+    BadCrc {
+        /// The field as it is stored.
+        stored: u32,
+        /// The checksum of the bytes that are there.
+        computed: u32,
+    },
+    /// A field has a value that it cannot have.
+    #[error("the batch's {field} is {value}")]
+    BadField {
+        /// Which one.
+        field: &'static str,
+        /// Its value.
+        value: i64,
+    },
+    /// The records are compressed with a codec that does not exist.
+    #[error("there is no codec {id}")]
+    UnknownCodec {
+        /// Its number.
+        id: i16,
+    },
+    /// The records are compressed with a codec that this build leaves out.
+    #[error("the batch is compressed with {codec}, and this build has no such codec")]
+    CodecNotCompiled {
+        /// Which one.
+        codec: Compression,
+    },
+    /// A record is not what a record has to be.
+    #[error("record {index} of the batch: {reason}")]
+    BadRecord {
+        /// The first record is 0.
+        index: i32,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Bytes are left behind the last record.
+    #[error("{bytes} bytes are left behind the last record")]
+    LeftOver {
+        /// How many.
+        bytes: usize,
+    },
+}
+
+/// The fields of a batch's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BatchHeader {
+    /// The offset of the first record; after a compaction of the record that was the first.
+    pub base_offset: Offset,
+    /// How long the whole batch is, in bytes.
+    pub len_bytes: usize,
+    /// Under which leadership it was appended.
+    pub leader_epoch: LeaderEpoch,
+    /// The CRC-32C of what follows the field.
+    pub crc: u32,
+    /// Codec and flags; the methods tell them apart.
+    pub attributes: i16,
+    /// The offset of the last record, less the base offset.
+    pub last_offset_delta: i32,
+    /// What the records' timestamps are relative to; the delete horizon if there is one.
+    pub base_timestamp: Timestamp,
+    /// The largest timestamp of the records, or the time of the append.
+    pub max_timestamp: Timestamp,
+    /// -1 if the producer has none.
+    pub producer_id: i64,
+    /// -1 if the producer has none.
+    pub producer_epoch: i16,
+    /// The sequence number of the first record; -1 if there is none.
+    pub base_sequence: i32,
+    /// How many records there are; after a compaction fewer than the offsets that it spans.
+    pub count: i32,
+}
+
+impl BatchHeader {
+    /// How long the header is, in bytes.
+    pub const LEN_BYTES: usize = RECORDS_AT;
+    /// Where the length field ends: what it counts begins there.
+    pub(crate) const LENGTH_END: usize = EPOCH_AT;
+
+    /// Reads a header off the front of `bytes`, and checks what can be told without the rest of the batch.
+    ///
+    /// # Errors
+    /// [`BatchFault::TooShort`], [`BatchFault::BadLength`], [`BatchFault::BadMagic`], [`BatchFault::BadField`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{BatchFault, BatchHeader};
+    /// assert_eq!(BatchHeader::parse(&[0; 60]), Err(BatchFault::TooShort));
+    /// assert_eq!(BatchHeader::parse(&[0; 61]), Err(BatchFault::BadLength { length: 0 }));
+    /// ```
+    pub fn parse(bytes: &[u8]) -> Result<Self, BatchFault> {
+        let header = bytes.first_chunk::<RECORDS_AT>().ok_or(BatchFault::TooShort)?;
+        let length = i32::from_be_bytes(field(header, LENGTH_AT));
+        let len_bytes = usize::try_from(length).ok().map(|length| length + Self::LENGTH_END);
+        let len_bytes = len_bytes.filter(|&len| len >= RECORDS_AT).ok_or(BatchFault::BadLength { length })?;
+        let magic = i8::from_be_bytes(field(header, MAGIC_AT));
+        if magic != MAGIC {
+            return Err(BatchFault::BadMagic { magic });
+        }
+        let parsed = Self {
+            base_offset: Offset(i64::from_be_bytes(field(header, 0))),
+            len_bytes,
+            leader_epoch: LeaderEpoch(i32::from_be_bytes(field(header, EPOCH_AT))),
+            crc: u32::from_be_bytes(field(header, CRC_AT)),
+            attributes: i16::from_be_bytes(field(header, ATTRIBUTES_AT)),
+            last_offset_delta: i32::from_be_bytes(field(header, LAST_OFFSET_DELTA_AT)),
+            base_timestamp: Timestamp(i64::from_be_bytes(field(header, BASE_TIMESTAMP_AT))),
+            max_timestamp: Timestamp(i64::from_be_bytes(field(header, MAX_TIMESTAMP_AT))),
+            producer_id: i64::from_be_bytes(field(header, PRODUCER_ID_AT)),
+            producer_epoch: i16::from_be_bytes(field(header, PRODUCER_EPOCH_AT)),
+            base_sequence: i32::from_be_bytes(field(header, BASE_SEQUENCE_AT)),
+            count: i32::from_be_bytes(field(header, COUNT_AT)),
+        };
+        parsed.check_fields()?;
+        Ok(parsed)
+    }
+
+    fn check_fields(&self) -> Result<(), BatchFault> {
+        let bad = |field, value| Err(BatchFault::BadField { field, value });
+        if self.base_offset.0 < 0 || self.base_offset.0.checked_add(i64::from(self.last_offset_delta) + 1).is_none() {
+            return bad("base offset", self.base_offset.0);
+        }
+        if self.last_offset_delta < 0 {
+            return bad("last offset delta", i64::from(self.last_offset_delta));
+        }
+        if self.count < 0 || i64::from(self.count) > i64::from(self.last_offset_delta) + 1 {
+            return bad("count of records", i64::from(self.count));
+        }
+        Ok(())
+    }
+
+    /// The offset of the last record, or of the one that was last before a compaction.
+    #[must_use]
+    pub const fn last_offset(&self) -> Offset {
+        Offset(self.base_offset.0 + self.last_offset_delta as i64)
+    }
+
+    /// The offset behind the last record.
+    #[must_use]
+    pub const fn next_offset(&self) -> Offset {
+        Offset(self.base_offset.0 + self.last_offset_delta as i64 + 1)
+    }
+
+    /// How the records are compressed.
+    ///
+    /// # Errors
+    /// [`BatchFault::UnknownCodec`].
+    pub const fn compression(&self) -> Result<Compression, BatchFault> {
+        Ok(match self.attributes & CODEC {
+            0 => Compression::None,
+            1 => Compression::Gzip,
+            2 => Compression::Snappy,
+            3 => Compression::Lz4,
+            4 => Compression::Zstd,
+            id => return Err(BatchFault::UnknownCodec { id }),
+        })
+    }
+
+    /// Whose clock the records' timestamps are from.
+    #[must_use]
+    pub const fn timestamp_type(&self) -> TimestampType {
+        if self.attributes & APPEND_TIME == 0 { TimestampType::CreateTime } else { TimestampType::LogAppendTime }
+    }
+
+    /// Whether it is part of a transaction.
+    #[must_use]
+    pub const fn is_transactional(&self) -> bool {
+        self.attributes & TRANSACTIONAL != 0
+    }
+
+    /// Whether it holds a marker, such as the end of a transaction, in place of an application's records.
+    #[must_use]
+    pub const fn is_control(&self) -> bool {
+        self.attributes & CONTROL != 0
+    }
+
+    /// Until when its tombstones are kept, if a compaction has decided that.
+    #[must_use]
+    pub const fn delete_horizon(&self) -> Option<Timestamp> {
+        if self.attributes & DELETE_HORIZON == 0 { None } else { Some(self.base_timestamp) }
+    }
+
+    /// The length field as it is stored, at the front of a batch that may be damaged.
+    pub(crate) fn stored_length(bytes: &[u8]) -> u32 {
+        bytes.get(LENGTH_AT..).and_then(<[u8]>::first_chunk).map_or(0, |field| u32::from_be_bytes(*field))
+    }
+
+    /// Whether `bytes` are a whole batch by their checksum, whatever the length field says.
+    pub(crate) fn crc_holds(bytes: &[u8]) -> bool {
+        let stored = bytes.get(CRC_AT..).and_then(<[u8]>::first_chunk).map(|field| u32::from_be_bytes(*field));
+        bytes.get(ATTRIBUTES_AT..).is_some_and(|covered| stored == Some(crc32c(covered)))
+    }
+}
+
+/// The fields that a builder fills in when the batch is sealed.
+pub(super) struct SealedFields {
+    pub(super) attributes: i16,
+    pub(super) last_offset_delta: i32,
+    pub(super) base_timestamp: Timestamp,
+    pub(super) max_timestamp: Timestamp,
+    pub(super) producer_id: i64,
+    pub(super) producer_epoch: i16,
+    pub(super) base_sequence: i32,
+    pub(super) count: i32,
+}
+
+/// Writes a whole header, checksum last, into the room at the front of `batch`.
+pub(super) fn write_header(batch: &mut [u8], fields: &SealedFields) {
+    let length = i32::try_from(batch.len() - BatchHeader::LENGTH_END).expect("a batch is limited to less than 2 GiB");
+    put(batch, 0, &0i64.to_be_bytes());
+    put(batch, LENGTH_AT, &length.to_be_bytes());
+    put(batch, EPOCH_AT, &LeaderEpoch::NONE.0.to_be_bytes());
+    put(batch, MAGIC_AT, &MAGIC.to_be_bytes());
+    put(batch, ATTRIBUTES_AT, &fields.attributes.to_be_bytes());
+    put(batch, LAST_OFFSET_DELTA_AT, &fields.last_offset_delta.to_be_bytes());
+    put(batch, BASE_TIMESTAMP_AT, &fields.base_timestamp.0.to_be_bytes());
+    put(batch, MAX_TIMESTAMP_AT, &fields.max_timestamp.0.to_be_bytes());
+    put(batch, PRODUCER_ID_AT, &fields.producer_id.to_be_bytes());
+    put(batch, PRODUCER_EPOCH_AT, &fields.producer_epoch.to_be_bytes());
+    put(batch, BASE_SEQUENCE_AT, &fields.base_sequence.to_be_bytes());
+    put(batch, COUNT_AT, &fields.count.to_be_bytes());
+    write_crc(batch);
+}
+
+/// Writes what the log decides when it appends; the checksum does not cover it.
+pub(super) fn write_place(batch: &mut [u8], base_offset: Offset, epoch: LeaderEpoch) {
+    put(batch, 0, &base_offset.0.to_be_bytes());
+    put(batch, EPOCH_AT, &epoch.0.to_be_bytes());
+}
+
+/// Makes the batch one of append time, `now` for all its records.
+pub(super) fn write_append_time(batch: &mut [u8], now: Timestamp) {
+    let attributes =
+        batch.get(ATTRIBUTES_AT..).and_then(<[u8]>::first_chunk).map_or(0, |field| i16::from_be_bytes(*field));
+    put(batch, ATTRIBUTES_AT, &(attributes | APPEND_TIME).to_be_bytes());
+    put(batch, MAX_TIMESTAMP_AT, &now.0.to_be_bytes());
+    write_crc(batch);
+}
+
+fn write_crc(batch: &mut [u8]) {
+    let crc = batch.get(ATTRIBUTES_AT..).map_or(0, crc32c);
+    put(batch, CRC_AT, &crc.to_be_bytes());
+}
+
+fn put(batch: &mut [u8], at: usize, field: &[u8]) {
+    let room = batch.get_mut(at..at + field.len()).expect("a batch has room for its header");
+    room.copy_from_slice(field);
+}
+
+fn field<const N: usize>(header: &[u8; RECORDS_AT], at: usize) -> [u8; N] {
+    *header.get(at..).and_then(<[u8]>::first_chunk).expect("the fields lie within the header")
+}
+
+fn crc32c(bytes: &[u8]) -> u32 {
+    let crc = crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, bytes);
+    u32::try_from(crc).expect("a CRC-32 has 32 bits")
+}
+
+/// One whole batch whose checksum holds; its records borrow from it.
+///
+/// ```
+/// # use ottla::{Batch, BatchFault};
+/// # use bytes::Bytes;
+/// assert_eq!(Batch::decode(Bytes::new()).unwrap_err(), BatchFault::TooShort);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    header: BatchHeader,
+    bytes: Bytes,
+}
+
+impl Batch {
+    /// Takes the batch at the front of `bytes`; what lies behind it is left out. Copies nothing.
+    ///
+    /// Its records are not looked at: [`records`](Self::records) does that.
+    ///
+    /// # Errors
+    /// What is wrong with it: it is not whole, its length, format or checksum is not right.
+    pub fn decode(bytes: Bytes) -> Result<Self, BatchFault> {
+        let batch = Self::decode_unchecked(bytes)?;
+        let computed = batch.bytes.get(ATTRIBUTES_AT..).map_or(0, crc32c);
+        if computed != batch.header.crc {
+            return Err(BatchFault::BadCrc { stored: batch.header.crc, computed });
+        }
+        Ok(batch)
+    }
+
+    /// The same without looking at the checksum.
+    pub(crate) fn decode_unchecked(bytes: Bytes) -> Result<Self, BatchFault> {
+        let header = BatchHeader::parse(&bytes)?;
+        if bytes.len() < header.len_bytes {
+            return Err(BatchFault::TooShort);
+        }
+        Ok(Self { header, bytes: bytes.slice(..header.len_bytes) })
+    }
+
+    /// The fields of its header.
+    #[must_use]
+    pub const fn header(&self) -> &BatchHeader {
+        &self.header
+    }
+
+    /// All of it, as it is stored.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Goes through its records, which borrow from the batch. An error ends them.
+    ///
+    /// # Errors
+    /// [`BatchFault::UnknownCodec`] and [`BatchFault::CodecNotCompiled`] if they are compressed in a way that cannot
+    /// be undone here.
+    pub fn records(&self) -> Result<Records<'_>, BatchFault> {
+        match self.header.compression()? {
+            Compression::None => Ok(Records::new(&self.header, self.bytes.get(RECORDS_AT..).unwrap_or_default())),
+            codec => Err(BatchFault::CodecNotCompiled { codec }),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Builds a batch: each record goes in once, in its final form, behind the room for the header.
+
+use crate::record::batch::{BatchHeader, SealedFields, write_append_time, write_header, write_place};
+use crate::record::varint;
+use crate::types::{LeaderEpoch, Offset, Timestamp};
+
+/// What a record takes beyond its key, value and headers at the most: five bytes of length, one of attributes, ten of
+/// timestamp and five of offset. Kafka: `DefaultRecord.MAX_RECORD_OVERHEAD`.
+const MAX_RECORD_OVERHEAD: usize = 21;
+
+/// How many bytes a batch of this one record takes at most, without the batch's header.
+pub(crate) fn record_size_upper_bound(
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+    headers: &[(&str, Option<&[u8]>)],
+) -> usize {
+    let headers_bytes: usize =
+        headers.iter().map(|(name, value)| size_of_part(Some(name.as_bytes())) + size_of_part(*value)).sum();
+    MAX_RECORD_OVERHEAD + size_of_part(key) + size_of_part(value) + varint::size(len_i64(headers.len())) + headers_bytes
+}
+
+fn size_of_part(part: Option<&[u8]>) -> usize {
+    part.map_or(1, |bytes| varint::size(len_i64(bytes.len())) + bytes.len())
+}
+
+fn len_i64(len: usize) -> i64 {
+    i64::try_from(len).expect("what is in memory has less than 2^63 bytes")
+}
+
+/// Which producer a batch is from, and the sequence number of its first record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProducerStamp {
+    pub(crate) producer_id: i64,
+    pub(crate) producer_epoch: i16,
+    pub(crate) base_sequence: i32,
+}
+
+impl ProducerStamp {
+    /// A producer without an id.
+    pub(crate) const NONE: Self = Self { producer_id: -1, producer_epoch: -1, base_sequence: -1 };
+}
+
+/// A batch that records are added to.
+#[derive(Debug)]
+pub(crate) struct BatchBuilder {
+    buffer: Vec<u8>,
+    count: i32,
+    base_timestamp: Timestamp,
+    max_timestamp: Timestamp,
+}
+
+impl BatchBuilder {
+    /// An empty batch that grows in `buffer`, whatever was in it before.
+    pub(crate) fn new(mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        buffer.resize(BatchHeader::LEN_BYTES, 0);
+        Self { buffer, count: 0, base_timestamp: Timestamp::NONE, max_timestamp: Timestamp::NONE }
+    }
+
+    /// Adds a record and answers its index in the batch.
+    #[inline]
+    pub(crate) fn append(
+        &mut self,
+        timestamp: Timestamp,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&str, Option<&[u8]>)],
+    ) -> u32 {
+        if self.count == 0 {
+            self.base_timestamp = timestamp;
+        }
+        self.max_timestamp = self.max_timestamp.max(timestamp);
+        let timestamp_delta = timestamp.0.wrapping_sub(self.base_timestamp.0);
+        let offset_delta = i64::from(self.count);
+        let headers_bytes: usize =
+            headers.iter().map(|(name, value)| size_of_part(Some(name.as_bytes())) + size_of_part(*value)).sum();
+        let length = 1
+            + varint::size(timestamp_delta)
+            + varint::size(offset_delta)
+            + size_of_part(key)
+            + size_of_part(value)
+            + varint::size(len_i64(headers.len()))
+            + headers_bytes;
+        let into = &mut self.buffer;
+        into.reserve(length + varint::MAX_BYTES);
+        varint::push(into, len_i64(length));
+        into.push(0);
+        varint::push(into, timestamp_delta);
+        varint::push(into, offset_delta);
+        push_part(into, key);
+        push_part(into, value);
+        varint::push(into, len_i64(headers.len()));
+        for (name, value) in headers {
+            push_part(into, Some(name.as_bytes()));
+            push_part(into, *value);
+        }
+        let index = self.count.cast_unsigned();
+        self.count += 1;
+        index
+    }
+
+    /// How long the batch is so far, its header included.
+    pub(crate) fn len_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        self.count.cast_unsigned()
+    }
+
+    /// Completes the batch but for what the log decides.
+    pub(crate) fn seal(mut self, producer: ProducerStamp) -> SealedBatch {
+        let fields = SealedFields {
+            attributes: 0,
+            last_offset_delta: self.count - 1,
+            base_timestamp: self.base_timestamp,
+            max_timestamp: self.max_timestamp,
+            producer_id: producer.producer_id,
+            producer_epoch: producer.producer_epoch,
+            base_sequence: producer.base_sequence,
+            count: self.count,
+        };
+        write_header(&mut self.buffer, &fields);
+        SealedBatch { bytes: self.buffer }
+    }
+}
+
+#[inline]
+fn push_part(into: &mut Vec<u8>, part: Option<&[u8]>) {
+    match part {
+        Some(bytes) => {
+            varint::push(into, len_i64(bytes.len()));
+            into.extend_from_slice(bytes);
+        }
+        None => varint::push(into, -1),
+    }
+}
+
+/// A batch that is complete but for its place in a log.
+#[derive(Debug)]
+pub(crate) struct SealedBatch {
+    bytes: Vec<u8>,
+}
+
+impl SealedBatch {
+    /// Gives it its place. The checksum does not cover that.
+    pub(crate) fn stamp(&mut self, base_offset: Offset, epoch: LeaderEpoch) {
+        write_place(&mut self.bytes, base_offset, epoch);
+    }
+
+    /// Gives all its records the time of the append. Kafka: `LogAppendTime`.
+    pub(crate) fn stamp_append_time(&mut self, now: Timestamp) {
+        write_append_time(&mut self.bytes, now);
+    }
+
+    pub(crate) fn header(&self) -> BatchHeader {
+        BatchHeader::parse(&self.bytes).expect("a sealed batch has a whole header")
+    }
+
+    pub(crate) fn max_timestamp(&self) -> Timestamp {
+        self.header().max_timestamp
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        self.header().count.cast_unsigned()
+    }
+
+    pub(crate) fn len_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The buffer, to be used again.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.bytes
+    }
+}

@@ -1,0 +1,51 @@
+//! Control records: markers that the log's own machinery writes among the records of an application.
+
+/// What a control record marks, by the key of its only record. Kafka: `ControlRecordType`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ControlType {
+    /// A transaction was aborted.
+    Abort,
+    /// A transaction was committed.
+    Commit,
+    /// Of the log in which a Kafka cluster keeps its own metadata.
+    LeaderChange,
+    /// The same.
+    SnapshotHeader,
+    /// The same.
+    SnapshotFooter,
+    /// The same.
+    KraftVersion,
+    /// The same.
+    KraftVoters,
+    /// One that came later: to be passed over.
+    Unknown(i16),
+}
+
+impl ControlType {
+    /// Reads the key of a control record: a version, and the type. `None` if it is too short or of a negative version.
+    ///
+    /// ```
+    /// # use ottla::ControlType;
+    /// assert_eq!(ControlType::from_key(&[0, 0, 0, 1]), Some(ControlType::Commit));
+    /// assert_eq!(ControlType::from_key(&[0, 0, 0, 99]), Some(ControlType::Unknown(99)));
+    /// assert_eq!(ControlType::from_key(&[0, 0]), None);
+    /// ```
+    #[must_use]
+    pub fn from_key(key: &[u8]) -> Option<Self> {
+        let [version @ .., high, low] = key.first_chunk::<4>()?;
+        if i16::from_be_bytes(*version) < 0 {
+            return None;
+        }
+        Some(match i16::from_be_bytes([*high, *low]) {
+            0 => Self::Abort,
+            1 => Self::Commit,
+            2 => Self::LeaderChange,
+            3 => Self::SnapshotHeader,
+            4 => Self::SnapshotFooter,
+            5 => Self::KraftVersion,
+            6 => Self::KraftVoters,
+            other => Self::Unknown(other),
+        })
+    }
+}

@@ -1,0 +1,227 @@
+//! The records of a batch, borrowed from its bytes.
+//!
+//! ```text
+//!   varint   length            of all that follows
+//!   i8       attributes        unused
+//!   varlong  timestamp delta   from the batch's base timestamp
+//!   varint   offset delta      from the batch's base offset
+//!   varint   key length        -1: null       then the key
+//!   varint   value length      -1: null       then the value
+//!   varint   headers count
+//!   for each header: varint name length, the name in UTF-8, varint value length (-1: null), the value
+//! ```
+//!
+//! Kafka: `DefaultRecord`.
+
+use crate::record::batch::{BatchFault, BatchHeader};
+use crate::record::varint;
+use crate::types::{LeaderEpoch, Offset, Timestamp, TimestampType};
+
+/// Goes through the records of a batch, in the order of their offsets; ends with the first error.
+#[derive(Clone, Debug)]
+pub struct Records<'a> {
+    header: BatchHeader,
+    rest: &'a [u8],
+    index: i32,
+    least_delta: i32,
+    has_ended: bool,
+}
+
+impl<'a> Records<'a> {
+    pub(super) fn new(header: &BatchHeader, rest: &'a [u8]) -> Self {
+        Self { header: *header, rest, index: 0, least_delta: 0, has_ended: false }
+    }
+
+    /// Takes the next record off the front.
+    #[inline]
+    fn take(&mut self) -> Result<Record<'a>, &'static str> {
+        let length = varint::take_i32(&mut self.rest).ok_or("its length is not whole")?;
+        let length = usize::try_from(length).map_err(|_negative| "its length is negative")?;
+        let (record, rest) = self.rest.split_at_checked(length).ok_or("it is longer than what is left")?;
+        self.rest = rest;
+        self.parse(record)
+    }
+
+    #[inline]
+    fn parse(&mut self, bytes: &'a [u8]) -> Result<Record<'a>, &'static str> {
+        let (_attributes, mut rest) = bytes.split_first().ok_or("it is empty")?;
+        let timestamp_delta = varint::take_i64(&mut rest).ok_or("its timestamp is not whole")?;
+        let offset_delta = varint::take_i32(&mut rest).ok_or("its offset is not whole")?;
+        let key = take_bytes(&mut rest).ok_or("its key is longer than what is left")?;
+        let value = take_bytes(&mut rest).ok_or("its value is longer than what is left")?;
+        let headers = Headers::take(&mut rest)?;
+        if !rest.is_empty() {
+            return Err("its length does not fit what is in it");
+        }
+        if offset_delta < self.least_delta || offset_delta > self.header.last_offset_delta {
+            return Err("its offset is not between its neighbours'");
+        }
+        self.least_delta = offset_delta + 1; // at most the last offset delta and one, which the header has checked
+        let timestamp_type = self.header.timestamp_type();
+        let timestamp = match timestamp_type {
+            TimestampType::CreateTime => Timestamp(self.header.base_timestamp.0.wrapping_add(timestamp_delta)),
+            TimestampType::LogAppendTime => self.header.max_timestamp,
+        };
+        let offset = Offset(self.header.base_offset.0 + i64::from(offset_delta));
+        let leader_epoch = self.header.leader_epoch;
+        Ok(Record { offset, timestamp, timestamp_type, leader_epoch, key, value, headers })
+    }
+
+    /// What has to hold behind the last record.
+    fn end(&mut self) -> Option<Result<Record<'a>, BatchFault>> {
+        self.has_ended = true;
+        (!self.rest.is_empty()).then_some(Err(BatchFault::LeftOver { bytes: self.rest.len() }))
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<Record<'a>, BatchFault>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.has_ended {
+            return None;
+        }
+        if self.index >= self.header.count {
+            return self.end();
+        }
+        let record = self.take();
+        let index = self.index;
+        self.index += 1;
+        Some(record.map_err(|reason| {
+            self.has_ended = true;
+            BatchFault::BadRecord { index, reason }
+        }))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = usize::try_from(self.header.count - self.index).unwrap_or(0);
+        (0, Some(if self.has_ended { 0 } else { left + 1 }))
+    }
+}
+
+impl std::iter::FusedIterator for Records<'_> {}
+
+/// Takes a length and so many bytes; a negative length is null.
+#[inline]
+fn take_bytes<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
+    let length = varint::take_i32(rest)?;
+    let Ok(length) = usize::try_from(length) else { return Some(None) };
+    let (bytes, behind) = rest.split_at_checked(length)?;
+    *rest = behind;
+    Some(Some(bytes))
+}
+
+/// One record; key, value and headers borrow from its batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    offset: Offset,
+    timestamp: Timestamp,
+    timestamp_type: TimestampType,
+    leader_epoch: LeaderEpoch,
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    headers: Headers<'a>,
+}
+
+impl<'a> Record<'a> {
+    /// Its number in the partition.
+    #[must_use]
+    pub const fn offset(&self) -> Offset {
+        self.offset
+    }
+
+    /// When it was made, or appended; [`timestamp_type`](Self::timestamp_type) tells.
+    #[must_use]
+    pub const fn timestamp(&self) -> Timestamp {
+        self.timestamp
+    }
+
+    /// Whose clock the timestamp is from.
+    #[must_use]
+    pub const fn timestamp_type(&self) -> TimestampType {
+        self.timestamp_type
+    }
+
+    /// Under which leadership it was appended.
+    #[must_use]
+    pub const fn leader_epoch(&self) -> LeaderEpoch {
+        self.leader_epoch
+    }
+
+    /// Its key; `None` is null, which is not the empty key.
+    #[must_use]
+    pub const fn key(&self) -> Option<&'a [u8]> {
+        self.key
+    }
+
+    /// Its value; `None` is null, a tombstone in a compacted topic.
+    #[must_use]
+    pub const fn value(&self) -> Option<&'a [u8]> {
+        self.value
+    }
+
+    /// Its headers, in the order in which they were added.
+    #[must_use]
+    pub const fn headers(&self) -> Headers<'a> {
+        self.headers
+    }
+}
+
+/// The headers of a record: names with values, in the order in which they were added. A name may come twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Headers<'a> {
+    count: usize,
+    /// Checked when the record was read: so many whole headers, and nothing else.
+    bytes: &'a [u8],
+}
+
+impl<'a> Headers<'a> {
+    /// Takes the count and all headers, and checks them.
+    #[inline]
+    fn take(rest: &mut &'a [u8]) -> Result<Self, &'static str> {
+        let count = varint::take_i32(rest).ok_or("its count of headers is not whole")?;
+        let count = usize::try_from(count).map_err(|_negative| "its count of headers is negative")?;
+        let bytes = *rest;
+        if count > bytes.len() {
+            return Err("it has fewer bytes than headers");
+        }
+        for _ in 0..count {
+            take_header(rest).ok_or("a header is not whole, or its name is not UTF-8")?;
+        }
+        let bytes = bytes.get(..bytes.len() - rest.len()).unwrap_or_default();
+        Ok(Self { count, bytes })
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Names and values; a value may be null.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, Option<&'a [u8]>)> + use<'a> {
+        let (mut left, mut rest) = (self.count, self.bytes);
+        std::iter::from_fn(move || {
+            left = left.checked_sub(1)?;
+            take_header(&mut rest)
+        })
+    }
+
+    /// The value of the last header called `name`. Kafka: `Headers.lastHeader`.
+    #[must_use]
+    pub fn last(&self, name: &str) -> Option<Option<&'a [u8]>> {
+        self.iter().filter(|(each, _)| *each == name).last().map(|(_, value)| value)
+    }
+}
+
+fn take_header<'a>(rest: &mut &'a [u8]) -> Option<(&'a str, Option<&'a [u8]>)> {
+    let name = std::str::from_utf8(take_bytes(rest)??).ok()?;
+    Some((name, take_bytes(rest)?))
+}

@@ -1,0 +1,127 @@
+//! Zigzag varints: small numbers of either sign in few bytes.
+//!
+//! `n` becomes `(n << 1) ^ (n >> 63)`, which is written seven bits at a time, the lowest first; a set high bit says
+//! that more follow. Kafka: `ByteUtils.writeVarint`, `writeVarlong`.
+
+/// The most bytes that a varint of 64 bits takes.
+pub(crate) const MAX_BYTES: usize = 10;
+
+/// How many bytes `value` takes.
+pub(crate) const fn size(value: i64) -> usize {
+    let bits = 64 - (zigzag(value) | 1).leading_zeros() as usize;
+    bits.div_ceil(7)
+}
+
+/// Writes `value` to the end of `into`.
+#[inline]
+pub(crate) fn push(into: &mut Vec<u8>, value: i64) {
+    let mut rest = zigzag(value);
+    while rest >= 0x80 {
+        into.push(low_byte(rest) | 0x80);
+        rest >>= 7;
+    }
+    into.push(low_byte(rest));
+}
+
+/// Takes a varint of at most 64 bits off the front of `bytes`; `None` if it is not whole, or longer.
+#[inline]
+pub(crate) fn take_i64(bytes: &mut &[u8]) -> Option<i64> {
+    // Most are one byte long.
+    let (&first, rest) = bytes.split_first()?;
+    if first < 0x80 {
+        *bytes = rest;
+        return Some(unzigzag(u64::from(first)));
+    }
+    take_long(bytes, MAX_BYTES).map(unzigzag)
+}
+
+/// Takes a varint of at most 32 bits. Like Kafka, drops the high bits of a fifth byte.
+#[inline]
+pub(crate) fn take_i32(bytes: &mut &[u8]) -> Option<i32> {
+    let (&first, rest) = bytes.split_first()?;
+    if first < 0x80 {
+        *bytes = rest;
+        return Some(i32::from(first >> 1) ^ -i32::from(first & 1));
+    }
+    let value = take_long(bytes, 5)? & u64::from(u32::MAX);
+    let value = u32::try_from(value).ok()?;
+    Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
+}
+
+fn take_long(bytes: &mut &[u8], most: usize) -> Option<u64> {
+    let mut value = 0;
+    for (index, &byte) in bytes.iter().take(most).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte < 0x80 {
+            *bytes = bytes.get(index + 1..)?;
+            return Some(value);
+        }
+    }
+    None
+}
+
+const fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
+}
+
+const fn unzigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
+}
+
+const fn low_byte(value: u64) -> u8 {
+    value.to_be_bytes()[7]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, proptest};
+
+    use super::*;
+
+    fn bytes_of(value: i64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        push(&mut bytes, value);
+        bytes
+    }
+
+    #[test]
+    fn bytes_are_kafkas() {
+        let vectors: [(i64, &[u8]); 10] = [
+            (0, &[0x00]),
+            (-1, &[0x01]),
+            (1, &[0x02]),
+            (63, &[0x7e]),
+            (-64, &[0x7f]),
+            (64, &[0x80, 0x01]),
+            (300, &[0xd8, 0x04]),
+            (i64::from(i32::MAX), &[0xfe, 0xff, 0xff, 0xff, 0x0f]),
+            (i64::from(i32::MIN), &[0xff, 0xff, 0xff, 0xff, 0x0f]),
+            (-86_400_000, &[0xff, 0xef, 0xb2, 0x52]),
+        ];
+        for (value, bytes) in vectors {
+            assert_eq!(bytes_of(value), bytes);
+            assert_eq!(take_i64(&mut &*bytes), Some(value));
+            assert_eq!(take_i32(&mut &*bytes), i32::try_from(value).ok());
+        }
+    }
+
+    #[test]
+    fn decoder_is_as_strict_as_kafkas() {
+        assert_eq!(take_i32(&mut [0x80, 0x00].as_slice()), Some(0), "not the shortest form");
+        assert_eq!(take_i32(&mut [0xff, 0xff, 0xff, 0xff, 0x7f].as_slice()), Some(i32::MIN), "high bits dropped");
+        assert_eq!(take_i32(&mut [0x80; 5].as_slice()), None, "it never ends");
+        assert_eq!(take_i64(&mut [0x80; 10].as_slice()), None);
+        assert_eq!(take_i64(&mut [].as_slice()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(value in any::<i64>()) {
+            let bytes = bytes_of(value);
+            assert_eq!(bytes.len(), size(value));
+            let mut rest = bytes.as_slice();
+            assert_eq!(take_i64(&mut rest), Some(value));
+            assert!(rest.is_empty());
+        }
+    }
+}

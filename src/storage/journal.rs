@@ -1,0 +1,394 @@
+//! A journal: the one mechanism for our own state, such as the catalog and the offsets of a group.
+//!
+//! State is a snapshot and the changes since: frames, appended in the writer's rounds, and compacted into a new file
+//! when they have become many. [`format`] draws the bytes, [`scan`] says what a damaged file is worth.
+//!
+//! ```text
+//!   append --> queued --> write_round --> the file --> a sync of the file, by the syncer --> mark_durable
+//!                                                                                             |
+//!   each frame says up to where the file was known to be synced when it was appended <--------+
+//! ```
+//!
+//! That field is what tells rot from a torn write: a bad place below the durable end of a later frame was on the disk
+//! once. The same is said of the snapshot by the header, and of a whole file by a clean shutdown.
+//!
+//! A compaction writes `name.tmp`, syncs it, renames `name` to `name.previous` and `name.tmp` to `name`, and syncs
+//! the directory, while no frame is appended. A new generation has a new journal id, which every checksum covers, so
+//! blocks of an older one never pass for frames of the new one.
+//!
+//! | a crash during                 | leaves                            | and the next opening                     |
+//! |--------------------------------|-----------------------------------|------------------------------------------|
+//! | create, before the rename      | `name.tmp`                        | finds no journal                         |
+//! | create, before the dir sync    | a whole `name`, or none           | opens it, or finds no journal            |
+//! | write_round                    | a torn tail, or holes before it   | leaves it out                            |
+//! | a failed round's cutting back  | frames nobody was told about      | may find them: the outcome was unknown   |
+//! | compact, before the 1st rename | `name`, `name.tmp`                | opens `name`; the next compaction overwrites the other |
+//! | compact, between the renames   | `name.previous`, `name.tmp`       | opens `name.previous`: nothing was appended since |
+//! | compact, before the dir sync   | either name old or new            | opens `name`, or `name.previous` without it |
+//! | remove                         | `name` alone, or nothing          | opens it, or finds no journal            |
+//!
+//! A journal that was not closed cleanly, or in which anything was found, takes no frame until it has been compacted.
+//! So what an opening leaves out is never cut from the file: it stays in `name.previous`. And what it kept is on the
+//! disk before anybody acts on it, even where a failed sync had left it in the page cache alone.
+
+mod format;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::io::{Dir, File};
+use crate::storage::journal::format::{APPENDED, Header, encode_frame};
+use crate::storage::journal::scan::Content;
+
+pub(crate) use crate::storage::journal::scan::{BehindHole, JournalDamage, JournalFinding};
+
+/// The generation before, under the journal's name and this.
+pub(crate) const PREVIOUS: &str = ".previous";
+/// A generation that is being written.
+const BESIDE: &str = ".tmp";
+
+/// Below this size nothing is gained by a compaction.
+const SMALL_BYTES: u64 = 1024 * 1024;
+/// How often the file outgrows its snapshot before it is compacted: what is written twice stays a third of the whole.
+const GROWTH: u64 = 4;
+
+/// The ids of a new journal, each of random bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct JournalIds {
+    /// Of this generation of this copy.
+    pub(crate) journal: [u8; 16],
+    /// Of the state, through all generations and copies.
+    pub(crate) history: [u8; 16],
+}
+
+/// An open journal.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    dir: Arc<dyn Dir>,
+    name: String,
+    file: Arc<dyn File>,
+    header: Header,
+    /// Where the next round goes. Nothing valid is behind it, unless `must_be_compacted`.
+    end: u64,
+    /// At most `end`: everything below it was synced.
+    durable_end: u64,
+    /// Frames for the next round, encoded.
+    queued: Vec<u8>,
+    queued_frames: u64,
+    /// Of the last frame in the file.
+    last_sequence: u64,
+    must_be_compacted: bool,
+    /// Whether `name` was missing, so that `file` is the generation before.
+    is_previous: bool,
+    /// Why nothing can be written any more.
+    failed: Option<Error>,
+}
+
+/// A journal as it was found.
+#[derive(Debug)]
+pub(crate) struct JournalOpening {
+    pub(crate) journal: Journal,
+    /// The payloads of all valid frames, snapshot first, in the order in which they were appended.
+    pub(crate) payloads: Vec<Vec<u8>>,
+    pub(crate) findings: Vec<JournalFinding>,
+}
+
+impl Journal {
+    /// Makes the journal `name`, with `payloads` as its snapshot; all of it is durable, the name too.
+    ///
+    /// # Errors
+    /// [`Error::IllegalState`] if there is one already; the operating system's.
+    pub(crate) fn create(dir: Arc<dyn Dir>, name: &str, ids: JournalIds, payloads: &[Vec<u8>]) -> Result<Self> {
+        if Self::exists(&*dir, name)? {
+            let path = dir.path().join(name);
+            return Err(Error::illegal_state(format!("there is a journal {} already", path.display())));
+        }
+        let beside = beside(name);
+        let header = write_generation(&*dir, &beside, ids, 0, payloads.iter().cloned())?;
+        dir.rename(&beside, name)?;
+        dir.sync()?;
+        let file = dir.open_writable(name)?;
+        Ok(Self::of(dir, name, file, header, 0))
+    }
+
+    /// Opens the journal `name` and reads all of it. Changes nothing on the disk.
+    ///
+    /// `was_clean` says that the directory was closed cleanly: then every bad place is rot. Otherwise `behind` says
+    /// what becomes of frames behind a hole.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedVersion`] for a file of a newer version or of somebody else, [`Error::CorruptFile`] if the
+    /// header is unreadable, an [`Error::Io`] that [`is_not_found`](Error::is_not_found) if there is no such journal.
+    pub(crate) fn open(dir: Arc<dyn Dir>, name: &str, was_clean: bool, behind: BehindHole) -> Result<JournalOpening> {
+        let (file, is_previous) = either_generation(name, |name| dir.open_writable(name))?;
+        let content = scan::read(&*file, was_clean, behind)?;
+        let (payloads, findings) = (content.payloads, with_origin(content.findings, &*file, is_previous));
+        let mut journal = Self::of(dir, name, file, content.header, content.last_sequence);
+        journal.end = content.len;
+        journal.durable_end = if was_clean { content.len } else { journal.durable_end.min(content.len) };
+        journal.must_be_compacted = !was_clean || !findings.is_empty();
+        journal.is_previous = is_previous;
+        Ok(JournalOpening { journal, payloads, findings })
+    }
+
+    /// Reads a journal that another process may be writing, without the right to write.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn read(dir: &dyn Dir, name: &str) -> Result<(Vec<Vec<u8>>, Vec<JournalFinding>)> {
+        let (file, is_previous) = either_generation(name, |name| dir.open(name))?;
+        let Content { payloads, findings, .. } = scan::read(&*file, false, BehindHole::Keep)?;
+        Ok((payloads, with_origin(findings, &*file, is_previous)))
+    }
+
+    /// Whether there is a journal `name`, in whatever state.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) fn exists(dir: &dyn Dir, name: &str) -> Result<bool> {
+        match either_generation(name, |name| dir.open(name)) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes the journal `name` with all its generations; takes one that is gone already.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) fn remove(dir: &dyn Dir, name: &str) -> Result<()> {
+        remove_if_there(dir, &beside(name))?;
+        remove_if_there(dir, &previous(name))?;
+        dir.sync()?; // or a cut leaves the generation before without its successor, and it would be opened
+        remove_if_there(dir, name)?;
+        dir.sync()
+    }
+
+    fn of(dir: Arc<dyn Dir>, name: &str, file: Arc<dyn File>, header: Header, last_sequence: u64) -> Self {
+        let end = header.snapshot_end;
+        Self {
+            dir,
+            name: name.to_owned(),
+            file,
+            header,
+            end,
+            durable_end: end,
+            queued: Vec::new(),
+            queued_frames: 0,
+            last_sequence,
+            must_be_compacted: false,
+            is_previous: false,
+            failed: None,
+        }
+    }
+
+    /// Queues a frame for the next round.
+    ///
+    /// # Errors
+    /// [`Error::IllegalArgument`] if `payload` is empty or longer than 16 MiB, [`Error::IllegalState`] if the journal
+    /// has to be compacted first, [`Error::Storage`] after a failure from which only an opening recovers.
+    pub(crate) fn append(&mut self, payload: &[u8]) -> Result<()> {
+        self.check_usable()?;
+        if self.must_be_compacted {
+            let path = self.file.path().display();
+            return Err(Error::illegal_state(format!("{path} was not closed cleanly: it has to be compacted first")));
+        }
+        let sequence = APPENDED | (self.last_sequence + self.queued_frames + 1);
+        encode_frame(&mut self.queued, &self.header.journal_id, sequence, self.durable_end, payload)?;
+        self.queued_frames += 1;
+        Ok(())
+    }
+
+    /// Writes what is queued, with one write; says whether there was anything. It is not synced.
+    ///
+    /// # Errors
+    /// The operating system's, [`Error::DiskFull`] among them: then nothing of the round is or will be in the file,
+    /// and the next round may succeed. [`Error::Storage`] if not even that could be achieved: what of the round is in
+    /// the file only an opening tells.
+    pub(crate) fn write_round(&mut self) -> Result<bool> {
+        self.check_usable()?;
+        if self.queued.is_empty() {
+            return Ok(false);
+        }
+        let written = self.file.write_all_at(&self.queued, self.end);
+        let (bytes, frames) = (self.queued.len() as u64, self.queued_frames);
+        self.queued.clear();
+        self.queued_frames = 0;
+        if let Err(error) = written {
+            self.cut_back()?;
+            return Err(error);
+        }
+        self.end += bytes;
+        self.last_sequence += frames;
+        Ok(true)
+    }
+
+    /// Takes away what a failed write may have left behind the last good end.
+    fn cut_back(&mut self) -> Result<()> {
+        // Whole frames may be there. Without the sync a cut of the power could keep them and lose the new length, and
+        // a round that was reported as failed would be found by the next opening.
+        let cut = self.file.set_len(self.end).and_then(|()| self.file.sync());
+        cut.map_err(|error| self.fail(error))?;
+        self.durable_end = self.end;
+        Ok(())
+    }
+
+    /// The file, to be synced, with [`end`](Self::end) as the position to mark afterwards.
+    pub(crate) fn file(&self) -> Arc<dyn File> {
+        Arc::clone(&self.file)
+    }
+
+    /// Where the written frames end: a file position.
+    pub(crate) const fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Whether a sync has something to do.
+    pub(crate) const fn has_unsynced(&self) -> bool {
+        self.durable_end < self.end
+    }
+
+    /// Notes that a sync of `file`, begun when the journal ended at `position`, has returned.
+    ///
+    /// Nothing happens if the journal has been compacted since: then everything was synced.
+    pub(crate) fn mark_durable(&mut self, file: &Arc<dyn File>, position: u64) {
+        if Arc::ptr_eq(&self.file, file) {
+            debug_assert!(position <= self.end);
+            self.durable_end = self.durable_end.max(position.min(self.end));
+        }
+    }
+
+    /// The number of the last frame in the file. It goes on through compactions, so copies of one history compare.
+    pub(crate) const fn last_sequence(&self) -> u64 {
+        self.last_sequence
+    }
+
+    /// What all generations and copies of this journal have in common.
+    pub(crate) const fn history_id(&self) -> [u8; 16] {
+        self.header.history_id
+    }
+
+    /// Whether [`append`](Self::append) is refused until [`compact`](Self::compact) has been called.
+    pub(crate) const fn must_be_compacted(&self) -> bool {
+        self.must_be_compacted
+    }
+
+    /// Whether the file has outgrown its snapshot.
+    pub(crate) const fn needs_compaction(&self) -> bool {
+        self.end > SMALL_BYTES && self.end > GROWTH.saturating_mul(self.header.snapshot_end)
+    }
+
+    /// Replaces the file by a new generation whose snapshot is `payloads`, durable when this returns.
+    ///
+    /// `journal_id` are new random bytes. The payloads stand for everything up to [`last_sequence`]; nothing may be
+    /// queued. Blocks for two syncs.
+    ///
+    /// [`last_sequence`]: Self::last_sequence
+    ///
+    /// # Errors
+    /// The operating system's. If writing the new file failed, for want of room say, the journal is as it was; after
+    /// anything else it takes no frame any more, and the next opening finds one generation or the other, whole.
+    /// [`Error::IllegalState`] if frames are queued.
+    pub(crate) fn compact(&mut self, journal_id: [u8; 16], payloads: impl IntoIterator<Item = Vec<u8>>) -> Result<()> {
+        self.check_usable()?;
+        if !self.queued.is_empty() {
+            return Err(Error::illegal_state("frames are queued: a round has to be written before a compaction"));
+        }
+        let ids = JournalIds { journal: journal_id, history: self.header.history_id };
+        let header = write_generation(&*self.dir, &beside(&self.name), ids, self.last_sequence, payloads)?;
+        let file = self.swap().map_err(|error| self.fail(error))?;
+        self.end = header.snapshot_end;
+        self.durable_end = header.snapshot_end;
+        self.file = file;
+        self.header = header;
+        self.must_be_compacted = false;
+        self.is_previous = false;
+        Ok(())
+    }
+
+    /// Puts the new generation in the place of the old one, which becomes the one before.
+    fn swap(&self) -> Result<Arc<dyn File>> {
+        if !self.is_previous {
+            self.dir.rename(&self.name, &previous(&self.name))?;
+        }
+        self.dir.rename(&beside(&self.name), &self.name)?;
+        self.dir.sync()?; // or a cut brings back the old generation, without what is appended from now on
+        self.dir.open_writable(&self.name)
+    }
+
+    fn check_usable(&self) -> Result<()> {
+        self.failed.clone().map_or(Ok(()), Err)
+    }
+
+    fn fail(&mut self, cause: Error) -> Error {
+        let error = Error::Storage { directory: self.dir.path().to_owned(), cause: Arc::new(cause) };
+        self.failed = Some(error.clone());
+        error
+    }
+}
+
+/// Writes a whole generation to the file `name`, and syncs it; a file that could not be finished is removed.
+fn write_generation(
+    dir: &dyn Dir,
+    name: &str,
+    ids: JournalIds,
+    base_sequence: u64,
+    payloads: impl IntoIterator<Item = Vec<u8>>,
+) -> Result<Header> {
+    let mut header =
+        Header { journal_id: ids.journal, history_id: ids.history, base_sequence, snapshot_end: format::HEADER_BYTES };
+    let mut bytes = header.encode();
+    for (sequence, payload) in (1..).zip(payloads) {
+        encode_frame(&mut bytes, &header.journal_id, sequence, 0, &payload)?;
+    }
+    header.snapshot_end = bytes.len() as u64;
+    let head = header.encode();
+    bytes[..head.len()].copy_from_slice(&head);
+    let file = dir.create(name)?;
+    let written = file.write_all_at(&bytes, 0).and_then(|()| file.sync());
+    if let Err(error) = written {
+        drop(dir.remove(name)); // best effort: the room may be needed, and the next attempt overwrites it anyway
+        return Err(error);
+    }
+    Ok(header)
+}
+
+/// Opens `name`; where it is missing, the generation before, and says so.
+fn either_generation(name: &str, open: impl Fn(&str) -> Result<Arc<dyn File>>) -> Result<(Arc<dyn File>, bool)> {
+    match open(name) {
+        Ok(file) => Ok((file, false)),
+        Err(missing) if missing.is_not_found() => match open(&previous(name)) {
+            Ok(file) => Ok((file, true)),
+            Err(error) if error.is_not_found() => Err(missing),
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+fn with_origin(mut findings: Vec<JournalFinding>, file: &dyn File, is_previous: bool) -> Vec<JournalFinding> {
+    if is_previous {
+        let path = file.path().to_owned();
+        findings.insert(0, JournalFinding { path, position: 0, bytes: 0, damage: JournalDamage::HalfRenamed });
+    }
+    findings
+}
+
+fn remove_if_there(dir: &dyn Dir, name: &str) -> Result<()> {
+    match dir.remove(name) {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn previous(name: &str) -> String {
+    format!("{name}{PREVIOUS}")
+}
+
+fn beside(name: &str) -> String {
+    format!("{name}{BESIDE}")
+}

@@ -1,0 +1,47 @@
+//! One replica's log in one directory, and the files of our own beside it.
+//!
+//! Everything here works on files of one directory and knows nothing of leaders, groups or threads.
+//!
+//! | part | what it is |
+//! |---|---|
+//! | [`log`] | a log's state, and the order in which it changes; [`append`], [`read`] and [`recovery`] work on it |
+//! | [`segment`], [`index`] | one file of batches, and where in it an offset or a time is to be found |
+//! | [`walk`] | goes through a segment batch by batch, past damage |
+//! | [`journal`] | our own state: catalog and groups; frames that are appended and compacted |
+//! | [`positions`] | how far each log is known to be on the disk; read by recovery and by other processes |
+//! | [`checkpoint`], [`leader_epochs`], [`producer_state`] | Kafka's small files |
+//! | [`files`] | the names of files and directories, and what may be a name |
+//! | [`report`] | what opening a directory found |
+
+mod append;
+mod checkpoint;
+mod config;
+mod files;
+mod index;
+mod journal;
+mod leader_epochs;
+mod log;
+mod positions;
+mod producer_state;
+mod read;
+mod recovery;
+mod report;
+mod segment;
+mod walk;
+
+pub(crate) use append::AppendError;
+pub(crate) use checkpoint::{
+    LOG_STARTS, RECOVERY_POINTS, ensure_meta_properties, has_clean_shutdown, read_offsets, read_partition_metadata,
+    remove_clean_shutdown, write_clean_shutdown, write_offsets, write_partition_metadata,
+};
+pub use config::{TopicConfig, TopicConfigBuilder};
+pub(crate) use files::{
+    PartitionDirKind, group_file_name, marked_dir_name, parse_group_file_name, parse_partition_dir, parse_segment_name,
+    partition_dir_name, topic_collision_key, validate_topic_name,
+};
+pub(crate) use journal::{BehindHole, Journal, JournalFinding, JournalIds, JournalOpening};
+pub(crate) use log::{Log, SyncWork};
+pub(crate) use positions::{Position, Positions, SlotId};
+pub(crate) use read::ReadPlace;
+pub(crate) use recovery::Opening;
+pub use report::{Finding, OpenReport};

@@ -1,0 +1,167 @@
+//! Reads by offset and by time: whole batches, each checked, up to a bound.
+//!
+//! Damage costs the reader exactly the offsets that are damaged: what stands before it is returned first, then the
+//! damage is an error at its own offset, and a reader that seeks past it reads on.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::record::Batch;
+use crate::storage::log::{Log, Segments};
+use crate::storage::segment::Segment;
+use crate::storage::walk::{Check, Step, Walk};
+use crate::types::{Offset, Timestamp};
+
+/// Where a reader stands: a sequential reader does not look anything up.
+#[derive(Debug)]
+pub(crate) struct ReadPlace {
+    segment: Arc<Segment>,
+    position: u64,
+    /// The first offset of what stands there.
+    offset: Offset,
+}
+
+impl Log {
+    /// The batches from the one that holds `from` on, at least one if there is one below `bound`, about `max_bytes`.
+    ///
+    /// `bound` is the end of a batch, or an offset at which none begins. `place` is where the last read ended; it is
+    /// looked up if `from` is elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::OffsetOutOfRange`], [`Error::CorruptBatch`] if `from` lies in damage, and what reading a file gives.
+    pub(crate) fn read(
+        &self,
+        place: &mut Option<ReadPlace>,
+        from: Offset,
+        bound: Offset,
+        max_bytes: usize,
+    ) -> Result<Vec<Batch>> {
+        let start = self.log_start();
+        if from < start || from > self.log_end() {
+            let partition = self.name.clone();
+            return Err(Error::OffsetOutOfRange { partition, requested: from, start, end: bound });
+        }
+        if from >= bound {
+            return Ok(Vec::new());
+        }
+        let segments = self.segments.load();
+        let mut here = match place.take().filter(|place| place.offset == from) {
+            Some(place) => place,
+            None => Self::look_up(&segments, from)?,
+        };
+        loop {
+            let batches = self.read_segment(&mut here, &segments, from, bound, max_bytes)?;
+            let next = Self::segment_behind(&segments, &here.segment);
+            let is_through = here.offset >= bound;
+            match next {
+                Some(next) if batches.is_empty() && !is_through => {
+                    here = ReadPlace { segment: Arc::clone(next), position: 0, offset: next.base_offset() };
+                }
+                _ => {
+                    *place = Some(here);
+                    return Ok(batches);
+                }
+            }
+        }
+    }
+
+    /// Reads on in one segment; empty if that has nothing more at or above `from`.
+    fn read_segment(
+        &self,
+        here: &mut ReadPlace,
+        segments: &Segments,
+        from: Offset,
+        bound: Offset,
+        max_bytes: usize,
+    ) -> Result<Vec<Batch>> {
+        let segment = Arc::clone(&here.segment);
+        let segment_end = Self::segment_behind(segments, &segment).map_or(bound, |next| next.base_offset());
+        let mut walk = Walk::new(&segment, here.position, here.offset, Check::Whole)
+            .ending_at(segment_end)
+            .with_epochs(self.epoch_bounds())
+            .reading(max_bytes);
+        let mut batches = Vec::new();
+        let mut bytes = 0;
+        while walk.expected() < bound && bytes < max_bytes {
+            match walk.next_step()? {
+                None => break,
+                Some(Step::Batch { batch, .. }) if batch.header().last_offset() < from => {}
+                Some(Step::Batch { batch, .. }) => {
+                    bytes += batch.header().len_bytes;
+                    batches.push(batch);
+                }
+                Some(Step::Damage { first, last, .. }) if last < from || last < first => {}
+                Some(Step::Damage { .. }) if !batches.is_empty() => break, // the next read begins here, and fails
+                Some(Step::Damage { position, first, last, reason }) => {
+                    return Err(self.corrupt_batch(&segment, position, first, last, reason));
+                }
+            }
+            (here.position, here.offset) = (walk.position(), walk.expected());
+        }
+        Ok(batches)
+    }
+
+    fn corrupt_batch(
+        &self,
+        segment: &Segment,
+        file_position: u64,
+        first: Offset,
+        last: Offset,
+        reason: String,
+    ) -> Error {
+        let path = self.dir.path().join(segment.file_name());
+        Error::CorruptBatch { partition: self.name.clone(), first, last, path, file_position, reason: reason.into() }
+    }
+
+    /// The place from which a walk finds `offset`.
+    fn look_up(segments: &Segments, offset: Offset) -> Result<ReadPlace> {
+        let count = segments.partition_point(|segment| segment.base_offset() <= offset);
+        let segment = &segments[count.saturating_sub(1)];
+        let (position, first) = segment.start_for(offset)?;
+        Ok(ReadPlace { segment: Arc::clone(segment), position, offset: first })
+    }
+
+    fn segment_behind<'a>(segments: &'a Segments, segment: &Segment) -> Option<&'a Arc<Segment>> {
+        segments.get(segments.partition_point(|each| each.base_offset() <= segment.base_offset()))
+    }
+
+    /// The first record below `bound` whose timestamp is at or after `at`, by offset.
+    ///
+    /// Damaged batches are passed over, since nobody knows their times.
+    pub(crate) fn offset_for_time(&self, at: Timestamp, bound: Offset) -> Result<Option<(Offset, Timestamp)>> {
+        let segments = self.segments.load();
+        let start = self.log_start();
+        for (index, segment) in segments.iter().enumerate() {
+            let next = segments.get(index + 1);
+            if next.is_some_and(|next| next.base_offset() <= start) {
+                continue;
+            }
+            if next.is_some() && segment.largest_timestamp()? < at {
+                continue;
+            }
+            // No record up to that entry's offset is new enough.
+            let from = segment.indexes()?.time.before(at).map_or(segment.base_offset(), |entry| entry.offset.next());
+            let (position, first) = segment.start_for(from)?;
+            let mut walk = Walk::new(segment, position, first, Check::Whole).with_epochs(self.epoch_bounds());
+            while walk.expected() < bound {
+                let Some(step) = walk.next_step()? else { break };
+                let Step::Batch { batch, .. } = step else { continue };
+                if batch.header().max_timestamp >= at
+                    && let Some(found) = first_at_or_after(&batch, at, start.max(from))
+                {
+                    return Ok(Some(found));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The first record of `batch` at or above `from` whose timestamp is at or after `at`.
+fn first_at_or_after(batch: &Batch, at: Timestamp, from: Offset) -> Option<(Offset, Timestamp)> {
+    let records = batch.records().ok()?;
+    records
+        .filter_map(std::result::Result::ok)
+        .map(|record| (record.offset(), record.timestamp()))
+        .find(|&(offset, timestamp)| timestamp >= at && offset >= from)
+}

@@ -1,0 +1,413 @@
+//! Opens a partition directory after a clean or an unclean shutdown.
+//!
+//! The durable end divides a log. Below it every byte was once on the disk, so a bad place there is rot: it stays, is
+//! reported, and costs exactly its own records. From it on, the first bad place is where the crash tore the log: it
+//! ends there, in whatever segment that is, and what lies behind goes to `quarantine/`.
+//!
+//! What is kept from the durable end on is written again, the same bytes at the same place, and synced, before
+//! anybody reads it. The page cache may show data that a failed sync left off the disk, and counts it as clean, so
+//! that syncing alone would write nothing; a reader would see records that the next power cut takes away.
+//!
+//! | a crash during | leaves | and the next recovery |
+//! |---|---|---|
+//! | append | a torn batch, or whole ones in any pattern | cuts off the first that is not whole, and all behind it |
+//! | roll | an empty newest segment, or none | goes on in it, or makes it again |
+//! | the copy into quarantine | a part of the copy | copies again beside it; nothing was cut yet |
+//! | the cut | segments behind the end that are not removed yet | finds that they do not follow, and goes on |
+//! | writing the kept tail again | old and new bytes, which are the same | writes all of it again |
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::io::{Dir, File};
+use crate::record::BatchHeader;
+use crate::storage::config::TopicConfig;
+use crate::storage::files::{parse_segment_name, segment_name};
+use crate::storage::leader_epochs::{LEADER_EPOCHS, LeaderEpochs};
+use crate::storage::log::{Log, Parts, Segments};
+use crate::storage::producer_state::is_snapshot;
+use crate::storage::report::Finding;
+use crate::storage::segment::{IndexFiller, Indexes, Segment};
+use crate::storage::walk::{Check, EpochBounds, Step, Walk};
+use crate::types::{LeaderEpoch, Offset, Timestamp, TopicPartition};
+
+/// How much is copied at a time.
+const COPY_BYTES: usize = 256 * 1024;
+
+/// What is known of a log before its directory is looked at.
+#[derive(Debug)]
+pub(crate) struct Opening<'a> {
+    pub(crate) dir: &'a Arc<dyn Dir>,
+    pub(crate) name: &'a TopicPartition,
+    pub(crate) config: Arc<TopicConfig>,
+    /// Where what is cut off goes.
+    pub(crate) quarantine: &'a dyn Dir,
+    /// The catalog's epoch of the partition: no batch has a later one.
+    pub(crate) epoch: LeaderEpoch,
+    pub(crate) log_start: Option<Offset>,
+    /// Everything below it was synced; `None` if nobody knows.
+    pub(crate) durable_end: Option<Offset>,
+    pub(crate) was_clean: bool,
+    pub(crate) now: Timestamp,
+}
+
+impl Log {
+    /// Opens the log that `opening` describes, and reports what it found through `found`.
+    ///
+    /// `before_cut` is told the new log end before anything is cut off, and makes `positions` say no more than that,
+    /// durably: a durable end above a log's end would turn the next tear into rot.
+    pub(crate) fn open(
+        opening: &Opening<'_>,
+        before_cut: &mut dyn FnMut(Offset) -> Result<()>,
+        found: &mut dyn FnMut(Finding),
+    ) -> Result<Self> {
+        let mut recovery = Recovery::begin(opening, found)?;
+        recovery.scan(found)?;
+        recovery.cut(before_cut, found)?;
+        recovery.make_active(found)?;
+        recovery.rewrite_tail()?;
+        recovery.finish()
+    }
+}
+
+/// A log that is being opened.
+struct Recovery<'a> {
+    opening: &'a Opening<'a>,
+    segments: Segments,
+    log_start: Offset,
+    /// Below it a bad place is rot.
+    durable_end: Offset,
+    epochs: LeaderEpochs,
+    epochs_changed: bool,
+    /// Where the log ends, as far as the scan has come.
+    log_end: Offset,
+    /// Of the last segment that was scanned.
+    filler: IndexFiller,
+    first_timestamp: Option<Timestamp>,
+    /// The first byte from the durable end on: segment and position.
+    tail_from: Option<(usize, u64)>,
+    /// Where the log was torn: segment and position.
+    torn_at: Option<(usize, u64)>,
+    /// The log end is not where the last segment ends: a new one has to begin there.
+    needs_segment: bool,
+}
+
+impl<'a> Recovery<'a> {
+    /// Looks at the names in the directory.
+    fn begin(opening: &'a Opening<'a>, found: &mut dyn FnMut(Finding)) -> Result<Self> {
+        let interval = u64::from(opening.config.index_interval_bytes);
+        let mut segments = Segments::new();
+        for entry in opening.dir.list()? {
+            if is_snapshot(&entry.name) && !opening.was_clean {
+                opening.dir.remove(&entry.name)?; // from before the crash; the next close writes one
+            }
+            if let Some((base, "log")) = parse_segment_name(&entry.name).filter(|_| !entry.is_dir) {
+                segments.push(Arc::new(Segment::at(opening.dir, base, entry.len, opening.was_clean, interval)));
+            }
+        }
+        segments.sort_unstable_by_key(|segment| segment.base_offset());
+        let first_base = segments.first().map(|segment| segment.base_offset());
+        let log_start = opening.log_start.or(first_base).unwrap_or(Offset::ZERO);
+        let durable_end = opening.durable_end.unwrap_or(log_start).max(log_start);
+        let (epochs, damage) = LeaderEpochs::load(opening.dir.as_ref())?;
+        let mut recovery = Self {
+            opening,
+            segments,
+            log_start,
+            durable_end,
+            epochs,
+            epochs_changed: false,
+            log_end: log_start,
+            filler: IndexFiller::new(interval),
+            first_timestamp: None,
+            tail_from: None,
+            torn_at: None,
+            needs_segment: false,
+        };
+        if let Some(damage) = damage {
+            recovery.rebuild_epochs()?;
+            found(Finding::Rebuilt { path: opening.dir.path().join(LEADER_EPOCHS), reason: damage.reason().into() });
+        }
+        Ok(recovery)
+    }
+
+    /// The batches carry their epochs: goes through the headers of all of them.
+    fn rebuild_epochs(&mut self) -> Result<()> {
+        self.epochs = LeaderEpochs::default();
+        self.epochs_changed = true;
+        for segment in &self.segments {
+            let mut walk = Walk::new(segment, 0, segment.base_offset(), Check::Whole);
+            while let Some(step) = walk.next_step()? {
+                if let Step::Batch { batch, .. } = step
+                    && batch.header().leader_epoch <= self.opening.epoch
+                {
+                    self.epochs.assign(batch.header().leader_epoch, batch.header().base_offset);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes through the segments from the one that holds the durable end on, up to the end or the tear.
+    fn scan(&mut self, found: &mut dyn FnMut(Finding)) -> Result<()> {
+        let holding = self.segments.partition_point(|segment| segment.base_offset() <= self.durable_end);
+        let first = holding.saturating_sub(1);
+        if let Some(segment) = self.segments.get(first).filter(|_| first > 0) {
+            self.log_end = segment.base_offset();
+        }
+        for index in first..self.segments.len() {
+            let base = self.segments[index].base_offset();
+            if base != self.log_end && !self.pass_lost(base, index, 0, found) {
+                self.torn_at = Some((index, 0));
+                break;
+            }
+            self.scan_segment(index, found)?;
+            if self.torn_at.is_some() {
+                break;
+            }
+        }
+        if self.log_end < self.durable_end {
+            let last = self.segments.len().saturating_sub(1);
+            let end = self.segments.last().map_or(0, |segment| segment.end());
+            self.pass_lost(self.durable_end, last, end, found);
+            self.needs_segment = true;
+        }
+        Ok(())
+    }
+
+    /// Goes through one segment, building its indexes.
+    fn scan_segment(&mut self, index: usize, found: &mut dyn FnMut(Finding)) -> Result<()> {
+        let segment = Arc::clone(&self.segments[index]);
+        let (indexes, position, offset) = self.scan_start(&segment)?;
+        let bounds = EpochBounds { starts: Arc::new(self.epochs.clone()), latest: self.opening.epoch };
+        let mut walk = Walk::new(&segment, position, offset, Check::Whole).with_epochs(bounds);
+        self.log_end = offset;
+        loop {
+            if self.log_end >= self.durable_end && self.tail_from.is_none() {
+                self.tail_from = Some((index, walk.position()));
+            }
+            match walk.next_step()? {
+                None => break,
+                Some(Step::Batch { position, batch }) => {
+                    self.note_batch(&indexes, batch.header(), position);
+                    self.log_end = batch.header().next_offset();
+                }
+                Some(Step::Damage { position, .. }) if self.log_end >= self.durable_end => {
+                    self.torn_at = Some((index, position));
+                    break;
+                }
+                Some(Step::Damage { position, .. }) => {
+                    let is_last = walk.position() >= segment.end();
+                    let next_base = self.segments.get(index + 1).map(|next| next.base_offset());
+                    let resumes_at = if is_last { next_base.unwrap_or(self.durable_end) } else { walk.expected() };
+                    // Nothing is appended behind bytes that a reader may not find its way past.
+                    self.needs_segment |= is_last && next_base.is_none();
+                    if !self.pass_lost(resumes_at, index, position, found) {
+                        // The durable end lies somewhere in these bytes, nobody knows where: they stay.
+                        self.torn_at = Some((index, walk.position()));
+                        break;
+                    }
+                }
+            }
+        }
+        segment.set_indexes(indexes);
+        Ok(())
+    }
+
+    /// Where to begin in a segment, and its indexes up to there: at the last entry after a clean shutdown, when they
+    /// can be trusted; else at the front.
+    fn scan_start(&mut self, segment: &Segment) -> Result<(Indexes, u64, Offset)> {
+        self.filler = IndexFiller::new(u64::from(self.opening.config.index_interval_bytes));
+        self.first_timestamp = None;
+        let stored = if self.opening.was_clean { segment.read_indexes() } else { None };
+        let Some(indexes) = stored else {
+            return Ok((Indexes::new(segment.base_offset()), 0, segment.base_offset()));
+        };
+        let (position, offset) = segment.start_within(&indexes, self.durable_end)?;
+        if position > 0 {
+            self.first_timestamp = segment.first_timestamp()?;
+            self.filler.resume(&indexes);
+        }
+        Ok((indexes, position, offset))
+    }
+
+    /// Offsets from the log end up to `resumes_at` are not there. Answers whether that is rot, which a log goes on
+    /// behind: `false` if some of them lie behind the durable end, where the log then ends.
+    fn pass_lost(&mut self, resumes_at: Offset, index: usize, position: u64, found: &mut dyn FnMut(Finding)) -> bool {
+        let is_rot = resumes_at <= self.durable_end;
+        let end = resumes_at.min(self.durable_end);
+        if self.log_end < end {
+            let path = match self.segments.get(index) {
+                Some(segment) => self.opening.dir.path().join(segment.file_name()),
+                None => self.opening.dir.path().to_owned(),
+            };
+            let (partition, last) = (self.opening.name.clone(), Offset(end.0 - 1));
+            found(Finding::Damaged { partition, first: self.log_end, last, path, file_position: position });
+            self.log_end = end;
+            self.needs_segment |= !is_rot;
+        }
+        is_rot
+    }
+
+    fn note_batch(&mut self, indexes: &Indexes, header: &BatchHeader, position: u64) {
+        self.filler.note(indexes, header, position);
+        self.first_timestamp.get_or_insert(header.max_timestamp);
+        if self.epochs.latest().is_none_or(|(latest, _)| header.leader_epoch > latest) {
+            self.epochs.assign(header.leader_epoch, header.base_offset);
+            self.epochs_changed = true;
+        }
+    }
+
+    /// Moves what lies behind the tear to the quarantine, and cuts it off.
+    fn cut(&mut self, before_cut: &mut dyn FnMut(Offset) -> Result<()>, found: &mut dyn FnMut(Finding)) -> Result<()> {
+        let Some((index, position)) = self.torn_at else { return Ok(()) };
+        before_cut(self.log_end)?;
+        for (at, segment) in self.segments.iter().enumerate().skip(index) {
+            let from = if at == index { position } else { 0 };
+            let bytes = segment.end() - from;
+            let kept = if bytes > 0 { self.save(segment, from)? } else { None };
+            if bytes > 0 {
+                found(Finding::Cut {
+                    partition: self.opening.name.clone(),
+                    log_end: self.log_end,
+                    path: self.opening.dir.path().join(segment.file_name()),
+                    bytes,
+                    quarantine: kept,
+                });
+            }
+        }
+        self.opening.quarantine.sync()?; // the copies' names, before the originals go
+        // A torn segment that begins where the log now ends is emptied, and goes on; one that begins elsewhere goes.
+        let is_misplaced = position == 0 && self.segments[index].base_offset() != self.log_end;
+        let kept = if is_misplaced { index } else { index + 1 };
+        for segment in self.segments.drain(kept..) {
+            for suffix in ["index", "timeindex", "log"] {
+                match self.opening.dir.remove(&segment_name(segment.base_offset(), suffix)) {
+                    Err(error) if !error.is_not_found() => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        if !is_misplaced {
+            let torn = &self.segments[index];
+            torn.file()?.set_len(position)?;
+            torn.set_end(position);
+            torn.file()?.sync()?; // or the torn bytes may come back behind what is appended next
+        }
+        self.opening.dir.sync() // or a removed segment may come back and follow on what is appended next
+    }
+
+    /// Copies what lies behind `from` into the quarantine; `None` if it is nothing but zeros.
+    fn save(&self, segment: &Segment, from: u64) -> Result<Option<PathBuf>> {
+        let source = segment.file()?;
+        if is_zero(source.as_ref(), from, segment.end())? {
+            return Ok(None);
+        }
+        let place = format!("{}.{}.{from}", self.opening.name, segment.file_name());
+        let name = free_name(self.opening.quarantine, &place)?;
+        let copy = self.opening.quarantine.create(&name)?;
+        let mut position = from;
+        while position < segment.end() {
+            let bytes = source.slice(position, chunk(position, segment.end()))?;
+            if bytes.is_empty() {
+                break;
+            }
+            copy.write_all_at(&bytes, position - from)?;
+            position += bytes.len() as u64;
+        }
+        copy.sync()?; // before the original goes
+        Ok(Some(self.opening.quarantine.path().join(name)))
+    }
+
+    /// Sees to it that the log ends in a segment that can be appended to.
+    fn make_active(&mut self, found: &mut dyn FnMut(Finding)) -> Result<()> {
+        let interval = u64::from(self.opening.config.index_interval_bytes);
+        if self.needs_segment || self.segments.is_empty() {
+            if let Some(last) = self.segments.last() {
+                self.filler.finish(last.indexes()?);
+            }
+            if self.segments.last().is_some_and(|last| last.base_offset() == self.log_end) {
+                // It is empty and begins there: nothing to make.
+                return Ok(());
+            }
+            if self.segments.is_empty() && !self.opening.was_clean {
+                let path = self.opening.dir.path().join(segment_name(self.log_end, "log"));
+                found(Finding::Rebuilt { path, reason: "the partition had no segment".into() });
+            }
+            self.segments.push(Arc::new(Segment::create(self.opening.dir, self.log_end, interval)?));
+            self.filler = IndexFiller::new(interval);
+            self.first_timestamp = None;
+            self.opening.dir.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Writes again what was kept from the durable end on, and syncs it, names included.
+    fn rewrite_tail(&mut self) -> Result<()> {
+        let Some((first, position)) = self.tail_from.filter(|_| !self.opening.was_clean) else { return Ok(()) };
+        for (index, segment) in self.segments.iter().enumerate().skip(first) {
+            let mut position = if index == first { position } else { 0 };
+            if position >= segment.end() {
+                continue;
+            }
+            let file = segment.file()?;
+            while position < segment.end() {
+                let bytes = file.slice(position, chunk(position, segment.end()))?;
+                if bytes.is_empty() {
+                    return Err(Error::corrupt_file(file.path(), position, "it became shorter while it was opened"));
+                }
+                file.write_all_at(&bytes, position)?;
+                position += bytes.len() as u64;
+            }
+            file.sync()?; // what readers see from now on is on the disk
+        }
+        self.opening.dir.sync() // and so are the files' names
+    }
+
+    fn finish(mut self) -> Result<Log> {
+        let opening = self.opening;
+        // An epoch that begins at the log end has no record yet, and stays.
+        if self.epochs.truncate_from_end(self.log_end.next()) {
+            self.epochs_changed = true;
+        }
+        if self.epochs_changed {
+            self.epochs.store(opening.dir.as_ref())?;
+        }
+        let parts = Parts {
+            segments: self.segments,
+            epochs: self.epochs,
+            epoch: opening.epoch,
+            log_start: self.log_start.min(self.log_end),
+            log_end: self.log_end,
+        };
+        let (name, config) = (opening.name.clone(), Arc::clone(&opening.config));
+        Ok(Log::from_parts(opening.dir, name, config, parts, self.filler, self.first_timestamp, opening.now))
+    }
+}
+
+fn chunk(position: u64, end: u64) -> usize {
+    usize::try_from(end - position).unwrap_or(COPY_BYTES).min(COPY_BYTES)
+}
+
+fn is_zero(file: &dyn File, from: u64, end: u64) -> Result<bool> {
+    let mut position = from;
+    while position < end {
+        let bytes = file.slice(position, chunk(position, end))?;
+        if bytes.is_empty() {
+            break;
+        }
+        if bytes.iter().any(|&byte| byte != 0) {
+            return Ok(false);
+        }
+        position += bytes.len() as u64;
+    }
+    Ok(true)
+}
+
+/// `name`, or with a number behind it if that is taken: nothing in the quarantine is ever overwritten.
+fn free_name(dir: &dyn Dir, name: &str) -> Result<String> {
+    let taken: Vec<String> = dir.list()?.into_iter().map(|entry| entry.name).collect();
+    let candidates = std::iter::once(name.to_owned()).chain((1u64..).map(|number| format!("{name}.{number}")));
+    Ok(candidates.into_iter().find(|candidate| !taken.contains(candidate)).expect("there is always another number"))
+}

@@ -1,0 +1,285 @@
+//! One segment: a file of batches, its two indexes, and how far it is valid.
+//!
+//! Only the active segment, the last one of a log, grows. Its file may be longer than [`Segment::end`] says, while a
+//! write is under way or behind one that failed; nobody reads past the end. A sealed segment's file is opened and its
+//! indexes are read on first use, so that opening a log costs nothing for each.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::error::Result;
+use crate::io::{Dir, File, read_small};
+use crate::record::BatchHeader;
+use crate::storage::files::segment_name;
+use crate::storage::index::{OffsetEntry, OffsetIndex, TimeEntry, TimeIndex};
+use crate::storage::walk::{Check, Step, Walk};
+use crate::types::{Offset, Timestamp};
+
+/// One file of a log, and what is known of it.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    base_offset: Offset,
+    dir: Arc<dyn Dir>,
+    file: OnceLock<Arc<dyn File>>,
+    end: AtomicU64,
+    /// Up to where a sync has made it durable.
+    synced_to: AtomicU64,
+    indexes: OnceLock<Indexes>,
+    /// What the index file says, while nobody has made sure that it is right.
+    hints: OnceLock<Option<OffsetIndex>>,
+    /// Whether index files that are there were written by an orderly close.
+    has_trusted_indexes: bool,
+    index_interval: u64,
+}
+
+/// Both indexes of a segment.
+#[derive(Debug)]
+pub(crate) struct Indexes {
+    pub(crate) offset: OffsetIndex,
+    pub(crate) time: TimeIndex,
+}
+
+impl Indexes {
+    pub(crate) fn new(base: Offset) -> Self {
+        Self { offset: OffsetIndex::new(base), time: TimeIndex::new(base) }
+    }
+}
+
+impl Segment {
+    /// Makes the file of a new segment. Its name is durable once the directory was synced.
+    pub(crate) fn create(dir: &Arc<dyn Dir>, base_offset: Offset, index_interval: u64) -> Result<Self> {
+        let file = dir.create(&segment_name(base_offset, "log"))?;
+        let segment = Self::at(dir, base_offset, 0, false, index_interval);
+        segment.file.get_or_init(|| file);
+        segment.indexes.get_or_init(|| Indexes::new(base_offset));
+        Ok(segment)
+    }
+
+    /// A segment that is there, `len_bytes` long. Nothing is opened yet.
+    pub(crate) fn at(
+        dir: &Arc<dyn Dir>,
+        base_offset: Offset,
+        len_bytes: u64,
+        has_trusted_indexes: bool,
+        index_interval: u64,
+    ) -> Self {
+        Self {
+            base_offset,
+            dir: Arc::clone(dir),
+            file: OnceLock::new(),
+            end: AtomicU64::new(len_bytes),
+            synced_to: AtomicU64::new(len_bytes),
+            indexes: OnceLock::new(),
+            hints: OnceLock::new(),
+            has_trusted_indexes,
+            index_interval,
+        }
+    }
+
+    /// This segment as it is read from now on, when nobody appends to it any more: its index files were just written.
+    pub(crate) fn sealed(&self) -> Self {
+        let sealed = Self::at(&self.dir, self.base_offset, self.end(), true, self.index_interval);
+        sealed.synced_to.store(self.synced_to(), Ordering::Release);
+        if let Some(file) = self.file.get() {
+            sealed.file.get_or_init(|| Arc::clone(file));
+        }
+        sealed
+    }
+
+    pub(crate) fn base_offset(&self) -> Offset {
+        self.base_offset
+    }
+
+    /// Behind the last valid batch, in bytes.
+    pub(crate) fn end(&self) -> u64 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    /// Moves the end; the bytes below it are written.
+    pub(crate) fn set_end(&self, end: u64) {
+        self.end.store(end, Ordering::Release);
+    }
+
+    pub(crate) fn synced_to(&self) -> u64 {
+        self.synced_to.load(Ordering::Acquire)
+    }
+
+    /// A sync that was begun when the segment ended at `position` has succeeded.
+    pub(crate) fn mark_synced(&self, position: u64) {
+        self.synced_to.fetch_max(position, Ordering::AcqRel);
+    }
+
+    /// What recovery kept here has to be written and synced again from `position` on.
+    pub(crate) fn mark_unsynced_from(&self, position: u64) {
+        self.synced_to.fetch_min(position, Ordering::AcqRel);
+    }
+
+    /// The file of batches.
+    pub(crate) fn file(&self) -> Result<&Arc<dyn File>> {
+        if let Some(file) = self.file.get() {
+            return Ok(file);
+        }
+        let file = self.dir.open_writable(&self.file_name())?;
+        Ok(self.file.get_or_init(|| file))
+    }
+
+    pub(crate) fn file_name(&self) -> String {
+        segment_name(self.base_offset, "log")
+    }
+
+    /// The indexes: read from their files if those can be trusted, else built from the batches.
+    pub(crate) fn indexes(&self) -> Result<&Indexes> {
+        if let Some(indexes) = self.indexes.get() {
+            return Ok(indexes);
+        }
+        let stored = if self.has_trusted_indexes { self.read_indexes() } else { None };
+        let indexes = match stored {
+            Some(indexes) => indexes,
+            None => self.build_indexes()?,
+        };
+        Ok(self.indexes.get_or_init(|| indexes))
+    }
+
+    /// Takes indexes that recovery built while it looked at every batch.
+    pub(crate) fn set_indexes(&self, indexes: Indexes) {
+        // If a reader was faster, its indexes say the same.
+        self.indexes.get_or_init(|| indexes);
+    }
+
+    /// The best knowledge of where batches begin, for a walk that met damage. Each entry has to be checked.
+    pub(crate) fn offset_hints(&self) -> Option<&OffsetIndex> {
+        match self.indexes.get() {
+            Some(indexes) => Some(&indexes.offset),
+            None => self.hints.get_or_init(|| self.read_offset_index()).as_ref(),
+        }
+    }
+
+    /// The indexes as their files have them; `None` if one is missing or makes no sense: they are caches.
+    pub(crate) fn read_indexes(&self) -> Option<Indexes> {
+        let time = self.read_index("timeindex", TimeIndex::ENTRY_BYTES)?;
+        Some(Indexes { offset: self.read_offset_index()?, time: TimeIndex::decode(self.base_offset, &time)? })
+    }
+
+    fn read_offset_index(&self) -> Option<OffsetIndex> {
+        OffsetIndex::decode(self.base_offset, &self.read_index("index", OffsetIndex::ENTRY_BYTES)?, self.end())
+    }
+
+    fn read_index(&self, suffix: &str, entry_bytes: usize) -> Option<Vec<u8>> {
+        let file = self.dir.open(&segment_name(self.base_offset, suffix)).ok()?;
+        // A segment of `end` bytes has at most so many batches.
+        let most = (self.end() / BatchHeader::LEN_BYTES as u64 + 1) * entry_bytes as u64;
+        read_small(file.as_ref(), most).ok()
+    }
+
+    /// Goes through all batches.
+    fn build_indexes(&self) -> Result<Indexes> {
+        let indexes = Indexes::new(self.base_offset);
+        let mut filler = IndexFiller::new(self.index_interval);
+        let mut walk = Walk::new(self, 0, self.base_offset, Check::Header);
+        while let Some(step) = walk.next_step()? {
+            if let Step::Batch { position, batch } = step {
+                filler.note(&indexes, batch.header(), position);
+            }
+        }
+        filler.finish(&indexes);
+        Ok(indexes)
+    }
+
+    /// Writes both index files.
+    pub(crate) fn write_indexes(&self) -> Result<()> {
+        let indexes = self.indexes()?;
+        self.write_index("index", &indexes.offset.encode())?;
+        self.write_index("timeindex", &indexes.time.encode())
+    }
+
+    fn write_index(&self, suffix: &str, bytes: &[u8]) -> Result<()> {
+        self.dir.create(&segment_name(self.base_offset, suffix))?.write_all_at(bytes, 0)
+    }
+
+    /// Makes the content of both index files durable, writing them first if that is still to be done.
+    pub(crate) fn sync_indexes(&self) -> Result<()> {
+        if !self.has_trusted_indexes {
+            self.write_indexes()?;
+        }
+        for suffix in ["index", "timeindex"] {
+            self.dir.open_writable(&segment_name(self.base_offset, suffix))?.sync()?;
+        }
+        Ok(())
+    }
+
+    /// A place to begin a walk from that finds `offset`: a position, and the first offset of the batch there.
+    ///
+    /// An index entry is believed if the batch it leads to ends where the entry says; else an earlier one is tried.
+    pub(crate) fn start_for(&self, offset: Offset) -> Result<(u64, Offset)> {
+        self.start_within(self.indexes()?, offset)
+    }
+
+    /// The same, by indexes that are not the segment's yet.
+    pub(crate) fn start_within(&self, indexes: &Indexes, offset: Offset) -> Result<(u64, Offset)> {
+        let mut below = offset;
+        while let Some(entry) = indexes.offset.floor(below) {
+            let mut header = [0; BatchHeader::LEN_BYTES];
+            let read = self.file()?.read_at(&mut header, entry.position)?;
+            if let Ok(header) = BatchHeader::parse(&header[..read])
+                && header.last_offset() == entry.last_offset
+                && header.base_offset >= self.base_offset
+            {
+                return Ok((entry.position, header.base_offset));
+            }
+            below = Offset(entry.last_offset.0 - 1);
+        }
+        Ok((0, self.base_offset))
+    }
+
+    /// The largest timestamp of the first batch.
+    pub(crate) fn first_timestamp(&self) -> Result<Option<Timestamp>> {
+        let mut header = [0; BatchHeader::LEN_BYTES];
+        let read = self.file()?.read_at(&mut header, 0)?;
+        Ok(BatchHeader::parse(&header[..read]).ok().map(|header| header.max_timestamp))
+    }
+
+    /// The largest timestamp of a sealed segment.
+    pub(crate) fn largest_timestamp(&self) -> Result<Timestamp> {
+        Ok(self.indexes()?.time.last().map_or(Timestamp::NONE, |entry| entry.timestamp))
+    }
+}
+
+/// Kafka's rule for which batches get an index entry: the first one that begins more than `interval` bytes behind the
+/// last that has one.
+#[derive(Debug)]
+pub(crate) struct IndexFiller {
+    interval: u64,
+    since_last_entry: u64,
+    largest: TimeEntry,
+}
+
+impl IndexFiller {
+    pub(crate) fn new(interval: u64) -> Self {
+        let largest = TimeEntry { timestamp: Timestamp::NONE, offset: Offset::ZERO };
+        Self { interval, since_last_entry: 0, largest }
+    }
+
+    /// Takes note of a batch that was appended at `position`.
+    pub(crate) fn note(&mut self, indexes: &Indexes, header: &BatchHeader, position: u64) {
+        if header.max_timestamp > self.largest.timestamp {
+            self.largest = TimeEntry { timestamp: header.max_timestamp, offset: header.last_offset() };
+        }
+        // The entry comes before the batch is counted, so the first batch of a segment never has one.
+        if self.since_last_entry > self.interval {
+            indexes.offset.push(OffsetEntry { last_offset: header.last_offset(), position });
+            indexes.time.push(self.largest);
+            self.since_last_entry = 0;
+        }
+        self.since_last_entry += header.len_bytes as u64;
+    }
+
+    /// Goes on behind the last entry of `indexes`, whose batch is the next to be noted.
+    pub(crate) fn resume(&mut self, indexes: &Indexes) {
+        self.largest = indexes.time.last().unwrap_or(self.largest);
+    }
+
+    /// The segment is sealed: its largest timestamp becomes the last time entry.
+    pub(crate) fn finish(&self, indexes: &Indexes) {
+        indexes.time.push(self.largest);
+    }
+}

@@ -1,0 +1,306 @@
+//! Goes through a segment batch by batch, past damage.
+//!
+//! Kafka's checksum leaves out a batch's base offset, length, leader epoch and magic, so these are held against what
+//! must stand there: the offset that is expected, the end of the file, the format that we write. Where a batch is
+//! damaged, the walk goes on at the next place that is sure to begin one:
+//!
+//! 1. where the batch's length leads, if a whole valid batch with a higher offset stands there, or the end;
+//! 2. where a length that differs in one bit leads, if the damaged batch's checksum holds with it;
+//! 3. where the offset index says that a batch begins.
+//!
+//! It never searches byte by byte: a record's value may contain the bytes of a batch.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::Result;
+use crate::record::{Batch, BatchFault, BatchHeader};
+use crate::storage::leader_epochs::LeaderEpochs;
+use crate::storage::segment::Segment;
+use crate::types::{LeaderEpoch, Offset};
+
+/// How much is read at a time; what the pooled buffers of `io` hold.
+const READ_BYTES: usize = 256 * 1024;
+
+/// How closely a batch is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// Only what the checksum leaves out.
+    Header,
+    /// The checksum too.
+    Whole,
+}
+
+/// What stands at a place in a segment.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// A batch, with the offset that was expected.
+    Batch { position: u64, batch: Batch },
+    /// Something else; `first` to `last` are lost, which may be none if `last` lies before `first`.
+    Damage { position: u64, first: Offset, last: Offset, reason: String },
+}
+
+/// What is known of the leader epochs of a log.
+#[derive(Clone, Debug)]
+pub(crate) struct EpochBounds {
+    /// Where each began. Its file has no checksum, so it can confirm an epoch, and never refute one alone.
+    pub(crate) starts: Arc<LeaderEpochs>,
+    /// No batch has a higher one.
+    pub(crate) latest: LeaderEpoch,
+}
+
+/// A walk through one segment.
+#[derive(Debug)]
+pub(crate) struct Walk<'a> {
+    segment: &'a Segment,
+    check: Check,
+    position: u64,
+    end: u64,
+    expected: Offset,
+    /// The offset behind this segment's last one, if it is known.
+    segment_end: Option<Offset>,
+    epochs: Option<EpochBounds>,
+    last_epoch: LeaderEpoch,
+    buffer: Bytes,
+    buffer_position: u64,
+    read_bytes: usize,
+}
+
+impl<'a> Walk<'a> {
+    /// Begins at `position`, where a batch stands whose first offset is `expected`, and ends where the segment does.
+    pub(crate) fn new(segment: &'a Segment, position: u64, expected: Offset, check: Check) -> Self {
+        Self {
+            segment,
+            check,
+            position,
+            end: segment.end(),
+            expected,
+            segment_end: None,
+            epochs: None,
+            last_epoch: LeaderEpoch::NONE,
+            buffer: Bytes::new(),
+            buffer_position: 0,
+            read_bytes: READ_BYTES,
+        }
+    }
+
+    /// Tells the walk at which offset the segment ends, so that damage at its end can be named in full.
+    pub(crate) fn ending_at(mut self, next_offset: Offset) -> Self {
+        self.segment_end = Some(next_offset);
+        self
+    }
+
+    /// Tells the walk which leader epochs there were.
+    pub(crate) fn with_epochs(mut self, epochs: EpochBounds) -> Self {
+        self.epochs = Some(epochs);
+        self
+    }
+
+    /// Reads no more than about `bytes` at a time.
+    pub(crate) fn reading(mut self, bytes: usize) -> Self {
+        self.read_bytes = bytes.clamp(4096, READ_BYTES);
+        self
+    }
+
+    /// Where the next step begins.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The offset that is expected there.
+    pub(crate) fn expected(&self) -> Offset {
+        self.expected
+    }
+
+    /// The next batch or damaged place; `None` at the end of the segment.
+    pub(crate) fn next_step(&mut self) -> Result<Option<Step>> {
+        if self.position >= self.end {
+            return self.missing_end();
+        }
+        let position = self.position;
+        let fault = match self.batch_at(position, self.check)? {
+            Ok(batch) => match self.misfit(batch.header())? {
+                None => {
+                    self.position += batch.header().len_bytes as u64;
+                    self.expected = batch.header().next_offset();
+                    self.last_epoch = batch.header().leader_epoch;
+                    return Ok(Some(Step::Batch { position, batch }));
+                }
+                Some(misfit) => misfit,
+            },
+            Err(fault) => fault.to_string(),
+        };
+        self.pass_damage(fault).map(Some)
+    }
+
+    /// At the end of the file: offsets that should be there and are not.
+    fn missing_end(&mut self) -> Result<Option<Step>> {
+        let Some(segment_end) = self.segment_end.filter(|&end| self.expected < end) else { return Ok(None) };
+        let step = Step::Damage {
+            position: self.position,
+            first: self.expected,
+            last: Offset(segment_end.0 - 1),
+            reason: "the file ends before them".to_owned(),
+        };
+        self.expected = segment_end;
+        Ok(Some(step))
+    }
+
+    /// Reads the batch that begins at `position`.
+    fn batch_at(&mut self, position: u64, check: Check) -> Result<Result<Batch, BatchFault>> {
+        let Some(header) = self.bytes_at(position, BatchHeader::LEN_BYTES)? else {
+            return Ok(Err(BatchFault::TooShort));
+        };
+        let header = match BatchHeader::parse(&header) {
+            Ok(header) => header,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let Some(bytes) = self.bytes_at(position, header.len_bytes)? else {
+            return Ok(Err(BatchFault::TooShort));
+        };
+        Ok(match check {
+            Check::Whole => Batch::decode(bytes),
+            Check::Header => Batch::decode_unchecked(bytes),
+        })
+    }
+
+    /// `len` bytes at `position`, if the segment has them.
+    fn bytes_at(&mut self, position: u64, len: usize) -> Result<Option<Bytes>> {
+        if self.end.saturating_sub(position) < len as u64 {
+            return Ok(None);
+        }
+        let within = |buffer: &Bytes, from: u64| {
+            let from = usize::try_from(position.checked_sub(from)?).ok()?;
+            let end = from.checked_add(len)?;
+            (end <= buffer.len()).then(|| buffer.slice(from..end))
+        };
+        if let Some(found) = within(&self.buffer, self.buffer_position) {
+            return Ok(Some(found));
+        }
+        let left = usize::try_from(self.end - position).unwrap_or(usize::MAX);
+        self.buffer = self.segment.file()?.slice(position, left.min(self.read_bytes.max(len)))?;
+        self.buffer_position = position;
+        Ok(within(&self.buffer, position))
+    }
+
+    /// What does not fit about a header whose own fields are fine.
+    fn misfit(&mut self, header: &BatchHeader) -> Result<Option<String>> {
+        let expected = self.expected;
+        if header.base_offset != expected {
+            let said = header.base_offset;
+            return Ok(Some(format!("it says that it begins at offset {said}, and {expected} is expected")));
+        }
+        Ok(if self.epoch_fits(header)? { None } else { Some(format!("leader epoch {} is none", header.leader_epoch)) })
+    }
+
+    /// Whether a batch's leader epoch can be right: it is the one on record, or it lies between its neighbours'.
+    fn epoch_fits(&mut self, header: &BatchHeader) -> Result<bool> {
+        let epoch = header.leader_epoch;
+        let Some(bounds) = &self.epochs else { return Ok(true) };
+        if bounds.starts.epoch_at(header.base_offset) == Some(epoch) {
+            return Ok(true);
+        }
+        if epoch > bounds.latest || epoch < self.last_epoch {
+            return Ok(false);
+        }
+        let next = self.batch_at(self.position + header.len_bytes as u64, Check::Header)?;
+        Ok(next.map_or(true, |next| {
+            next.header().base_offset != header.next_offset() || next.header().leader_epoch >= epoch
+        }))
+    }
+
+    /// Finds where to go on behind damage at the current place, and goes there.
+    fn pass_damage(&mut self, reason: String) -> Result<Step> {
+        let (position, first) = (self.position, self.expected);
+        let (next_position, next_offset) = match self.resume_place()? {
+            Some(place) => place,
+            None => (self.end, self.segment_end.unwrap_or(first.next()).max(first)),
+        };
+        self.position = next_position;
+        self.expected = next_offset;
+        Ok(Step::Damage { position, first, last: Offset(next_offset.0 - 1), reason })
+    }
+
+    /// The next place that is sure to begin a batch, and the batch's first offset.
+    fn resume_place(&mut self) -> Result<Option<(u64, Offset)>> {
+        let position = self.position;
+        if let Some(place) = self.gap()? {
+            return Ok(Some(place));
+        }
+        if let Some(header) = self.bytes_at(position, BatchHeader::LEN_BYTES)? {
+            let length = BatchHeader::stored_length(&header);
+            if let Some(place) = self.place_behind(position, length)? {
+                return Ok(Some(place));
+            }
+            for bit in 0..31 {
+                let candidate = length ^ (1 << bit);
+                if self.holds_with_length(position, candidate)?
+                    && let Some(place) = self.place_behind(position, candidate)?
+                {
+                    return Ok(Some(place));
+                }
+            }
+        }
+        self.indexed_place(position)
+    }
+
+    /// Offsets are missing *before* a batch that is itself whole: the one behind it agrees with it.
+    fn gap(&mut self) -> Result<Option<(u64, Offset)>> {
+        let position = self.position;
+        let Ok(batch) = self.batch_at(position, Check::Whole)? else { return Ok(None) };
+        let header = *batch.header();
+        if header.base_offset <= self.expected {
+            return Ok(None);
+        }
+        let behind = position + header.len_bytes as u64;
+        let next_offset = if behind == self.end {
+            self.segment_end
+        } else {
+            self.batch_at(behind, Check::Whole)?.ok().map(|next| next.header().base_offset)
+        };
+        Ok((next_offset == Some(header.next_offset())).then_some((position, header.base_offset)))
+    }
+
+    /// The place where a batch at `position` whose length field is `length` would end, if a batch begins there with a
+    /// higher offset, or the segment ends.
+    fn place_behind(&mut self, position: u64, length: u32) -> Result<Option<(u64, Offset)>> {
+        let behind = position + u64::from(length) + BatchHeader::LENGTH_END as u64;
+        if behind == self.end {
+            return Ok(Some((behind, self.segment_end.unwrap_or(self.expected.next()))));
+        }
+        if behind > self.end {
+            return Ok(None);
+        }
+        let next = self.batch_at(behind, Check::Whole)?;
+        // Its offset may be the expected one: then the bytes in between are no part of this log.
+        let follows = next.ok().filter(|next| next.header().base_offset >= self.expected);
+        Ok(follows.map(|next| (behind, next.header().base_offset)))
+    }
+
+    /// Whether the batch at `position` is whole if its length field is `length`.
+    fn holds_with_length(&mut self, position: u64, length: u32) -> Result<bool> {
+        let len = length as usize + BatchHeader::LENGTH_END;
+        if len < BatchHeader::LEN_BYTES {
+            return Ok(false);
+        }
+        let Some(bytes) = self.bytes_at(position, len)? else { return Ok(false) };
+        Ok(BatchHeader::crc_holds(&bytes))
+    }
+
+    /// The next place that the offset index names and where a whole batch stands that ends as it says.
+    fn indexed_place(&mut self, position: u64) -> Result<Option<(u64, Offset)>> {
+        let mut position = position;
+        loop {
+            let hints = self.segment.offset_hints();
+            let Some(entry) = hints.and_then(|hints| hints.after_position(position)) else { return Ok(None) };
+            position = entry.position;
+            if let Ok(batch) = self.batch_at(position, Check::Whole)?
+                && batch.header().last_offset() == entry.last_offset
+                && batch.header().base_offset >= self.expected
+            {
+                return Ok(Some((position, batch.header().base_offset)));
+            }
+        }
+    }
+}
