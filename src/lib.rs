@@ -18,10 +18,16 @@ mod topics;
 mod coordinator;
 mod engine;
 
+mod producer;
+
 pub use crate::config::Setting;
 pub use crate::engine::{Engine, EngineBuilder, EngineConfig, EngineConfigBuilder};
 pub use crate::error::{Cause, Error, ErrorClass, RecordPart, Result};
 pub use crate::io::MemoryDisk;
+pub use crate::producer::{
+    BytesSerializer, Delivery, Producer, ProducerConfig, ProducerConfigBuilder, ProducerRecord, RecordMetadata,
+    Serialize, Serializer, StringSerializer,
+};
 pub use crate::record::{Batch, BatchFault, BatchHeader, ControlType, Headers, Record, Records};
 pub use crate::storage::{Finding, OpenReport, TopicConfig, TopicConfigBuilder};
 pub use crate::types::{Acks, Compression, LeaderEpoch, Offset, Timestamp, TimestampType, TopicId, TopicPartition};

@@ -40,7 +40,7 @@ pub use config::{EngineConfig, EngineConfigBuilder};
 
 pub(crate) use callbacks::Callbacks;
 pub(crate) use fetch::Cursor;
-pub(crate) use writer::{Appended, BatchSource, Completion, ReadyBatch};
+pub(crate) use writer::{Appended, BatchSource, Completion, ReadyBatch, WriterWaker};
 
 /// The partitions that one topic can have.
 const MAX_PARTITIONS: u32 = 100_000;
@@ -85,7 +85,7 @@ struct Shared {
     topics: Arc<Topics>,
     groups: Groups,
     sources: Arc<Sources>,
-    callbacks: Callbacks,
+    callbacks: Arc<Callbacks>,
     to_writer: Post<Command>,
     catalog: Arc<Mutex<Catalog>>,
     catalog_journal: Arc<JournalCell>,
@@ -163,7 +163,7 @@ impl Engine {
         };
         let shared = Shared {
             config,
-            callbacks: Callbacks::new(Arc::clone(&scheduler)),
+            callbacks: Arc::new(Callbacks::new(Arc::clone(&scheduler))),
             scheduler,
             lane,
             log_dir,
@@ -244,7 +244,7 @@ impl Engine {
         Ok(())
     }
 
-    pub(crate) fn callbacks(&self) -> &Callbacks {
+    pub(crate) fn callbacks(&self) -> &Arc<Callbacks> {
         &self.shared().callbacks
     }
 
@@ -396,12 +396,8 @@ impl Engine {
         Ok(())
     }
 
-    pub(crate) fn remove_source(&self, source: &Arc<dyn BatchSource>) {
-        self.shared().sources.remove(source);
-    }
-
-    pub(crate) fn wake_writer(&self) {
-        self.shared().to_writer.wake();
+    pub(crate) fn writer_waker(&self) -> WriterWaker {
+        WriterWaker(self.shared().to_writer.clone())
     }
 
     /// The group of that name; a new one is on the disk with its first commit.

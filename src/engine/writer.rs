@@ -35,6 +35,20 @@ pub(crate) trait BatchSource: Send + Sync + fmt::Debug {
 
     /// The engine closes: what was sent so far becomes ready, and nothing more is taken in.
     fn close(&self);
+
+    /// Whether it was closed and has nothing left: the writer forgets it then.
+    fn is_finished(&self) -> bool;
+}
+
+/// Wakes the writer of an engine, without keeping the engine open.
+#[derive(Clone, Debug)]
+pub(crate) struct WriterWaker(pub(super) Post<Command>);
+
+impl WriterWaker {
+    /// Has the writer ask the sources.
+    pub(crate) fn wake(&self) {
+        self.0.wake();
+    }
 }
 
 /// A batch that is complete but for its offsets.
@@ -77,10 +91,6 @@ pub(crate) struct Sources {
 impl Sources {
     pub(crate) fn add(&self, source: Arc<dyn BatchSource>) {
         lock(&self.list).push(source);
-    }
-
-    pub(crate) fn remove(&self, source: &Arc<dyn BatchSource>) {
-        lock(&self.list).retain(|each| !Arc::ptr_eq(each, source));
     }
 
     pub(crate) fn close(&self) {
@@ -138,8 +148,9 @@ impl Writer {
 
     /// Takes what the sources have; answers when to ask them again.
     fn take_batches(&mut self, now: Moment) -> Option<Moment> {
-        let sources = lock(&self.sources.list);
+        let mut sources = lock(&self.sources.list);
         let mut next = None;
+        sources.retain(|source| !source.is_finished());
         for source in sources.iter() {
             let taken: usize = self.ready.iter().map(|ready| ready.batch.len_bytes()).sum();
             let ask_at = source.take(now, ROUND_BYTES.saturating_sub(taken), &mut self.ready);

@@ -19,6 +19,13 @@ pub(crate) fn record_size_upper_bound(
     MAX_RECORD_OVERHEAD + size_of_part(key) + size_of_part(value) + varint::size(len_i64(headers.len())) + headers_bytes
 }
 
+/// How many bytes a record takes that stands alone in its batch, without the batch's header.
+pub(crate) fn single_record_size(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(&str, Option<&[u8]>)]) -> usize {
+    // One byte each of attributes, timestamp delta and offset delta.
+    let length = record_size_upper_bound(key, value, headers) - MAX_RECORD_OVERHEAD + 3;
+    varint::size(len_i64(length)) + length
+}
+
 fn size_of_part(part: Option<&[u8]>) -> usize {
     part.map_or(1, |bytes| varint::size(len_i64(bytes.len())) + bytes.len())
 }

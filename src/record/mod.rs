@@ -10,6 +10,6 @@ mod record;
 mod varint;
 
 pub use batch::{Batch, BatchFault, BatchHeader};
-pub(crate) use builder::{BatchBuilder, ProducerStamp, SealedBatch, record_size_upper_bound};
+pub(crate) use builder::{BatchBuilder, ProducerStamp, SealedBatch, record_size_upper_bound, single_record_size};
 pub use control::ControlType;
 pub use record::{Headers, Record, Records};

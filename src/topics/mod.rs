@@ -44,7 +44,8 @@ impl Topic {
     }
 
     pub(crate) fn is_deleted(&self) -> bool {
-        self.partitions.iter().any(|partition| partition.is_deleted())
+        // They are all deleted together.
+        self.partitions.first().is_some_and(|partition| partition.is_deleted())
     }
 }
 

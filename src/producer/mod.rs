@@ -1,0 +1,333 @@
+//! The producer: takes records from any thread, and tells what became of them.
+//!
+//! `send` runs serializer and partitioner, encodes the record once, into the open batch of its partition, and answers
+//! a [`Delivery`]. Nothing is allocated for a record, only for a batch; and no thread is waited for unless the buffer
+//! is full.
+
+mod accumulator;
+mod config;
+mod delivery;
+mod memory;
+mod partitioner;
+mod record;
+mod serializer;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+
+use crate::engine::{BatchSource, Engine};
+use crate::error::{Error, RecordPart, Result};
+use crate::producer::accumulator::{Accumulator, EncodedRecord, PartitionQueue};
+use crate::producer::delivery::DeliveryCallback;
+use crate::producer::partitioner::{Sticky, partition_for_key};
+use crate::record::{BatchHeader, record_size_upper_bound, single_record_size};
+use crate::sync::lock;
+use crate::topics::Topic;
+use crate::types::Timestamp;
+
+pub use config::{ProducerConfig, ProducerConfigBuilder};
+pub use delivery::Delivery;
+pub use record::{ProducerRecord, RecordMetadata};
+pub use serializer::{BytesSerializer, Serialize, Serializer, StringSerializer};
+
+/// Sends records with keys of type `K` and values of type `V`.
+///
+/// Clones share everything, and `send` takes `&self`: use one producer from as many threads as you like. Records that
+/// one thread sends to one partition stay in their order.
+///
+/// When the last clone is dropped, what was sent is still written; [`close`](Self::close) waits for that.
+///
+/// ```
+/// # use ottla::{Engine, Offset, Producer, ProducerRecord};
+/// let engine = Engine::in_memory()?;
+/// let producer = Producer::<str, str>::new(&engine)?;
+/// let delivery = producer.send(ProducerRecord::to("orders").key("o-17").value("paid"))?;
+/// assert_eq!(delivery.wait()?.offset(), Some(Offset(0)));
+/// # Ok::<(), ottla::Error>(())
+/// ```
+pub struct Producer<K: ?Sized, V: ?Sized> {
+    inner: Arc<Inner<K, V>>,
+}
+
+struct Inner<K: ?Sized, V: ?Sized> {
+    engine: Engine,
+    config: ProducerConfig,
+    key_serializer: Box<dyn Serializer<K>>,
+    value_serializer: Box<dyn Serializer<V>>,
+    accumulator: Arc<Accumulator>,
+    topics: ArcSwap<BTreeMap<Arc<str>, Arc<TopicQueues>>>,
+    /// Buffers for serializers that need one.
+    scratch: Mutex<Vec<Vec<u8>>>,
+}
+
+/// The queues of one topic's partitions.
+struct TopicQueues {
+    topic: Arc<Topic>,
+    queues: Vec<Arc<PartitionQueue>>,
+    sticky: Sticky,
+}
+
+impl<K: Serialize + ?Sized, V: Serialize + ?Sized> Producer<K, V> {
+    /// A producer with all defaults, and the serializers that belong to the types.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the engine is closed.
+    pub fn new(engine: &Engine) -> Result<Self> {
+        Self::with_config(engine, ProducerConfig::default())
+    }
+
+    /// A producer with settings, and the serializers that belong to the types.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the engine is closed.
+    pub fn with_config(engine: &Engine, config: ProducerConfig) -> Result<Self> {
+        Self::with_serializers(engine, config, K::Serializer::default(), V::Serializer::default())
+    }
+}
+
+impl<K: ?Sized, V: ?Sized> Producer<K, V> {
+    /// A producer with settings and serializers. Kafka: `key.serializer`, `value.serializer`.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the engine is closed.
+    pub fn with_serializers(
+        engine: &Engine,
+        config: ProducerConfig,
+        key_serializer: impl Serializer<K> + 'static,
+        value_serializer: impl Serializer<V> + 'static,
+    ) -> Result<Self> {
+        let accumulator = Arc::new(Accumulator::new(
+            config.clone(),
+            Arc::clone(engine.scheduler()),
+            engine.writer_waker(),
+            Arc::clone(engine.callbacks()),
+        ));
+        engine.add_source(Arc::clone(&accumulator) as Arc<dyn BatchSource>)?;
+        let inner = Inner {
+            engine: engine.clone(),
+            config,
+            key_serializer: Box::new(key_serializer),
+            value_serializer: Box::new(value_serializer),
+            accumulator,
+            topics: ArcSwap::default(),
+            scratch: Mutex::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Queues `record` and returns at once; the [`Delivery`] resolves when its acks are in.
+    ///
+    /// A topic that does not exist is created if the engine does that. Blocks while the buffer (`buffer.memory`, over
+    /// all partitions) is full, at most for `max.block.ms`.
+    ///
+    /// # Errors
+    /// [`Error::RecordTooLarge`] if it exceeds `max.request.size`, `buffer.memory` or what the topic takes;
+    /// [`Error::Serialization`]; [`Error::InvalidTopic`], [`Error::UnknownTopicOrPartition`];
+    /// [`Error::InvalidTimestamp`] if it is negative; [`Error::BufferExhausted`] after `max.block.ms`;
+    /// [`Error::Closed`]. Then nothing of it was queued. Later failures arrive through the `Delivery`.
+    pub fn send(&self, record: ProducerRecord<'_, K, V>) -> Result<Delivery> {
+        self.inner.send(&record, None)
+    }
+
+    /// As [`send`](Self::send), and calls `callback` when the delivery has resolved: once, if this returns `Ok`, on a
+    /// thread of the engine's, in the order of the records of each partition.
+    ///
+    /// The callback may send, and must not wait: `wait`, `flush` and `close` are refused in it. If it panics, that is
+    /// logged, and others are called all the same.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); then `callback` is not called.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Producer, ProducerRecord};
+    /// # let engine = Engine::in_memory()?;
+    /// let producer = Producer::<str, str>::new(&engine)?;
+    /// let (told, outcome) = std::sync::mpsc::channel();
+    /// producer.send_with(ProducerRecord::to("orders").value("paid"), move |result| {
+    ///     let _ = told.send(result);
+    /// })?;
+    /// producer.flush()?;
+    /// assert_eq!(outcome.recv().expect("one call")?.partition(), 0);
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn send_with(
+        &self,
+        record: ProducerRecord<'_, K, V>,
+        callback: impl FnOnce(Result<RecordMetadata>) + Send + 'static,
+    ) -> Result<Delivery> {
+        self.inner.send(&record, Some(Box::new(callback)))
+    }
+
+    /// Blocks until all that was sent before is resolved, well or not, whatever is left of `linger.ms`.
+    ///
+    /// # Errors
+    /// [`Error::IllegalState`] inside a callback. What became of the records, their deliveries say.
+    pub fn flush(&self) -> Result<()> {
+        self.inner.engine.callbacks().refuse_inside("flush")?;
+        self.inner.accumulator.flush();
+        Ok(())
+    }
+
+    /// Closes the producer, for all clones: refuses further records, and blocks until those that were sent are
+    /// resolved. The second call does nothing.
+    ///
+    /// # Errors
+    /// [`Error::IllegalState`] inside a callback.
+    pub fn close(&self) -> Result<()> {
+        self.inner.engine.callbacks().refuse_inside("close")?;
+        self.inner.accumulator.refuse();
+        self.inner.accumulator.flush();
+        Ok(())
+    }
+
+    /// Its settings.
+    #[must_use]
+    pub fn config(&self) -> &ProducerConfig {
+        &self.inner.config
+    }
+}
+
+impl<K: ?Sized, V: ?Sized> Inner<K, V> {
+    fn send(&self, record: &ProducerRecord<'_, K, V>, callback: Option<DeliveryCallback>) -> Result<Delivery> {
+        if self.accumulator.is_closed() {
+            return Err(Error::Closed { what: "producer" });
+        }
+        let needs_scratch = self.key_serializer.needs_scratch() || self.value_serializer.needs_scratch();
+        if !needs_scratch {
+            return self.serialize_and_send(record, callback, &mut Vec::new(), &mut Vec::new());
+        }
+        let [mut key_scratch, mut value_scratch] = [self.take_scratch(), self.take_scratch()];
+        let sent = self.serialize_and_send(record, callback, &mut key_scratch, &mut value_scratch);
+        lock(&self.scratch).extend([key_scratch, value_scratch]);
+        sent
+    }
+
+    fn take_scratch(&self) -> Vec<u8> {
+        let mut scratch = lock(&self.scratch).pop().unwrap_or_default();
+        scratch.clear();
+        scratch
+    }
+
+    fn serialize_and_send(
+        &self,
+        record: &ProducerRecord<'_, K, V>,
+        callback: Option<DeliveryCallback>,
+        key_scratch: &mut Vec<u8>,
+        value_scratch: &mut Vec<u8>,
+    ) -> Result<Delivery> {
+        let queues = self.queues(record.topic)?;
+        let failed = |part, cause| Error::Serialization { topic: record.topic.into(), part, cause };
+        let key = record.key.map(|key| self.key_serializer.serialize(record.topic, key, key_scratch)).transpose();
+        let key = key.map_err(|cause| failed(RecordPart::Key, cause))?;
+        let value = record.value.map(|value| self.value_serializer.serialize(record.topic, value, value_scratch));
+        let value = value.transpose().map_err(|cause| failed(RecordPart::Value, cause))?;
+        let timestamp = self.timestamp(record)?;
+        let size = record_size_upper_bound(key, value, &record.headers);
+        let encoded = EncodedRecord { timestamp, key, value, headers: &record.headers, size };
+        self.check_size(&queues, &encoded)?;
+        self.append(&queues, record.partition, encoded, callback)
+    }
+
+    /// The queues of a topic, which is created if need be.
+    fn queues(&self, name: &str) -> Result<Arc<TopicQueues>> {
+        if let Some(queues) = self.topics.load().get(name).filter(|queues| !queues.topic.is_deleted()) {
+            return Ok(Arc::clone(queues));
+        }
+        let topic = self.engine.topic_or_create(name)?;
+        let queue = |partition| Arc::new(PartitionQueue::new(Arc::clone(partition), self.config.batch_size));
+        let queues = topic.partitions.iter().map(queue).collect();
+        let sticky = Sticky::new(self.engine.random(), topic.entry.partitions);
+        let made = Arc::new(TopicQueues { topic, queues, sticky });
+        // Of two threads that come here at once one wins: a partition has one queue, or its order would be lost.
+        let mut known = Arc::clone(&made);
+        self.topics.rcu(|topics| {
+            let mut topics = BTreeMap::clone(topics);
+            let is_known = |queues: &&Arc<TopicQueues>| queues.topic.id() == made.topic.id();
+            known = topics.get(name).filter(is_known).map_or_else(|| Arc::clone(&made), Arc::clone);
+            topics.insert(Arc::clone(made.topic.name()), Arc::clone(&known));
+            topics
+        });
+        Ok(known)
+    }
+
+    fn timestamp(&self, record: &ProducerRecord<'_, K, V>) -> Result<Timestamp> {
+        match record.timestamp {
+            None => Ok(self.engine.now()),
+            Some(timestamp) if timestamp.0 >= 0 => Ok(timestamp),
+            Some(Timestamp(timestamp)) => {
+                let reason = "it lies before 1970".into();
+                Err(Error::InvalidTimestamp { topic: record.topic.into(), timestamp, reason })
+            }
+        }
+    }
+
+    /// Refuses a record that nobody could store, before it joins a batch and takes its neighbours with it.
+    fn check_size(&self, queues: &TopicQueues, record: &EncodedRecord<'_>) -> Result<()> {
+        let bound = BatchHeader::LEN_BYTES + record.size;
+        let config = &queues.topic.config;
+        let limits = [
+            ("max.request.size", self.config.max_request_size as u64),
+            ("buffer.memory", self.config.buffer_memory as u64),
+            ("max.message.bytes", u64::from(config.max_message_bytes())),
+            ("segment.bytes", u64::from(config.segment_bytes())),
+        ];
+        if limits.iter().all(|(_, limit)| bound as u64 <= *limit) {
+            return Ok(());
+        }
+        // The bound is generous: what counts is what it takes alone in a batch.
+        let size = (BatchHeader::LEN_BYTES + single_record_size(record.key, record.value, record.headers)) as u64;
+        match limits.into_iter().find(|(_, limit)| size > *limit) {
+            None => Ok(()),
+            Some((setting, limit)) => {
+                Err(Error::RecordTooLarge { topic: Arc::clone(queues.topic.name()), size, limit, setting })
+            }
+        }
+    }
+
+    fn append(
+        &self,
+        queues: &TopicQueues,
+        partition: Option<u32>,
+        record: EncodedRecord<'_>,
+        callback: Option<DeliveryCallback>,
+    ) -> Result<Delivery> {
+        let count = queues.topic.entry.partitions;
+        let chosen = match (partition, record.key) {
+            (Some(partition), _) => partition,
+            (None, Some(key)) => partition_for_key(key, count),
+            (None, None) => queues.sticky.current(),
+        };
+        let queue = queues.queues.get(usize::try_from(chosen).unwrap_or(usize::MAX));
+        let queue = queue.ok_or_else(|| Error::unknown_topic(format_args!("{}-{chosen}", queues.topic.name())))?;
+        let size = record.size;
+        let is_sticky = partition.is_none() && record.key.is_none();
+        let (delivery, is_full) = self.accumulator.append(queue, record, callback)?;
+        if is_sticky {
+            queues.sticky.note(chosen, size, is_full, self.config.batch_size, count);
+        }
+        Ok(delivery)
+    }
+}
+
+impl<K: ?Sized, V: ?Sized> Clone for Producer<K, V> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+/// What was sent is written all the same: the writer asks for it once more.
+impl<K: ?Sized, V: ?Sized> Drop for Inner<K, V> {
+    fn drop(&mut self) {
+        self.accumulator.refuse();
+    }
+}
+
+impl<K: ?Sized, V: ?Sized> fmt::Debug for Producer<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer").field("config", &self.inner.config).finish_non_exhaustive()
+    }
+}
