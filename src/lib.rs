@@ -18,9 +18,19 @@ mod topics;
 mod coordinator;
 mod engine;
 
+mod admin;
+mod consumer;
 mod producer;
 
+pub use crate::admin::{
+    Admin, GroupDescription, GroupListing, GroupPartition, NewTopic, PartitionDescription, TopicDescription,
+    TopicListing,
+};
 pub use crate::config::Setting;
+pub use crate::consumer::{
+    AutoOffsetReset, Consumer, ConsumerConfig, ConsumerConfigBuilder, ConsumerRecord, ConsumerRecords, Deserialize,
+    Deserializer, Iter, OffsetAndMetadata, OwnDeserializer,
+};
 pub use crate::engine::{Engine, EngineBuilder, EngineConfig, EngineConfigBuilder};
 pub use crate::error::{Cause, Error, ErrorClass, RecordPart, Result};
 pub use crate::io::MemoryDisk;

@@ -406,6 +406,7 @@ impl Engine {
         self.shared().groups.group(name)
     }
 
+    /// The group of that name, if it has committed something.
     pub(crate) fn find_group(&self, name: &str) -> Option<Arc<GroupOffsets>> {
         self.shared().groups.find(name)
     }

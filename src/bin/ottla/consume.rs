@@ -14,7 +14,7 @@ use crate::arguments::{Consume, From, OnCorrupt};
 use crate::output::{Failure, Output, json_bytes, say};
 
 /// How many records are taken at a time: with a group, so many are printed before they are committed.
-const RECORDS: u32 = 10_000;
+const RECORDS: usize = 10_000;
 
 type Bytes = [u8];
 
@@ -22,11 +22,7 @@ pub(crate) fn run(command: &Consume, engine: &Engine, output: &mut Output) -> Re
     let partitions = partitions(command, engine)?;
     let config = ConsumerConfig::builder().group_id(command.group.clone()).enable_auto_commit(false);
     let mut consumer = Consumer::<Bytes, Bytes>::with_config(engine, config.max_poll_records(RECORDS).build()?)?;
-    if command.group.is_some() && command.partition.is_none() {
-        consumer.subscribe(command.topics.iter().map(String::as_str))?;
-    } else {
-        consumer.assign(partitions.clone())?;
-    }
+    consumer.assign(partitions.clone())?; // the directory is ours alone, so nobody else is in the group
     let mut ends = BTreeMap::new();
     for partition in &partitions {
         ends.insert(partition.clone(), engine.end_offset(partition)?);

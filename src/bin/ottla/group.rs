@@ -12,7 +12,7 @@ pub(crate) fn run(command: &GroupCommand, engine: &Engine, output: &mut Output) 
     match command {
         GroupCommand::List => {
             for group in admin.list_groups()? {
-                if output.is_json { output.line(json!({ "group": group }))? } else { output.line(group)? }
+                if output.is_json { output.line(json!({ "group": group.group }))? } else { output.line(group.group)? }
             }
         }
         GroupCommand::Describe { group } => {
@@ -22,7 +22,7 @@ pub(crate) fn run(command: &GroupCommand, engine: &Engine, output: &mut Output) 
                     Value::from(each.partition.topic()),
                     each.partition.partition().into(),
                     each.committed.0.into(),
-                    each.log_end.0.into(),
+                    each.high_watermark.0.into(),
                     each.lag.into(),
                 ]
             });

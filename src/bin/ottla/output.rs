@@ -87,7 +87,7 @@ impl Output {
             return Ok(());
         }
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_header(headings.map(|name| name.to_uppercase().replace('_', " ")));
+        table.load_style(presets::NOTHING).set_header(headings.map(|name| name.to_uppercase().replace('_', " ")));
         for row in rows {
             table.add_row(row.map(|cell| match cell {
                 Value::String(text) => text,

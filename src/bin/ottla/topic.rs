@@ -63,7 +63,7 @@ fn describe(admin: &Admin, name: &str, output: &mut Output) -> Result<(), Failur
     let rows = topic.partitions.iter().map(|each| {
         [
             Value::from(&*topic.name),
-            each.partition.into(),
+            each.partition.partition().into(),
             each.leader_epoch.0.into(),
             each.log_start_offset.0.into(),
             each.high_watermark.0.into(),

@@ -1,0 +1,35 @@
+//! What an operator asks for: topics made, shown and deleted, groups shown.
+
+mod groups;
+mod topics;
+
+use crate::engine::Engine;
+
+pub use groups::{GroupDescription, GroupListing, GroupPartition};
+pub use topics::{NewTopic, PartitionDescription, TopicDescription, TopicListing};
+
+/// Makes, shows and deletes topics, and shows groups. Any number may be in use at a time, beside anything else.
+///
+/// ```
+/// # use ottla::{Admin, Engine, NewTopic};
+/// let engine = Engine::in_memory()?;
+/// let admin = Admin::new(&engine);
+/// admin.create_topic(NewTopic::new("orders").partitions(4))?;
+/// assert_eq!(admin.list_topics()?[0].name, "orders");
+/// # Ok::<(), ottla::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Admin {
+    engine: Engine,
+}
+
+impl Admin {
+    /// An administrator of `engine`. It keeps the engine open, as producers and consumers do.
+    #[must_use]
+    pub fn new(engine: &Engine) -> Self {
+        Self { engine: engine.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! Topics, and what their partitions hold.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::admin::Admin;
+use crate::error::Result;
+use crate::replication::Partition;
+use crate::topics::Topic;
+use crate::types::{LeaderEpoch, Offset, TopicId, TopicPartition};
+
+/// A topic to be created: its name, and what differs from the defaults.
+///
+/// ```
+/// # use ottla::{Admin, Engine, NewTopic};
+/// # let engine = Engine::in_memory()?;
+/// let topic = NewTopic::new("orders").partitions(4).config("segment.bytes", "1048576");
+/// let made = Admin::new(&engine).create_topic(topic)?;
+/// assert_eq!(made.partitions.len(), 4);
+/// # Ok::<(), ottla::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct NewTopic {
+    name: String,
+    partitions: Option<u32>,
+    config: BTreeMap<String, String>,
+}
+
+impl NewTopic {
+    /// A topic with as many partitions as `num.partitions` says, and no settings of its own.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), partitions: None, config: BTreeMap::new() }
+    }
+
+    /// Gives it that many partitions, at least one.
+    pub fn partitions(mut self, partitions: u32) -> Self {
+        self.partitions = Some(partitions);
+        self
+    }
+
+    /// Sets what Kafka calls `name`, for this topic only.
+    pub fn config(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.config.insert(name.into(), value.into());
+        self
+    }
+}
+
+/// A topic in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicListing {
+    /// Its name.
+    pub name: String,
+    /// What tells it from another topic that had the name before.
+    pub id: TopicId,
+    /// How many partitions it has.
+    pub partitions: u32,
+}
+
+/// A topic, with what its partitions hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicDescription {
+    /// Its name.
+    pub name: String,
+    /// What tells it from another topic that had the name before.
+    pub id: TopicId,
+    /// Its partitions, by number.
+    pub partitions: Vec<PartitionDescription>,
+    /// The settings that differ from the defaults, by Kafka's names.
+    pub config: BTreeMap<String, String>,
+}
+
+/// What a partition holds, at the moment it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PartitionDescription {
+    /// Which one it is.
+    pub partition: TopicPartition,
+    /// Under which leadership it is written now.
+    pub leader_epoch: LeaderEpoch,
+    /// The first offset that can be read.
+    pub log_start_offset: Offset,
+    /// One past the last offset that consumers may read.
+    pub high_watermark: Offset,
+    /// One past the last offset that was written.
+    pub log_end_offset: Offset,
+    /// One past the last offset that a power cut leaves.
+    pub durable_end: Offset,
+    /// How many bytes its segments have.
+    pub size_bytes: u64,
+    /// How many segments that is.
+    pub segments: usize,
+}
+
+impl Admin {
+    /// Creates a topic. It is on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`Error::TopicAlreadyExists`](crate::Error::TopicAlreadyExists);
+    /// [`Error::InvalidTopic`](crate::Error::InvalidTopic) if a topic cannot have that name,
+    /// [`Error::InvalidPartitions`](crate::Error::InvalidPartitions) or
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) if it cannot be as asked for; what the disk gives.
+    pub fn create_topic(&self, topic: NewTopic) -> Result<TopicDescription> {
+        let NewTopic { name, partitions, config } = topic;
+        let topic = self.engine.create_topic(&name, partitions, &config)?;
+        Ok(description(&topic))
+    }
+
+    /// All topics, by name.
+    ///
+    /// # Errors
+    /// [`Error::Closed`](crate::Error::Closed) after the engine was closed.
+    pub fn list_topics(&self) -> Result<Vec<TopicListing>> {
+        self.engine.ensure_open()?;
+        Ok(self.engine.topics().iter().map(|topic| listing(topic)).collect())
+    }
+
+    /// A topic, with what its partitions hold now.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopicOrPartition`](crate::Error::UnknownTopicOrPartition) if there is no such topic.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Admin, Engine, Offset, Producer, ProducerRecord};
+    /// # let engine = Engine::in_memory()?;
+    /// let producer = Producer::<str, str>::new(&engine)?;
+    /// producer.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
+    /// let orders = Admin::new(&engine).describe_topic("orders")?;
+    /// assert_eq!(orders.partitions[0].high_watermark, Offset(1));
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn describe_topic(&self, name: &str) -> Result<TopicDescription> {
+        self.engine.ensure_open()?;
+        self.engine.topic(name).map(|topic| description(&topic))
+    }
+
+    /// Deletes a topic, its records, and what groups have committed for it. Who still reads it gets
+    /// [`Error::UnknownTopicId`](crate::Error::UnknownTopicId).
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopicOrPartition`](crate::Error::UnknownTopicOrPartition) if there is no such topic; what the
+    /// disk gives.
+    pub fn delete_topic(&self, name: &str) -> Result<()> {
+        self.engine.delete_topic(name)
+    }
+}
+
+fn listing(topic: &Topic) -> TopicListing {
+    let partitions = u32::try_from(topic.partitions.len()).expect("partitions are numbered by u32");
+    TopicListing { name: topic.name().to_string(), id: topic.id(), partitions }
+}
+
+fn description(topic: &Topic) -> TopicDescription {
+    TopicDescription {
+        name: topic.name().to_string(),
+        id: topic.id(),
+        partitions: topic.partitions.iter().map(partition).collect(),
+        config: topic.entry.overrides.clone(),
+    }
+}
+
+/// The bounds are read one after the other, from the smallest: each one only grows, so they are in order.
+fn partition(partition: &Arc<Partition>) -> PartitionDescription {
+    let log_start_offset = partition.log_start();
+    let durable_end = partition.durable_end();
+    let high_watermark = partition.high_watermark();
+    PartitionDescription {
+        partition: partition.name().clone(),
+        leader_epoch: partition.leader_epoch(),
+        log_start_offset,
+        high_watermark,
+        log_end_offset: partition.log_end(),
+        durable_end,
+        size_bytes: partition.size_bytes(),
+        segments: partition.segment_count(),
+    }
+}

@@ -1,0 +1,105 @@
+//! What a consumer can be told, with Kafka's names.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::config::{at_least, settings, words};
+use crate::error::Result;
+
+/// Where reading begins when the group has committed no offset, or the offset is outside the log.
+///
+/// ```
+/// # use ottla::{AutoOffsetReset, ConsumerConfig};
+/// let config = ConsumerConfig::builder().set("auto.offset.reset", "latest")?.build()?;
+/// assert_eq!(config.auto_offset_reset(), AutoOffsetReset::Latest);
+/// # Ok::<(), ottla::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AutoOffsetReset {
+    /// At the first record that is there; the default, other than in Kafka.
+    #[default]
+    Earliest,
+    /// Behind the last record: only what is written from now on is read.
+    Latest,
+    /// Nowhere: `poll` fails with [`NoOffsetForPartition`](crate::Error::NoOffsetForPartition) or
+    /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) until `seek` says where.
+    None,
+}
+
+impl fmt::Display for AutoOffsetReset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Earliest => "earliest",
+            Self::Latest => "latest",
+            Self::None => "none",
+        })
+    }
+}
+
+words!(
+    AutoOffsetReset, "earliest, latest or none":
+    "earliest" => Self::Earliest, "latest" => Self::Latest, "none" => Self::None,
+);
+
+settings! {
+    /// How a [`Consumer`](crate::Consumer) reads; made with [`ConsumerConfig::builder`].
+    ///
+    /// ```
+    /// # use ottla::ConsumerConfig;
+    /// let config = ConsumerConfig::builder().group_id(Some("billing".into())).max_poll_records(100).build()?;
+    /// assert_eq!(config.value("max.poll.records").as_deref(), Some("100"));
+    /// assert!(config.enable_auto_commit());
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub struct ConsumerConfig, ConsumerConfigBuilder {
+        /// The group under whose name offsets are committed. Needed to subscribe and to commit, not to assign.
+        group_id: Option<String> = None, "group.id";
+        /// Where reading begins when nothing is committed, or what is committed is outside the log.
+        auto_offset_reset: AutoOffsetReset = AutoOffsetReset::Earliest, "auto.offset.reset";
+        /// Whether `poll` and `close` commit what earlier polls returned. Without effect if there is no group.
+        enable_auto_commit: bool = true, "enable.auto.commit";
+        /// How much time passes between two commits of `poll`.
+        auto_commit_interval: Duration = Duration::from_secs(5), "auto.commit.interval.ms";
+        /// How many records `poll` returns at most. The rest of what was read waits for the next one.
+        max_poll_records: usize = 500, "max.poll.records";
+        /// About how many bytes are read of one partition at a time. The first batch is read whatever its size.
+        max_partition_fetch_bytes: usize = 1024 * 1024, "max.partition.fetch.bytes";
+        /// About how many bytes one `poll` reads of all partitions. The first batch is read whatever its size.
+        fetch_max_bytes: usize = 50 * 1024 * 1024, "fetch.max.bytes";
+    }
+}
+
+impl ConsumerConfig {
+    fn check(&self) -> Result<()> {
+        at_least("max.poll.records", self.max_poll_records, 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_documented_ones() {
+        let defaults: Vec<_> = ConsumerConfig::settings().into_iter().map(|s| (s.name, s.default)).collect();
+        let expected = [
+            ("group.id", ""),
+            ("auto.offset.reset", "earliest"),
+            ("enable.auto.commit", "true"),
+            ("auto.commit.interval.ms", "5000"),
+            ("max.poll.records", "500"),
+            ("max.partition.fetch.bytes", "1048576"),
+            ("fetch.max.bytes", "52428800"),
+        ];
+        assert_eq!(defaults, expected.map(|(name, value)| (name, value.to_owned())));
+    }
+
+    #[test]
+    fn value_out_of_range_is_refused_by_name() {
+        let refused = ConsumerConfig::builder().max_poll_records(0).build().unwrap_err();
+        assert_eq!(refused.to_string(), "max.poll.records = 0: it has to be at least 1");
+        let refused = ConsumerConfig::builder().set("auto.offset.reset", "soon").unwrap_err();
+        assert_eq!(refused.to_string(), "auto.offset.reset = soon: expected earliest, latest or none");
+    }
+}

@@ -1,0 +1,197 @@
+//! From the bytes of a key or value to what the application sees.
+//!
+//! A type says with [`Deserialize`] what it looks like in a record, and a [`Deserializer`] makes that of bytes. What
+//! can borrow from the record does: a `str` is seen as `&str`, without a copy.
+//!
+//! | type | seen as | any bytes |
+//! |---|---|---|
+//! | `str` | `&str` | no: strict UTF-8. Kafka puts U+FFFD in the place of what is not |
+//! | `String` | `String` | no: strict UTF-8 |
+//! | `[u8]` | `&[u8]` | yes |
+//! | `Vec<u8>`, `Bytes` | a copy | yes |
+//!
+//! A key or value that is null is `None`, whatever the type; no deserializer sees it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::Cause;
+
+/// A type that keys or values can have.
+///
+/// ```
+/// # use ottla::{Cause, Consumer, ConsumerConfig, Deserialize, Deserializer, Engine};
+/// # use std::sync::Arc;
+/// struct Celsius; // the type, as in `Consumer<str, Celsius>`
+///
+/// impl Deserialize for Celsius {
+///     type View<'a> = f32;
+/// }
+///
+/// struct BigEndian;
+///
+/// impl Deserializer<Celsius> for BigEndian {
+///     fn deserialize<'a>(&self, _topic: &str, bytes: &'a [u8]) -> Result<f32, Cause> {
+///         Ok(f32::from_be_bytes(bytes.try_into().map_err(|error| Arc::new(error) as Cause)?))
+///     }
+/// }
+///
+/// let engine = Engine::in_memory()?;
+/// let config = ConsumerConfig::builder().group_id(Some("weather".into())).build()?;
+/// let consumer = Consumer::<[u8], Celsius>::with_deserializers(
+///     &engine,
+///     config,
+///     <[u8] as ottla::OwnDeserializer>::deserializer(),
+///     Arc::new(BigEndian),
+/// )?;
+/// assert!(consumer.subscription().is_empty());
+/// # Ok::<(), ottla::Error>(())
+/// ```
+pub trait Deserialize: 'static {
+    /// What a record shows of it. It may borrow the record's bytes.
+    type View<'a>;
+}
+
+/// Makes values of type `T` from bytes.
+///
+/// It runs inside [`poll`](crate::Consumer::poll), which looks at each record before it returns it, and again when the
+/// value is asked for: it should be cheap, and say the same both times.
+pub trait Deserializer<T: ?Sized + Deserialize>: Send + Sync {
+    /// What `bytes`, the key or value of a record of `topic`, stand for.
+    ///
+    /// # Errors
+    /// Why they stand for nothing: any error, in an `Arc`.
+    fn deserialize<'a>(&self, topic: &str, bytes: &'a [u8]) -> Result<T::View<'a>, Cause>;
+
+    /// Whether [`deserialize`](Self::deserialize) would succeed; to be written where that is cheaper to find out.
+    ///
+    /// # Errors
+    /// Those of [`deserialize`](Self::deserialize).
+    fn check(&self, topic: &str, bytes: &[u8]) -> Result<(), Cause> {
+        self.deserialize(topic, bytes).map(drop)
+    }
+
+    /// Whether any bytes will do, so that nobody needs to look.
+    fn accepts_all(&self) -> bool {
+        false
+    }
+}
+
+/// A type that brings its deserializer along.
+pub trait OwnDeserializer: Deserialize {
+    /// The deserializer that consumers use if they are not given another one.
+    fn deserializer() -> Arc<dyn Deserializer<Self>>;
+}
+
+/// Makes text of UTF-8, and refuses anything else.
+#[derive(Debug)]
+struct Utf8;
+
+/// Takes the bytes as they are.
+#[derive(Debug)]
+struct Raw;
+
+impl Deserialize for str {
+    type View<'a> = &'a Self;
+}
+
+impl Deserializer<str> for Utf8 {
+    fn deserialize<'a>(&self, _topic: &str, bytes: &'a [u8]) -> Result<&'a str, Cause> {
+        std::str::from_utf8(bytes).map_err(|error| Arc::new(error) as Cause)
+    }
+}
+
+impl Deserialize for String {
+    type View<'a> = Self;
+}
+
+impl Deserializer<String> for Utf8 {
+    fn deserialize(&self, topic: &str, bytes: &[u8]) -> Result<String, Cause> {
+        Deserializer::<str>::deserialize(self, topic, bytes).map(str::to_owned)
+    }
+
+    fn check(&self, topic: &str, bytes: &[u8]) -> Result<(), Cause> {
+        Deserializer::<str>::check(self, topic, bytes)
+    }
+}
+
+impl Deserialize for [u8] {
+    type View<'a> = &'a Self;
+}
+
+impl Deserializer<[u8]> for Raw {
+    fn deserialize<'a>(&self, _topic: &str, bytes: &'a [u8]) -> Result<&'a [u8], Cause> {
+        Ok(bytes)
+    }
+
+    fn check(&self, _topic: &str, _bytes: &[u8]) -> Result<(), Cause> {
+        Ok(())
+    }
+
+    fn accepts_all(&self) -> bool {
+        true
+    }
+}
+
+/// Types that copy the bytes, and how.
+macro_rules! copies {
+    ($($type:ty: $copy:expr),+) => { $(
+        impl Deserialize for $type {
+            type View<'a> = Self;
+        }
+
+        impl Deserializer<$type> for Raw {
+            fn deserialize(&self, _topic: &str, bytes: &[u8]) -> Result<$type, Cause> {
+                Ok($copy(bytes))
+            }
+
+            fn check(&self, _topic: &str, _bytes: &[u8]) -> Result<(), Cause> {
+                Ok(())
+            }
+
+            fn accepts_all(&self) -> bool {
+                true
+            }
+        }
+    )+ };
+}
+
+copies!(Vec<u8>: <[u8]>::to_vec, Bytes: Bytes::copy_from_slice);
+
+/// Which deserializer a type brings along.
+macro_rules! own {
+    ($($type:ty: $deserializer:expr),+) => { $(
+        impl OwnDeserializer for $type {
+            fn deserializer() -> Arc<dyn Deserializer<Self>> {
+                Arc::new($deserializer)
+            }
+        }
+    )+ };
+}
+
+own!(str: Utf8, String: Utf8, [u8]: Raw, Vec<u8>: Raw, Bytes: Raw);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_strict_utf8_and_borrows() {
+        let bytes = "z\u{e9}ro".as_bytes();
+        let text = str::deserializer();
+        let seen = text.deserialize("t", bytes).unwrap();
+        assert_eq!((seen, seen.as_ptr()), ("z\u{e9}ro", bytes.as_ptr()));
+        assert!(text.check("t", b"\xff").is_err());
+        assert!(String::deserializer().check("t", b"\xff").is_err());
+        assert!(!text.accepts_all());
+    }
+
+    #[test]
+    fn bytes_are_taken_as_they_are() {
+        assert_eq!(<[u8]>::deserializer().deserialize("t", b"\xff").unwrap(), b"\xff");
+        assert_eq!(Vec::<u8>::deserializer().deserialize("t", b"\xff").unwrap(), b"\xff");
+        assert_eq!(Bytes::deserializer().deserialize("t", b"\xff").unwrap(), &b"\xff"[..]);
+        assert!(<[u8]>::deserializer().accepts_all());
+    }
+}

@@ -1,0 +1,407 @@
+//! Consumers of an engine in memory. The numbers are those of Kafka's behaviors that each test is about.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use super::*;
+use crate::engine::{Appended, BatchSource, Completion, ReadyBatch};
+use crate::record::BatchBuilder;
+use crate::sync::{Signal, lock};
+use crate::types::{Acks, Timestamp};
+
+/// Hands one batch to the engine's writer, and learns what became of it.
+#[derive(Default)]
+struct OneBatch {
+    batch: Mutex<Option<ReadyBatch>>,
+    outcome: Mutex<Option<Result<Appended>>>,
+    resolved: Signal,
+}
+
+impl fmt::Debug for OneBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OneBatch")
+    }
+}
+
+impl BatchSource for OneBatch {
+    fn take(&self, _now: Moment, _limit: usize, into: &mut Vec<ReadyBatch>) -> Option<Moment> {
+        into.extend(lock(&self.batch).take());
+        None
+    }
+
+    fn recycle(&self, _buffer: Vec<u8>) {}
+
+    fn close(&self) {}
+}
+
+impl Completion for OneBatch {
+    fn resolve(&self, outcome: Result<Appended>) {
+        *lock(&self.outcome) = Some(outcome);
+        self.resolved.notify();
+    }
+}
+
+fn append(engine: &Engine, topic: &str, partition: u32, values: &[&[u8]]) -> Offset {
+    let mut builder = BatchBuilder::new(Vec::new());
+    for value in values {
+        builder.append(Timestamp(7), Some(b"k"), Some(value), &[("h", Some(b"1"))]);
+    }
+    let topic = engine.topic(topic).unwrap();
+    let partition = Arc::clone(topic.partition(partition).unwrap());
+    let one = Arc::new(OneBatch::default());
+    let completion: Arc<dyn Completion> = Arc::clone(&one) as Arc<dyn Completion>;
+    *lock(&one.batch) = Some(ReadyBatch { partition, acks: Acks::All, batch: builder.seal(), completion });
+    let source: Arc<dyn BatchSource> = Arc::clone(&one) as Arc<dyn BatchSource>;
+    engine.add_source(Arc::clone(&source)).unwrap();
+    engine.wake_writer();
+    let resolved = || lock(&one.outcome).take();
+    let outcome = wait_for(engine.scheduler().as_ref(), &one.resolved, None, resolved).unwrap();
+    engine.remove_source(&source);
+    outcome.unwrap().base_offset
+}
+
+fn engine(topics: &[(&str, u32)]) -> Engine {
+    let engine = Engine::in_memory().unwrap();
+    for (topic, partitions) in topics {
+        engine.create_topic(topic, Some(*partitions), &BTreeMap::new()).unwrap();
+    }
+    engine
+}
+
+fn orders() -> TopicPartition {
+    TopicPartition::new("orders", 0)
+}
+
+type TextConsumer = Consumer<str, str>;
+
+fn consumer(engine: &Engine, settings: &[(&str, &str)]) -> TextConsumer {
+    let config = ConsumerConfig::builder().set_all(settings.iter().copied()).unwrap().build().unwrap();
+    Consumer::with_config(engine, config).unwrap()
+}
+
+fn subscribed(engine: &Engine, settings: &[(&str, &str)]) -> TextConsumer {
+    let mut consumer = consumer(engine, &[&[("group.id", "billing")], settings].concat());
+    consumer.subscribe(["orders"]).unwrap();
+    consumer
+}
+
+/// One poll, as the offsets of what it returned.
+fn poll(consumer: &mut TextConsumer) -> Result<Vec<i64>> {
+    let records = consumer.poll(Duration::from_millis(10))?;
+    Ok(records.iter().map(|record| record.offset().0).collect())
+}
+
+fn committed(consumer: &TextConsumer) -> Option<i64> {
+    consumer.committed(&orders()).unwrap().map(|committed| committed.offset.0)
+}
+
+#[test]
+fn c1_subscribing_and_assigning_exclude_each_other() {
+    let engine = engine(&[("orders", 2)]);
+    let mut consumer = consumer(&engine, &[("group.id", "billing")]);
+    consumer.subscribe(["orders"]).unwrap();
+    assert!(matches!(consumer.assign([orders()]), Err(Error::IllegalState { .. })));
+    assert_eq!(consumer.subscription(), ["orders"]);
+    consumer.unsubscribe().unwrap();
+    consumer.assign([orders()]).unwrap();
+    assert!(matches!(consumer.subscribe(["orders"]), Err(Error::IllegalState { .. })));
+    assert_eq!(consumer.assignment(), [orders()]);
+    consumer.assign([]).unwrap();
+    consumer.subscribe(["orders"]).unwrap();
+    poll(&mut consumer).unwrap();
+    assert_eq!(consumer.assignment().len(), 2);
+}
+
+#[test]
+fn c2_poll_without_subscription_is_illegal() {
+    let engine = engine(&[("orders", 1)]);
+    let mut consumer = consumer(&engine, &[("group.id", "billing")]);
+    assert!(matches!(poll(&mut consumer), Err(Error::IllegalState { .. })));
+    consumer.subscribe(["orders"]).unwrap();
+    assert_eq!(poll(&mut consumer).unwrap(), []);
+    consumer.subscribe([""; 0]).unwrap();
+    assert!(matches!(poll(&mut consumer), Err(Error::IllegalState { .. })));
+}
+
+#[test]
+fn c5_without_a_committed_offset_the_policy_says_where_to_begin() {
+    let engine = engine(&[("orders", 1)]);
+    append(&engine, "orders", 0, &[b"a", b"b"]);
+    let begin = |policy| {
+        let mut consumer = consumer(&engine, &[("auto.offset.reset", policy)]);
+        consumer.assign([orders()]).unwrap();
+        (consumer.position(&orders()), poll(&mut consumer))
+    };
+    assert_eq!(begin("earliest").0.unwrap(), Offset(0));
+    assert_eq!(begin("earliest").1.unwrap(), [0, 1]);
+    assert_eq!(begin("latest").0.unwrap(), Offset(2));
+    assert_eq!(begin("latest").1.unwrap(), []);
+    assert!(matches!(begin("none").0, Err(Error::NoOffsetForPartition { .. })));
+    assert!(matches!(begin("none").1, Err(Error::NoOffsetForPartition { .. })));
+}
+
+#[test]
+fn c6_position_out_of_range_is_reset_or_an_error() {
+    let engine = engine(&[("orders", 1)]);
+    append(&engine, "orders", 0, &[b"a", b"b"]);
+    let read_at_9 = |policy| {
+        let mut consumer = consumer(&engine, &[("auto.offset.reset", policy)]);
+        consumer.assign([orders()]).unwrap();
+        consumer.seek(&orders(), Offset(9)).unwrap();
+        (poll(&mut consumer), poll(&mut consumer), consumer.position(&orders()).unwrap())
+    };
+    assert_eq!(read_at_9("earliest").0.unwrap(), [0, 1]);
+    assert_eq!(read_at_9("latest").2, Offset(2));
+    let (first, second, position) = read_at_9("none");
+    assert!(matches!(first, Err(Error::OffsetOutOfRange { requested: Offset(9), .. })));
+    assert!(matches!(second, Err(Error::OffsetOutOfRange { requested: Offset(9), .. })));
+    assert_eq!(position, Offset(9));
+}
+
+#[test]
+fn c7_poll_returns_at_most_max_poll_records_and_positions_follow() {
+    let engine = engine(&[("orders", 1)]);
+    append(&engine, "orders", 0, &[b"a", b"b", b"c"]);
+    let mut consumer = subscribed(&engine, &[("max.poll.records", "2")]);
+    assert_eq!(poll(&mut consumer).unwrap(), [0, 1]);
+    assert_eq!(consumer.position(&orders()).unwrap(), Offset(2));
+    assert_eq!(poll(&mut consumer).unwrap(), [2]);
+    assert_eq!(consumer.position(&orders()).unwrap(), Offset(3));
+}
+
+#[test]
+fn c8_seek_drops_what_is_buffered() {
+    let engine = engine(&[("orders", 1)]);
+    append(&engine, "orders", 0, &[b"a", b"b", b"c", b"d"]);
+    let mut consumer = subscribed(&engine, &[("max.poll.records", "1")]);
+    assert_eq!(poll(&mut consumer).unwrap(), [0]);
+    consumer.seek(&orders(), Offset(3)).unwrap();
+    assert_eq!(poll(&mut consumer).unwrap(), [3]);
+    consumer.seek(&orders(), Offset(1)).unwrap();
+    assert_eq!(poll(&mut consumer).unwrap(), [1]);
+}
+
+#[test]
+fn c9_seek_to_a_negative_offset_or_of_an_unassigned_partition_is_refused() {
+    let engine = engine(&[("orders", 1)]);
+    let mut consumer = consumer(&engine, &[]);
+    assert!(matches!(consumer.seek(&orders(), Offset(-1)), Err(Error::IllegalArgument { .. })));
+    assert!(matches!(consumer.seek(&orders(), Offset(0)), Err(Error::IllegalState { .. })));
+    assert!(matches!(consumer.position(&orders()), Err(Error::IllegalState { .. })));
+}
+
+#[test]
+fn c10_paused_partition_returns_nothing_until_resumed() {
+    let engine = engine(&[("orders", 1)]);
+    append(&engine, "orders", 0, &[b"a", b"b"]);
+    let mut consumer = subscribed(&engine, &[("max.poll.records", "1")]);
+    assert_eq!(poll(&mut consumer).unwrap(), [0]);
+    consumer.pause([&orders()]).unwrap();
+    assert_eq!(consumer.paused(), [orders()]);
+    assert_eq!(poll(&mut consumer).unwrap(), []);
+    consumer.resume([&orders()]).unwrap();
+    assert_eq!(poll(&mut consumer).unwrap(), [1]);
+    let other = TopicPartition::new("orders", 7);
+    assert!(matches!(consumer.pause([&orders(), &other]), Err(Error::IllegalState { .. })));
+    assert_eq!(consumer.paused(), []);
+}
+
+#[test]
+fn c12_record_that_cannot_be_deserialized_is_an_error_until_seek() {
+    let engine = engine(&[("orders", 1)]);
+    append(&engine, "orders", 0, &[b"a", b"\xff", b"c"]);
+    let mut consumer = subscribed(&engine, &[]);
+    assert_eq!(poll(&mut consumer).unwrap(), [0]);
+    for _ in 0..2 {
+        let error = poll(&mut consumer).unwrap_err();
+        assert!(matches!(error, Error::RecordDeserialization { offset: Offset(1), .. }), "{error}");
+        assert_eq!(consumer.position(&orders()).unwrap(), Offset(1));
+    }
+    consumer.seek(&orders(), Offset(2)).unwrap();
+    assert_eq!(poll(&mut consumer).unwrap(), [2]);
+}
+
+#[test]
+fn c19_auto_commit_covers_what_earlier_polls_returned() {
+    let engine = engine(&[("orders", 1)]);
+    append(&engine, "orders", 0, &[b"a"]);
+    let mut consumer = subscribed(&engine, &[("auto.commit.interval.ms", "0"), ("max.poll.records", "1")]);
+    assert_eq!(poll(&mut consumer).unwrap(), [0]);
+    assert_eq!(committed(&consumer), None);
+    append(&engine, "orders", 0, &[b"b"]);
+    assert_eq!(poll(&mut consumer).unwrap(), [1]);
+    assert_eq!(committed(&consumer), Some(1));
+}
+
+#[test]
+fn auto_commit_becomes_due_while_poll_waits() {
+    let engine = engine(&[("orders", 1)]);
+    append(&engine, "orders", 0, &[b"a"]);
+    let mut consumer = subscribed(&engine, &[("auto.commit.interval.ms", "20")]);
+    assert_eq!(poll(&mut consumer).unwrap(), [0]);
+    assert!(consumer.poll(Duration::from_millis(60)).unwrap().is_empty());
+    assert_eq!(committed(&consumer), Some(1));
+}
+
+#[test]
+fn c21_close_commits_what_the_last_poll_returned() {
+    let engine = engine(&[("orders", 1)]);
+    append(&engine, "orders", 0, &[b"a", b"b"]);
+    let mut consumer = subscribed(&engine, &[]);
+    assert_eq!(poll(&mut consumer).unwrap(), [0, 1]);
+    consumer.close().unwrap();
+    consumer.close().unwrap();
+    assert!(matches!(poll(&mut consumer), Err(Error::Closed { what: "consumer" })));
+    append(&engine, "orders", 0, &[b"c"]);
+    assert_eq!(poll(&mut subscribed(&engine, &[])).unwrap(), [2]); // and its drop commits
+    assert_eq!(committed(&subscribed(&engine, &[])), Some(3));
+}
+
+#[test]
+fn close_without_auto_commit_commits_nothing() {
+    let engine = engine(&[("orders", 1)]);
+    append(&engine, "orders", 0, &[b"a"]);
+    let mut consumer = subscribed(&engine, &[("enable.auto.commit", "false")]);
+    assert_eq!(poll(&mut consumer).unwrap(), [0]);
+    consumer.close().unwrap();
+    assert_eq!(poll(&mut subscribed(&engine, &[])).unwrap(), [0]);
+}
+
+#[test]
+fn c26_metadata_comes_back_and_has_a_limit() {
+    let engine = engine(&[("orders", 1)]);
+    append(&engine, "orders", 0, &[b"a", b"b"]);
+    let mut consumer = subscribed(&engine, &[]);
+    let noted = |metadata: &str| [(orders(), OffsetAndMetadata::new(Offset(1)).with_metadata(metadata))];
+    consumer.commit_sync_offsets(noted("shift 2")).unwrap();
+    let committed = consumer.committed(&orders()).unwrap().unwrap();
+    assert_eq!((committed.offset, committed.metadata.as_str()), (Offset(1), "shift 2"));
+    assert_eq!(committed.leader_epoch, engine.topic("orders").unwrap().partition(0).unwrap().leader_epoch());
+    consumer.commit_sync_offsets([(orders(), Offset(2).into())]).unwrap();
+    assert_eq!(consumer.committed(&orders()).unwrap().unwrap().metadata, "");
+    consumer.commit_sync_offsets(noted(&"m".repeat(4096))).unwrap();
+    let refused = consumer.commit_sync_offsets(noted(&"m".repeat(4097))).unwrap_err();
+    assert!(matches!(refused, Error::OffsetMetadataTooLarge { size: 4097, limit: 4096, .. }), "{refused}");
+    let negative = consumer.commit_sync_offsets([(orders(), Offset(-1).into())]);
+    assert!(matches!(negative, Err(Error::IllegalArgument { .. })));
+}
+
+#[test]
+fn c27_without_a_group_assigning_works_and_committing_does_not() {
+    let engine = engine(&[("orders", 1)]);
+    append(&engine, "orders", 0, &[b"a"]);
+    let mut consumer = consumer(&engine, &[]);
+    consumer.assign([orders()]).unwrap();
+    assert_eq!(poll(&mut consumer).unwrap(), [0]);
+    assert!(matches!(consumer.commit_sync(), Err(Error::InvalidGroupId { .. })));
+    assert!(matches!(consumer.commit_sync_offsets([]), Err(Error::InvalidGroupId { .. })));
+    assert!(matches!(consumer.committed(&orders()), Err(Error::InvalidGroupId { .. })));
+    consumer.unsubscribe().unwrap();
+    assert!(matches!(consumer.subscribe(["orders"]), Err(Error::InvalidGroupId { .. })));
+}
+
+#[test]
+fn c36_topic_no_longer_subscribed_is_let_go_with_its_buffer() {
+    let engine = engine(&[("orders", 1), ("refunds", 1)]);
+    append(&engine, "orders", 0, &[b"a", b"b"]);
+    append(&engine, "refunds", 0, &[b"x", b"y"]);
+    let mut consumer = consumer(&engine, &[("group.id", "billing"), ("max.poll.records", "1")]);
+    consumer.subscribe(["orders", "refunds"]).unwrap();
+    assert_eq!(poll(&mut consumer).unwrap(), [0]);
+    consumer.subscribe(["refunds"]).unwrap();
+    let records = consumer.poll(Duration::ZERO).unwrap();
+    assert_eq!(records.partitions().collect::<Vec<_>>(), [&TopicPartition::new("refunds", 0)]);
+    assert_eq!(committed(&consumer), Some(1)); // before it was let go
+    consumer.subscribe(["orders"]).unwrap();
+    assert_eq!(poll(&mut consumer).unwrap(), [1]);
+}
+
+#[test]
+fn topic_that_does_not_exist_is_refused_and_nothing_changes() {
+    let engine = engine(&[("orders", 1)]);
+    let mut consumer = subscribed(&engine, &[]);
+    let refused = consumer.subscribe(["orders", "nothing"]).unwrap_err();
+    assert!(matches!(refused, Error::UnknownTopicOrPartition { .. }), "{refused}");
+    assert_eq!(consumer.subscription(), ["orders"]);
+    assert!(matches!(consumer.subscribe([" "]), Err(Error::IllegalArgument { .. })));
+    consumer.unsubscribe().unwrap();
+    let refused = consumer.assign([TopicPartition::new("orders", 1)]).unwrap_err();
+    assert!(matches!(refused, Error::UnknownTopicOrPartition { .. }), "{refused}");
+}
+
+#[test]
+fn group_takes_one_subscriber_at_a_time_and_no_commit_of_another() {
+    let engine = engine(&[("orders", 1)]);
+    let member = subscribed(&engine, &[]);
+    let mut other = consumer(&engine, &[("group.id", "billing")]);
+    assert!(matches!(other.subscribe(["orders"]), Err(Error::GroupMaxSizeReached { .. })));
+    other.assign([orders()]).unwrap();
+    let refused = other.commit_sync_offsets([(orders(), Offset(0).into())]);
+    assert!(matches!(refused, Err(Error::CommitFailed { .. })));
+    drop(member);
+    other.commit_sync_offsets([(orders(), Offset(0).into())]).unwrap();
+}
+
+#[test] // R018
+fn topic_created_anew_under_a_consumer_is_an_error_until_it_subscribes_again() {
+    let engine = engine(&[("orders", 1)]);
+    append(&engine, "orders", 0, &[b"a", b"b"]);
+    let mut consumer = subscribed(&engine, &[]);
+    assert_eq!(poll(&mut consumer).unwrap(), [0, 1]);
+    consumer.commit_sync().unwrap();
+    engine.delete_topic("orders").unwrap();
+    assert!(matches!(poll(&mut consumer), Err(Error::UnknownTopicId { .. })));
+    engine.create_topic("orders", Some(1), &BTreeMap::new()).unwrap();
+    append(&engine, "orders", 0, &[b"c"]);
+    assert!(matches!(poll(&mut consumer), Err(Error::UnknownTopicId { .. })));
+    let stale = consumer.commit_sync_offsets([(orders(), Offset(2).into())]);
+    assert!(matches!(stale, Err(Error::UnknownTopicId { .. })));
+    consumer.commit_sync().unwrap(); // of nothing
+    assert_eq!(committed(&consumer), None);
+    consumer.subscribe(["orders"]).unwrap();
+    assert_eq!(poll(&mut consumer).unwrap(), [0]);
+    consumer.close().unwrap();
+    assert_eq!(committed(&subscribed(&engine, &[])), Some(1));
+}
+
+#[test]
+fn records_outlive_consumer_and_engine() {
+    let engine = engine(&[("orders", 2)]);
+    append(&engine, "orders", 1, &[b"a", b"b"]);
+    append(&engine, "orders", 0, &[b"c"]);
+    let mut consumer = subscribed(&engine, &[]);
+    let records = consumer.poll(Duration::ZERO).unwrap();
+    drop(consumer);
+    engine.close().unwrap();
+    drop(engine);
+    assert_eq!(records.len(), 3);
+    assert_eq!(records.iter().len(), 3);
+    let values: Vec<_> = records.iter().map(|record| record.value().unwrap().unwrap()).collect();
+    assert_eq!(values, ["c", "a", "b"]);
+    let last = TopicPartition::new("orders", 1);
+    assert_eq!(records.partitions().count(), 2);
+    let offsets: Vec<_> = records.partition(&last).map(|record| record.offset()).collect();
+    assert_eq!(offsets, [Offset(0), Offset(1)]);
+    assert_eq!(records.partition(&TopicPartition::new("orders", 2)).count(), 0);
+    let record = records.iter().next().unwrap();
+    assert_eq!((record.topic(), record.partition(), record.timestamp()), ("orders", 0, Timestamp(7)));
+    assert_eq!((record.key().unwrap(), record.key_bytes()), (Some("k"), Some(&b"k"[..])));
+    assert_eq!(record.headers().collect::<Vec<_>>(), [("h", Some(&b"1"[..]))]);
+}
+
+#[test]
+fn poll_of_a_closed_engine_says_so() {
+    let engine = engine(&[("orders", 1)]);
+    let mut consumer = subscribed(&engine, &[]);
+    assert_eq!(poll(&mut consumer).unwrap(), []);
+    engine.close().unwrap();
+    assert!(matches!(poll(&mut consumer), Err(Error::Closed { what: "engine" })));
+    assert!(matches!(TextConsumer::new(&engine, "billing"), Err(Error::Closed { what: "engine" })));
+}
+
+#[test]
+fn consumer_can_be_sent_to_another_thread() {
+    fn is_send<T: Send>() {}
+    is_send::<TextConsumer>();
+    is_send::<ConsumerRecords<str, [u8]>>();
+}
