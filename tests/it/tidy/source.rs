@@ -227,13 +227,9 @@ fn leading_word(text: &str) -> &str {
 
 /// Where `needle` stands in `text`, not as a part of a longer word.
 fn words(text: &str, needle: &str) -> Vec<usize> {
-    let stands_alone = |at: &usize| {
-        let before = text[..*at].chars().next_back().is_some_and(is_word_letter);
-        let behind = text[at + needle.len()..].chars().next().is_some_and(is_word_letter);
-        let begins = needle.starts_with(is_word_letter);
-        let ends = needle.ends_with(is_word_letter);
-        !(before && begins) && !(behind && ends)
-    };
+    let goes_on_before = |at: usize| needle.starts_with(is_word_letter) && text[..at].ends_with(is_word_letter);
+    let goes_on_behind = |at: usize| needle.ends_with(is_word_letter) && text[at..].starts_with(is_word_letter);
+    let stands_alone = |at: &usize| !goes_on_before(*at) && !goes_on_behind(at + needle.len());
     text.match_indices(needle).map(|(at, _)| at).filter(stands_alone).collect()
 }
 
