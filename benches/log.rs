@@ -2,7 +2,7 @@
 //!
 //! | group           | measures                                                             | beside it             |
 //! |-----------------|----------------------------------------------------------------------|-----------------------|
-//! | `record_encode` | a batch to bytes                                                     |                       |
+//! | `record_encode` | `send` alone: serialize, choose the partition, encode into a batch   |                       |
 //! | `record_decode` | bytes to a checked batch, every record of it visited                 |                       |
 //! | `produce`       | `send` from one thread, `acks` 1, until all of it is in the file     | plain 64 KiB writes   |
 //! | `poll`          | reading a topic from its beginning, every value visited              | `pread`, every byte summed |
@@ -22,6 +22,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ottla::{
     Acks, Batch, Consumer, ConsumerConfig, Engine, Offset, Producer, ProducerConfig, ProducerRecord, TopicPartition,
@@ -32,12 +33,24 @@ const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
 fn record_encode(criterion: &mut Criterion) {
+    const TOTAL: usize = 4 * MIB; // less than the producer's buffer: no `send` waits for the writer
     let mut group = criterion.benchmark_group("record_encode");
+    group.sample_size(20).throughput(throughput(TOTAL));
     for value_bytes in [100, KIB] {
-        let bytes = stored_batch(value_bytes);
-        let batch = Batch::decode(&bytes).expect("a stored batch is whole");
-        group.throughput(throughput(bytes.len()));
-        group.bench_function(BenchmarkId::new("none", size(value_bytes)), |bencher| bencher.iter(|| batch.encode()));
+        let value = vec![b'v'; value_bytes];
+        group.bench_function(BenchmarkId::new("send", size(value_bytes)), |bencher| {
+            bencher.iter_batched(
+                || {
+                    let engine = Engine::in_memory().expect("memory is there");
+                    producer(&engine, Acks::One)
+                },
+                |producer| {
+                    send(&producer, &value, TOTAL / value_bytes);
+                    producer
+                },
+                BatchSize::PerIteration,
+            );
+        });
     }
     group.finish();
 }
@@ -49,11 +62,10 @@ fn record_decode(criterion: &mut Criterion) {
         group.throughput(throughput(bytes.len()));
         group.bench_function(BenchmarkId::new("none", size(value_bytes)), |bencher| {
             bencher.iter(|| {
-                let batch = Batch::decode(black_box(&bytes)).expect("a stored batch is whole");
-                let lens = batch
-                    .records()
-                    .map(|record| record.expect("a stored record is whole").value().map_or(0, <[u8]>::len));
-                lens.sum::<usize>()
+                let batch = Batch::decode(black_box(bytes.clone())).expect("a stored batch is whole");
+                let records = batch.records().expect("it is not compressed");
+                let values = records.map(|record| record.expect("a stored record is whole").value());
+                values.map(|value| value.map_or(0, <[u8]>::len)).sum::<usize>()
             });
         });
     }
@@ -127,7 +139,7 @@ fn group_commit(criterion: &mut Criterion) {
     let value = [b'v'; 100];
     for threads in [1, 16, 64] {
         let queue = Queue::new();
-        let producer = Producer::<[u8], [u8]>::new(&queue.engine).expect("the engine is open");
+        let producer = producer(&queue.engine, Acks::All);
         group.throughput(Throughput::Elements(threads));
         group.bench_function(BenchmarkId::new("acks_all", format!("{threads}_threads")), |bencher| {
             bencher.iter_custom(|rounds| {
@@ -168,12 +180,20 @@ impl Queue {
 
     /// Sends `count` records from one thread, and waits until all are in the file.
     fn store(&self, value: &[u8], count: usize) {
-        let config = ProducerConfig::builder().acks(Acks::One).build().expect("the defaults are valid");
-        let producer = Producer::<[u8], [u8]>::with_config(&self.engine, config).expect("the engine is open");
-        for _ in 0..count {
-            drop(producer.send(ProducerRecord::to(TOPIC).value(value)).expect("there is room"));
-        }
+        let producer = producer(&self.engine, Acks::One);
+        send(&producer, value, count);
         producer.flush().expect("the disk takes it");
+    }
+}
+
+fn producer(engine: &Engine, acks: Acks) -> Producer<[u8], [u8]> {
+    let config = ProducerConfig::builder().acks(acks).build().expect("the defaults are valid");
+    Producer::with_config(engine, config).expect("the engine is open")
+}
+
+fn send(producer: &Producer<[u8], [u8]>, value: &[u8], count: usize) {
+    for _ in 0..count {
+        drop(producer.send(ProducerRecord::to(TOPIC).value(value)).expect("there is room"));
     }
 }
 
@@ -186,14 +206,14 @@ fn segment_path(directory: &Path) -> PathBuf {
 }
 
 /// The bytes of a full batch as they stand in a segment.
-fn stored_batch(value_bytes: usize) -> Vec<u8> {
+fn stored_batch(value_bytes: usize) -> Bytes {
     let queue = Queue::new();
     queue.store(&vec![b'v'; value_bytes], 64 * KIB / value_bytes);
     queue.engine.close().expect("the disk takes it");
     let mut bytes = fs::read(segment_path(queue.directory.path())).expect("the segment is there");
     let length = bytes[8..12].try_into().map(u32::from_be_bytes).expect("four bytes");
     bytes.truncate(12 + usize::try_from(length).expect("a batch fits memory"));
-    bytes
+    Bytes::from(bytes)
 }
 
 /// Runs `work` on each of `threads` threads, `rounds` times; the time from the start of all to the end of the last.

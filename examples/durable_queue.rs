@@ -93,9 +93,13 @@ fn work_off_the_rest(directory: &Path) -> Result<Vec<String>> {
     Ok(done)
 }
 
-/// A member of the group of workers, which takes one job at a time.
+/// A member of the group of workers, which takes one job at a time and commits when it says so.
 fn worker(engine: &Engine) -> Result<Consumer<str, str>> {
-    let config = ConsumerConfig::builder().group_id(Some("workers".into())).max_poll_records(1).build()?;
+    let config = ConsumerConfig::builder()
+        .group_id(Some("workers".into()))
+        .max_poll_records(1)
+        .enable_auto_commit(false)
+        .build()?;
     let mut worker = Consumer::with_config(engine, config)?;
     worker.subscribe(["jobs"])?;
     Ok(worker)
