@@ -169,11 +169,11 @@ impl fmt::Debug for Stepped {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::{mailbox, wait_for};
+    use crate::sync::{Mailbox, Threads, mailbox, wait_for};
 
     /// Adds up what it is sent, and notifies.
     struct Adder {
-        inbox: crate::sync::Mailbox<u64>,
+        inbox: Mailbox<u64>,
         total: Arc<Mutex<u64>>,
         changed: Arc<Signal>,
     }
@@ -218,8 +218,6 @@ mod tests {
     fn actors_run_on_threads() {
         adds_up(&Threads::new());
     }
-
-    use crate::sync::Threads;
 
     #[test]
     fn time_passes_only_when_nobody_has_anything_to_do() {

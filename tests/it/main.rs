@@ -1,1 +1,3 @@
+//! ottla from outside: a module per promise, through the public API alone; `tidy` reads the source tree itself.
 
+mod tidy;
