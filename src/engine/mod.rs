@@ -23,7 +23,7 @@ use crate::coordinator::group::{CommitEntry, GroupOffsets};
 use crate::engine::groups::Groups;
 use crate::engine::lane::{Answer, JournalCell, Lane};
 use crate::engine::opening::{Opened, open_directory};
-use crate::engine::syncer::{Syncer, ToSyncer};
+use crate::engine::syncer::Syncer;
 use crate::engine::upkeep::Upkeep;
 use crate::engine::writer::{Command, Sources, Writer};
 use crate::error::{Error, Result};

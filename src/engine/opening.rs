@@ -18,10 +18,10 @@ use crate::engine::config::EngineConfig;
 use crate::engine::groups::{Group, Groups, OFFSETS_SUFFIX, journal_cell};
 use crate::engine::lane::{JournalCell, Lane, Reserve};
 use crate::error::{Error, Result};
-use crate::io::{Dir, Disk, Lock};
+use crate::io::{Dir, Disk, Entry, Lock};
 use crate::replication::{Offline, Partition};
 use crate::storage::{
-    BehindHole, Finding, Journal, JournalFinding, JournalIds, JournalOpening, Log, OpenReport, Opening,
+    BehindHole, Finding, Journal, JournalFinding, JournalIds, JournalOpening, Log, OpenReport, Opening, PREVIOUS,
     PartitionDirKind, Position, Positions, RECOVERY_POINTS, SlotId, TopicConfig, ensure_meta_properties,
     has_clean_shutdown, parse_group_file_name, parse_partition_dir, partition_dir_name, read_offsets,
     read_partition_metadata, remove_clean_shutdown, write_partition_metadata,
@@ -270,15 +270,21 @@ fn open_groups(
     report: &mut OpenReport,
 ) -> Result<Groups> {
     let mut groups = Vec::new();
-    for entry in dir.list()?.into_iter().filter(|entry| !entry.is_dir) {
-        let Some(file) = entry.name.strip_suffix(OFFSETS_SUFFIX) else { continue };
-        let Some(name) = parse_group_file_name(file) else { continue };
+    // A crash within a compaction may have left the generation before alone.
+    let file = |entry: Entry| {
+        let name = entry.name.strip_suffix(PREVIOUS).unwrap_or(&entry.name);
+        name.strip_suffix(OFFSETS_SUFFIX).filter(|_| !entry.is_dir).map(str::to_owned)
+    };
+    let files: BTreeSet<String> = dir.list()?.into_iter().filter_map(file).collect();
+    for file in files {
+        let Some(name) = parse_group_file_name(&file) else { continue };
+        let file = format!("{file}{OFFSETS_SUFFIX}");
         let JournalOpening { journal, payloads, findings } =
-            Journal::open(Arc::clone(dir), &entry.name, was_clean, BehindHole::Keep)?;
+            Journal::open(Arc::clone(dir), &file, was_clean, BehindHole::Keep)?;
         report_journal(findings, report);
         let offsets = Arc::new(GroupOffsets::new(&name));
         for payload in payloads {
-            let path = dir.path().join(&entry.name);
+            let path = dir.path().join(&file);
             offsets
                 .apply(&payload)
                 .map_err(|bad| Error::UnsupportedVersion { path, reason: bad.to_string().into() })?;

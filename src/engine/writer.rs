@@ -19,7 +19,7 @@ use crate::record::SealedBatch;
 use crate::replication::Partition;
 use crate::sync::{Actor, Mailbox, Moment, Next, Post, lock};
 use crate::topics::Topics;
-use crate::types::{Acks, Offset, Timestamp};
+use crate::types::{Acks, Offset, Timestamp, TimestampType};
 
 /// How many bytes of batches one round takes.
 const ROUND_BYTES: usize = 4 << 20;
@@ -185,13 +185,15 @@ impl Writer {
     /// Appends batches of one partition, and resolves or hands on each.
     fn append_run(&mut self, partition: &Arc<Partition>, run: &mut [ReadyBatch], now: Timestamp, round: &mut Round) {
         let seen_end = partition.high_watermark();
+        let stamps = partition.log().config().message_timestamp_type() == TimestampType::LogAppendTime;
+        let append_time = stamps.then_some(now);
         let mut batches: Vec<_> = run.iter_mut().map(|ready| (&mut ready.batch, ready.acks)).collect();
         partition.append(&mut batches, now, &mut self.results);
         for (ready, result) in run.iter().zip(self.results.drain(..)) {
             match result {
                 Ok(base_offset) => {
                     self.unsynced_bytes += ready.batch.len_bytes() as u64;
-                    let appended = Appended { base_offset, append_time: None };
+                    let appended = Appended { base_offset, append_time };
                     if ready.acks == Acks::All {
                         round.wait(partition, Arc::clone(&ready.completion), appended);
                     } else {

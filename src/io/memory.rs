@@ -67,7 +67,7 @@ type NodeId = usize;
 /// A file or directory: as it is, and as a power cut would leave it.
 enum Node {
     Dir { names: BTreeMap<String, NodeId>, durable: BTreeMap<String, NodeId> },
-    File { content: Vec<u8>, durable: Vec<u8>, dirty: Vec<Range<usize>>, modified: Timestamp },
+    File { content: Vec<u8>, durable: Vec<u8>, dirty: Vec<Range<usize>> },
 }
 
 impl MemoryDisk {
@@ -106,7 +106,7 @@ impl MemoryDisk {
         for node in &mut state.nodes {
             match node {
                 Node::Dir { names, durable } => names.clone_from(durable),
-                Node::File { content, durable, dirty, .. } => {
+                Node::File { content, durable, dirty } => {
                     content.clone_from(durable);
                     dirty.clear();
                 }
@@ -234,7 +234,7 @@ impl State {
 
     fn file(&mut self, node: NodeId) -> io::Result<FileParts<'_>> {
         match &mut self.nodes[node] {
-            Node::File { content, durable, dirty, modified } => Ok(FileParts { content, durable, dirty, modified }),
+            Node::File { content, durable, dirty } => Ok(FileParts { content, durable, dirty }),
             Node::Dir { .. } => Err(ErrorKind::IsADirectory.into()),
         }
     }
@@ -269,7 +269,6 @@ struct FileParts<'a> {
     content: &'a mut Vec<u8>,
     durable: &'a mut Vec<u8>,
     dirty: &'a mut Vec<Range<usize>>,
-    modified: &'a mut Timestamp,
 }
 
 fn no_power() -> io::Error {
@@ -427,7 +426,6 @@ impl Dir for MemoryDir {
     }
 
     fn create(&self, name: &str) -> Result<Arc<dyn File>> {
-        let now = self.disk.time();
         let made = self.disk.state().and_then(|mut state| {
             state.step()?;
             if let Ok(node) = state.find(self.node, name) {
@@ -435,7 +433,7 @@ impl Dir for MemoryDir {
                 file.content.clear();
                 return Ok(node);
             }
-            let empty = Node::File { content: Vec::new(), durable: Vec::new(), dirty: Vec::new(), modified: now };
+            let empty = Node::File { content: Vec::new(), durable: Vec::new(), dirty: Vec::new() };
             let node = state.add(empty);
             state.names(self.node)?.insert(name.to_owned(), node);
             Ok(node)
@@ -572,7 +570,6 @@ impl File for MemoryFile {
     }
 
     fn write_vectored_all_at(&self, slices: &mut [IoSlice<'_>], position: u64) -> Result<()> {
-        let now = self.disk.time();
         self.with("write", |state| {
             state.step()?;
             let bytes = slices.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<u8>>();
@@ -583,10 +580,10 @@ impl File for MemoryFile {
                 // As a real disk does: what still fits is there, and the answer is an error.
                 let file = state.file(self.node)?;
                 let fits = file.content.len().saturating_sub(from).min(bytes.len());
-                file.write(from, &bytes[..fits], now);
+                file.write(from, &bytes[..fits]);
                 return Err(ErrorKind::StorageFull.into());
             }
-            state.file(self.node)?.write(from, &bytes, now);
+            state.file(self.node)?.write(from, &bytes);
             Ok(())
         })
     }
@@ -625,21 +622,16 @@ impl File for MemoryFile {
             Ok(())
         })
     }
-
-    fn modified(&self) -> Result<Timestamp> {
-        self.with("look up", |state| Ok(*state.file(self.node)?.modified))
-    }
 }
 
 impl FileParts<'_> {
-    fn write(self, from: usize, bytes: &[u8], now: Timestamp) {
+    fn write(self, from: usize, bytes: &[u8]) {
         let end = from + bytes.len();
         if self.content.len() < end {
             self.content.resize(end, 0);
         }
         self.content[from..end].copy_from_slice(bytes);
         self.dirty.push(from..end);
-        *self.modified = now;
     }
 }
 

@@ -158,9 +158,6 @@ pub(crate) trait File: fmt::Debug + Send + Sync {
 
     /// Makes contents and length durable, but not the name.
     fn sync(&self) -> Result<()>;
-
-    /// When its content last changed.
-    fn modified(&self) -> Result<Timestamp>;
 }
 
 /// Reads a whole file that is expected to be small: an error above `limit` bytes rather than an allocation.

@@ -309,11 +309,6 @@ impl File for OsFile {
     fn sync(&self) -> Result<()> {
         self.file.sync_data().map_err(self.failed("sync"))
     }
-
-    fn modified(&self) -> Result<Timestamp> {
-        let found = self.file.metadata().map_err(self.failed("look up"))?;
-        Ok(timestamp(found.modified().map_err(self.failed("look up"))?))
-    }
 }
 
 /// Read buffers to use again.

@@ -1,7 +1,5 @@
 //! What is sent, and what is known of it afterwards.
 
-use std::sync::Arc;
-
 use crate::types::{Offset, Timestamp, TopicPartition};
 
 /// A record to be sent. It borrows what it is made of: nothing is copied before it goes into its batch.

@@ -111,10 +111,6 @@ impl BatchBuilder {
         self.buffer.len()
     }
 
-    pub(crate) fn count(&self) -> u32 {
-        self.count.cast_unsigned()
-    }
-
     /// Completes the batch but for what the log decides.
     pub(crate) fn seal(mut self, producer: ProducerStamp) -> SealedBatch {
         let fields = SealedFields {

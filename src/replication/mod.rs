@@ -2,4 +2,4 @@
 
 mod partition;
 
-pub(crate) use partition::{AppendResult, Offline, Partition};
+pub(crate) use partition::{Offline, Partition};

@@ -19,7 +19,7 @@ use crate::storage::index::{OffsetIndex, TimeIndex};
 use crate::storage::log::{Log, Tail};
 use crate::storage::segment::{IndexFiller, Segment};
 use crate::sync::lock;
-use crate::types::{Offset, Timestamp};
+use crate::types::{Offset, Timestamp, TimestampType};
 
 /// How much one write takes together. Small writes cost twice as much a byte as those of 64 KiB, larger ones no less.
 const WRITE_BYTES: usize = 256 * 1024;
@@ -90,6 +90,9 @@ impl Log {
             if !is_first && (bytes + batch.len_bytes() > WRITE_BYTES || self.needs_roll(tail, batch, bytes as u64, now))
             {
                 break;
+            }
+            if self.config.message_timestamp_type == TimestampType::LogAppendTime {
+                batch.stamp_append_time(now);
             }
             batch.stamp(next_offset, self.leader_epoch());
             next_offset = next_offset.plus(i64::from(batch.count()));

@@ -31,10 +31,6 @@ use crate::types::{Offset, TopicId, TopicPartition};
 pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 /// The log start of each partition where it lies inside the first segment.
 pub(crate) const LOG_STARTS: &str = "log-start-offset-checkpoint";
-/// The high watermark of each partition.
-pub(crate) const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
-/// The first offset of each compacted partition that was not cleaned yet.
-pub(crate) const CLEANED_UP_TO: &str = "cleaner-offset-checkpoint";
 
 const META_PROPERTIES: &str = "meta.properties";
 const PARTITION_METADATA: &str = "partition.metadata";
@@ -143,7 +139,7 @@ fn decimal<N: FromStr>(text: &str) -> Option<N> {
 /// What a log directory says about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MetaProperties {
-    /// 1 where this is ours or a broker's without `ZooKeeper`, 0 for older ones, which name a broker instead of a node.
+    /// 1 where this is ours or a newer broker's; 0 for older ones, which say `broker.id` where the others say `node.id`.
     pub(crate) version: u32,
     pub(crate) cluster_id: Option<String>,
     pub(crate) node_id: Option<i32>,
@@ -506,69 +502,5 @@ mod tests {
             put(&*dir, PARTITION_METADATA, &content);
             drop(read_partition_metadata(&*dir));
         }
-    }
-}
-#[cfg(test)]
-mod golden_once {
-    use super::*;
-    #[test]
-    fn golden() {
-        let mut stack = vec![std::path::PathBuf::from("/work/shared/golden")];
-        let mut n = [0; 6];
-        while let Some(d) = stack.pop() {
-            for e in std::fs::read_dir(&d).unwrap() {
-                let p = e.unwrap().path();
-                let name = p.file_name().unwrap().to_str().unwrap().to_owned();
-                if p.is_dir() {
-                    if d.ends_with("log") {
-                        match crate::storage::files::parse_partition_dir(&name) {
-                            Some(_) => n[4] += 1,
-                            None => eprintln!("DIR {p:?}"),
-                        }
-                    }
-                    stack.push(p);
-                    continue;
-                }
-                let bytes = || std::fs::read(&p).unwrap();
-                if name.ends_with("-offset-checkpoint") {
-                    match parse_offsets(&p, &bytes()) {
-                        Ok(m) => {
-                            n[0] += 1;
-                            if !m.is_empty() {
-                                assert_eq!(encode_offsets(&m).len(), bytes().len());
-                            }
-                        }
-                        Err(e) => eprintln!("{e}"),
-                    }
-                } else if name == "leader-epoch-checkpoint" || name == META_PROPERTIES || name == PARTITION_METADATA {
-                    let disk = crate::io::MemoryDisk::new();
-                    let root = disk.disk().root();
-                    io::replace(&*root, &name, &bytes()).unwrap();
-                    if name == META_PROPERTIES {
-                        let m = read_meta_properties(&*root).unwrap().unwrap();
-                        assert!(m.node_id.is_some(), "{m:?}");
-                        n[2] += 1;
-                    } else if name == PARTITION_METADATA {
-                        read_partition_metadata(&*root).map(|_| ()).unwrap_or_else(|e| eprintln!("{p:?} {e}"));
-                        n[3] += 1;
-                    } else {
-                        let (l, f) = crate::storage::leader_epochs::LeaderEpochs::load(&*root).unwrap();
-                        if let Some(f) = f {
-                            eprintln!("{p:?}: {f}")
-                        } else {
-                            l.store(&*root).unwrap();
-                            assert_eq!(read_if_there(&*root, &name, 9999).unwrap().unwrap(), bytes());
-                        }
-                        n[1] += 1;
-                    }
-                } else if name.contains('.') && name.as_bytes()[0].is_ascii_digit() {
-                    match crate::storage::files::parse_segment_name(&name) {
-                        Some(_) => n[5] += 1,
-                        None => eprintln!("SEG {p:?}"),
-                    }
-                }
-            }
-        }
-        eprintln!("COUNTS {n:?}");
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::config::{at_least, settings};
 use crate::error::{Error, Result};
+use crate::types::TimestampType;
 
 settings! {
     /// The settings of a topic; whatever is not set has the default.
@@ -27,6 +28,8 @@ settings! {
         index_interval_bytes: u32 = 4096, "index.interval.bytes";
         /// How large a batch may be, in bytes, its header included.
         max_message_bytes: u32 = 1_048_588, "max.message.bytes";
+        /// Whose clock the records' timestamps are from: the producer's, or the log's when it appends.
+        message_timestamp_type: TimestampType = TimestampType::CreateTime, "message.timestamp.type";
     }
 }
 

@@ -1,7 +1,7 @@
 //! A journal: the one mechanism for our own state, such as the catalog and the offsets of a group.
 //!
 //! State is a snapshot and the changes since: frames, appended in the writer's rounds, and compacted into a new file
-//! when they have become many. [`format`] draws the bytes, [`scan`] says what a damaged file is worth.
+//! when they have become many. [`mod@format`] draws the bytes, [`scan`] says what a damaged file is worth.
 //!
 //! ```text
 //!   append --> queued --> write_round --> the file --> a sync of the file, by the syncer --> mark_durable
@@ -16,16 +16,16 @@
 //! the directory, while no frame is appended. A new generation has a new journal id, which every checksum covers, so
 //! blocks of an older one never pass for frames of the new one.
 //!
-//! | a crash during                 | leaves                            | and the next opening                     |
-//! |--------------------------------|-----------------------------------|------------------------------------------|
-//! | create, before the rename      | `name.tmp`                        | finds no journal                         |
-//! | create, before the dir sync    | a whole `name`, or none           | opens it, or finds no journal            |
-//! | write_round                    | a torn tail, or holes before it   | leaves it out                            |
-//! | a failed round's cutting back  | frames nobody was told about      | may find them: the outcome was unknown   |
-//! | compact, before the 1st rename | `name`, `name.tmp`                | opens `name`; the next compaction overwrites the other |
-//! | compact, between the renames   | `name.previous`, `name.tmp`       | opens `name.previous`: nothing was appended since |
-//! | compact, before the dir sync   | either name old or new            | opens `name`, or `name.previous` without it |
-//! | remove                         | `name` alone, or nothing          | opens it, or finds no journal            |
+//! | a crash during                   | leaves                           | and the next opening                   |
+//! |----------------------------------|----------------------------------|----------------------------------------|
+//! | `create`, before the rename      | `name.tmp`                       | finds no journal                       |
+//! | `create`, before the dir sync    | a whole `name`, or none          | opens it, or finds no journal          |
+//! | `write_round`                    | a torn tail, or holes before it  | leaves it out                          |
+//! | its cutting back after a failure | frames nobody was told about     | may find them: the outcome was unknown |
+//! | `compact`, before the 1st rename | `name`, `name.tmp`               | opens `name`                           |
+//! | `compact`, between the renames   | `name.previous`, `name.tmp`      | opens `name.previous`, which is all    |
+//! | `compact`, before the dir sync   | `name`, old or new, or as above  | opens what is there: both say the same |
+//! | `remove`                         | `name` alone, or nothing         | opens it, or finds no journal          |
 //!
 //! A journal that was not closed cleanly, or in which anything was found, takes no frame until it has been compacted.
 //! So what an opening leaves out is never cut from the file: it stays in `name.previous`. And what it kept is on the
@@ -41,7 +41,6 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::io::{Dir, File};
 use crate::storage::journal::format::{APPENDED, Header, encode_frame};
-use crate::storage::journal::scan::Content;
 
 pub(crate) use crate::storage::journal::scan::{BehindHole, JournalDamage, JournalFinding};
 
@@ -134,16 +133,6 @@ impl Journal {
         Ok(JournalOpening { journal, payloads, findings })
     }
 
-    /// Reads a journal that another process may be writing, without the right to write.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub(crate) fn read(dir: &dyn Dir, name: &str) -> Result<(Vec<Vec<u8>>, Vec<JournalFinding>)> {
-        let (file, is_previous) = either_generation(name, |name| dir.open(name))?;
-        let Content { payloads, findings, .. } = scan::read(&*file, false, BehindHole::Keep)?;
-        Ok((payloads, with_origin(findings, &*file, is_previous)))
-    }
-
     /// Whether there is a journal `name`, in whatever state.
     ///
     /// # Errors
@@ -154,18 +143,6 @@ impl Journal {
             Err(error) if error.is_not_found() => Ok(false),
             Err(error) => Err(error),
         }
-    }
-
-    /// Removes the journal `name` with all its generations; takes one that is gone already.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub(crate) fn remove(dir: &dyn Dir, name: &str) -> Result<()> {
-        remove_if_there(dir, &beside(name))?;
-        remove_if_there(dir, &previous(name))?;
-        dir.sync()?; // or a cut leaves the generation before without its successor, and it would be opened
-        remove_if_there(dir, name)?;
-        dir.sync()
     }
 
     fn of(dir: Arc<dyn Dir>, name: &str, file: Arc<dyn File>, header: Header, last_sequence: u64) -> Self {
@@ -247,11 +224,6 @@ impl Journal {
         self.end
     }
 
-    /// Whether a sync has something to do.
-    pub(crate) const fn has_unsynced(&self) -> bool {
-        self.durable_end < self.end
-    }
-
     /// Notes that a sync of `file`, begun when the journal ended at `position`, has returned.
     ///
     /// Nothing happens if the journal has been compacted since: then everything was synced.
@@ -260,16 +232,6 @@ impl Journal {
             debug_assert!(position <= self.end);
             self.durable_end = self.durable_end.max(position.min(self.end));
         }
-    }
-
-    /// The number of the last frame in the file. It goes on through compactions, so copies of one history compare.
-    pub(crate) const fn last_sequence(&self) -> u64 {
-        self.last_sequence
-    }
-
-    /// What all generations and copies of this journal have in common.
-    pub(crate) const fn history_id(&self) -> [u8; 16] {
-        self.header.history_id
     }
 
     /// Whether [`append`](Self::append) is refused until [`compact`](Self::compact) has been called.
@@ -376,13 +338,6 @@ fn with_origin(mut findings: Vec<JournalFinding>, file: &dyn File, is_previous: 
         findings.insert(0, JournalFinding { path, position: 0, bytes: 0, damage: JournalDamage::HalfRenamed });
     }
     findings
-}
-
-fn remove_if_there(dir: &dyn Dir, name: &str) -> Result<()> {
-    match dir.remove(name) {
-        Err(error) if !error.is_not_found() => Err(error),
-        _ => Ok(()),
-    }
 }
 
 fn previous(name: &str) -> String {

@@ -140,33 +140,12 @@ impl LeaderEpochs {
         self.entries.last().copied()
     }
 
-    /// All epochs, oldest first.
-    pub(crate) fn entries(&self) -> &[(LeaderEpoch, Offset)] {
-        &self.entries
-    }
-
     /// Drops the epochs that begin at `end` or later, for a log that is cut there; says whether there were any.
     pub(crate) fn truncate_from_end(&mut self, end: Offset) -> bool {
         let kept = self.entries.partition_point(|(_, start)| *start < end);
         let changes = kept < self.entries.len();
         self.entries.truncate(kept);
         changes
-    }
-
-    /// Drops the epochs that end at `start` or before, for a log that begins there now; says whether that changed
-    /// anything. The epoch at `start` begins there.
-    pub(crate) fn truncate_from_start(&mut self, start: Offset) -> bool {
-        let begun = self.entries.partition_point(|(_, begin)| *begin <= start);
-        let Some(at) = begun.checked_sub(1) else { return false };
-        let changes = at > 0 || self.entries[at].1 != start;
-        self.entries[at].1 = start;
-        self.entries.drain(..at);
-        changes
-    }
-
-    /// Forgets all epochs, as a batch of format v0 or v1 makes a log do.
-    pub(crate) fn clear(&mut self) {
-        self.entries.clear();
     }
 
     fn encode(&self) -> String {
@@ -284,23 +263,6 @@ mod tests {
     }
 
     #[test]
-    fn truncation_from_the_start_moves_the_epoch_that_covers_it() {
-        for (start, expected) in [
-            (0, &[(2, 10), (3, 40)][..]),
-            (10, &[(2, 10), (3, 40)]),
-            (11, &[(2, 11), (3, 40)]),
-            (39, &[(2, 39), (3, 40)]),
-            (40, &[(3, 40)]),
-            (100, &[(3, 100)]),
-        ] {
-            let mut cache = epochs(&[(2, 10), (3, 40)]);
-            let before = cache.clone();
-            assert_eq!(cache.truncate_from_start(Offset(start)), epochs(expected) != before, "{start}");
-            assert_eq!(cache, epochs(expected), "{start}");
-        }
-    }
-
-    #[test]
     fn file_is_written_as_kafka_does() {
         let dir = root();
         epochs(&[(0, 0), (i32::MAX, i64::MAX)]).store(&*dir).unwrap();
@@ -309,7 +271,7 @@ mod tests {
         epochs(&[]).store(&*dir).unwrap();
         assert_eq!(read_if_there(&*dir, LEADER_EPOCHS, 100).unwrap().unwrap(), b"0\n0\n");
         let (cache, finding) = LeaderEpochs::load(&*dir).unwrap();
-        assert!(cache.entries().is_empty() && finding.is_none());
+        assert!(cache.entries.as_slice().is_empty() && finding.is_none());
     }
 
     #[test]
@@ -352,13 +314,12 @@ mod tests {
     proptest! {
         #[test]
         fn epochs_rise_whatever_is_assigned_and_round_trip(
-            steps in prop::collection::vec((0..4u8, -1..12i32, -1..40i64), 0..60),
+            steps in prop::collection::vec((0..3u8, -1..12i32, -1..40i64), 0..60),
         ) {
             let mut cache = LeaderEpochs::default();
             for (step, epoch, offset) in steps {
                 match step {
                     0 => cache.truncate_from_end(Offset(offset)),
-                    1 => cache.truncate_from_start(Offset(offset)),
                     _ => cache.assign(LeaderEpoch(epoch), Offset(offset)),
                 };
                 prop_assert!(cache.entries.is_sorted_by(|one, other| one.0 < other.0 && one.1 < other.1));

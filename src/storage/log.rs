@@ -186,12 +186,6 @@ impl Log {
         self.segments.load().len()
     }
 
-    /// How many bytes no sync has covered.
-    pub(crate) fn unsynced_bytes(&self) -> u64 {
-        let tail = lock(&self.tail);
-        tail.unsynced.iter().map(|segment| segment.end().saturating_sub(segment.synced_to())).sum()
-    }
-
     /// What to sync so that everything appended so far is durable; `None` if it is.
     ///
     /// Files of older segments count too, and the directory if it has a name that no sync covered: a batch is not

@@ -39,7 +39,7 @@ pub(crate) use files::{
     PartitionDirKind, group_file_name, marked_dir_name, parse_group_file_name, parse_partition_dir, parse_segment_name,
     partition_dir_name, topic_collision_key, validate_topic_name,
 };
-pub(crate) use journal::{BehindHole, Journal, JournalFinding, JournalIds, JournalOpening};
+pub(crate) use journal::{BehindHole, Journal, JournalFinding, JournalIds, JournalOpening, PREVIOUS};
 pub(crate) use log::{Log, SyncWork};
 pub(crate) use positions::{Position, Positions, SlotId};
 pub(crate) use read::ReadPlace;

@@ -132,18 +132,6 @@ impl Positions {
         Ok((Self { file, table: Mutex::new(table) }, findings))
     }
 
-    /// Reads the file of an engine that may be running, without the right to write.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open); a file that is missing is an error too.
-    pub(crate) fn read(dir: &dyn Dir) -> Result<BTreeMap<(TopicId, u32), Position>> {
-        let file = dir.open(POSITIONS)?;
-        check_header(&*file)?;
-        let (table, _) = Table::load(&*file, &mut Vec::new())?;
-        let position = |slot: &usize| table.slots[*slot].map(|used| used.position);
-        Ok(table.by_log.iter().filter_map(|(log, slot)| Some((*log, position(slot)?))).collect())
-    }
-
     /// What is known of a log; `None` if nothing is.
     pub(crate) fn get(&self, topic: TopicId, partition: u32) -> Option<Position> {
         let table = lock(&self.table);
@@ -208,11 +196,6 @@ impl Positions {
     /// The operating system's.
     pub(crate) fn sync(&self) -> Result<()> {
         self.file.sync()
-    }
-
-    /// The file, to be synced together with others.
-    pub(crate) fn file(&self) -> Arc<dyn File> {
-        Arc::clone(&self.file)
     }
 }
 
@@ -503,7 +486,6 @@ mod tests {
         assert_eq!(positions.get(topic(1), 7), Some(at(200)));
         assert_eq!(positions.get(topic(1), 1499), Some(at(1499)));
         assert_eq!(positions.get(topic(2), 7), None);
-        assert_eq!(Positions::read(&*root(&disk)).unwrap().len(), 1500);
         assert_eq!(positions.logs().len(), 1500);
     }
 
@@ -639,7 +621,7 @@ mod tests {
             positions.write(slots[0], &at(first)).unwrap();
             positions.sync().unwrap();
             let other = Used::new((topic(1), 0)).next(&at(second));
-            positions.file().write_all_at(&other.encode(), other.place(slots[1])).unwrap();
+            positions.file.clone().write_all_at(&other.encode(), other.place(slots[1])).unwrap();
             let (positions, findings) = open(&disk);
             assert_eq!(findings, [PositionsDamage::Double]);
             assert_eq!(positions.get(topic(1), 0), Some(at(10)));
@@ -673,7 +655,7 @@ mod tests {
     fn huge_sparse_file_is_read_no_further_than_slots_go() {
         let disk = MemoryDisk::new();
         let (positions, _) = open(&disk);
-        positions.file().set_len(slot_place(SlotId(MAX_SLOTS + 3))).unwrap();
+        positions.file.clone().set_len(slot_place(SlotId(MAX_SLOTS + 3))).unwrap();
         assert_eq!(open(&disk).1, [PositionsDamage::TooLong]);
     }
 
@@ -697,7 +679,9 @@ mod tests {
                 positions.write(positions.slot_for(TopicId(topic), partition), &position).unwrap();
                 model.insert((TopicId(topic), partition), position);
             }
-            prop_assert_eq!(Positions::read(&*root(&disk)).unwrap(), model);
+            let (positions, _) = open(&disk);
+            let known = model.keys().filter_map(|&(topic, partition)| Some(((topic, partition), positions.get(topic, partition)?)));
+            prop_assert_eq!(known.collect::<BTreeMap<_, _>>(), model);
         }
 
         #[test]
@@ -713,7 +697,7 @@ mod tests {
                 positions.write(positions.slot_for(topic(1), *partition), &at(*end)).unwrap();
                 written.insert((*partition, *end));
             }
-            let file = positions.file();
+            let file = positions.file.clone();
             let bytes = file.len().unwrap();
             for (place, byte) in &blows {
                 let place = place.index(usize::try_from(bytes).unwrap()) as u64;

@@ -109,11 +109,6 @@ impl Segment {
         self.synced_to.fetch_max(position, Ordering::AcqRel);
     }
 
-    /// What recovery kept here has to be written and synced again from `position` on.
-    pub(crate) fn mark_unsynced_from(&self, position: u64) {
-        self.synced_to.fetch_min(position, Ordering::AcqRel);
-    }
-
     /// The file of batches.
     pub(crate) fn file(&self) -> Result<&Arc<dyn File>> {
         if let Some(file) = self.file.get() {

@@ -46,11 +46,6 @@ impl Signal {
         }
     }
 
-    /// Whether a thread is waiting, or about to.
-    pub(crate) fn is_awaited(&self) -> bool {
-        self.waiting.load(Ordering::SeqCst) > 0
-    }
-
     /// Blocks this thread until the signal moves on from `seen`, or for `timeout`.
     #[expect(clippy::disallowed_methods, reason = "this is where the crate parks")]
     pub(super) fn block(&self, seen: Seen, timeout: Option<Duration>) {

@@ -52,10 +52,6 @@ impl<T: Copy> AppendOnly<T> {
         self.chunks.get(chunk)?.get()?.get(at)?.get().copied()
     }
 
-    pub(crate) fn last(&self) -> Option<T> {
-        self.len().checked_sub(1).and_then(|index| self.get(index))
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = T> {
         (0..self.len()).filter_map(|index| self.get(index))
     }
@@ -87,7 +83,7 @@ mod tests {
         let list = AppendOnly::new();
         for number in 0..10_000usize {
             list.push(number);
-            assert_eq!(list.last(), Some(number));
+            assert_eq!(list.get(number), Some(number));
         }
         assert!(list.iter().eq(0..10_000));
         assert_eq!(list.get(10_000), None);
