@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use crate::error::{Error, Result};
 use crate::sync::lock;
 
-pub(crate) use offsets::{BadPayload, CommitEntry, Committed, GroupOffsets};
+pub(crate) use offsets::{CommitEntry, Committed, GroupOffsets};
 
 /// The one seat of a group.
 #[derive(Debug, Default)]
