@@ -16,7 +16,7 @@ fn commit(engine: &Engine, topic_id: TopicId, partition: u32, offset: i64) {
         metadata: "note".to_owned(),
         commit_timestamp: Timestamp(1),
     };
-    engine.commit(&engine.group("billing").unwrap(), vec![entry]).unwrap();
+    engine.commit(&engine.group("billing").unwrap(), &[entry]).unwrap();
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::consumer::record::{Chunk, Inspect};
 use crate::coordinator::group::GroupOffsets;
 use crate::engine::Cursor;
 use crate::error::{Error, Result};
-use crate::record::Batch;
+use crate::record::{Batch, BatchFault};
 use crate::sync::Signal;
 use crate::types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
@@ -415,31 +415,29 @@ impl Lane {
 
     /// Walks all records of a batch once, so that nothing can fail later; counts those from `from` on.
     fn admit(&self, batch: &Batch, from: Offset) -> Result<usize> {
-        let header = batch.header();
-        if header.is_control() {
+        if batch.header().is_control() {
             return Ok(0);
         }
-        let (mut left, mut expected) = (0, header.base_offset);
-        for record in batch.records().map_err(|fault| self.unreadable(batch, fault.to_string()))? {
-            let offset = record.map_err(|fault| self.unreadable(batch, fault.to_string()))?.offset();
-            if offset < expected || offset > header.last_offset() {
-                return Err(self.unreadable(batch, format!("a record of offset {offset} is out of order")));
-            }
-            left += usize::from(offset >= from);
-            expected = offset.next();
+        let mut left = 0;
+        for record in batch.records().map_err(|fault| self.unreadable(batch, &fault))? {
+            let record = record.map_err(|fault| self.unreadable(batch, &fault))?;
+            left += usize::from(record.offset() >= from);
         }
         Ok(left)
     }
 
-    /// The checksum of the batch held, and yet its records make no sense.
-    fn unreadable(&self, batch: &Batch, reason: String) -> Error {
+    /// The checksum of the batch held, and yet its records cannot be read.
+    fn unreadable(&self, batch: &Batch, fault: &BatchFault) -> Error {
+        if let BatchFault::CodecNotCompiled { codec } = *fault {
+            return Error::CodecNotCompiled { codec };
+        }
         Error::CorruptBatch {
             partition: self.name().clone(),
             first: batch.header().base_offset,
             last: batch.header().last_offset(),
-            path: self.name().to_string().into(),
+            path: self.name().to_string().into(), // the partition's directory; where in it, the batch does not know
             file_position: 0,
-            reason: reason.into(),
+            reason: fault.to_string().into(),
         }
     }
 

@@ -221,6 +221,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     ///   and `auto.offset.reset` is `none`. Seek.
     /// - [`Error::LogTruncated`]: the position was cut back; given once, the next poll reads from there.
     /// - [`Error::RecordDeserialization`]: seek past the offset. [`Error::CorruptBatch`]: seek past `last`.
+    /// - [`Error::CodecNotCompiled`]: at the [`position`](Self::position) is a batch that this build cannot unpack.
     /// - [`Error::Io`] and [`Error::Storage`] from the disk, [`Error::Closed`] after the engine or the consumer was
     ///   closed.
     pub fn poll(&mut self, timeout: Duration) -> Result<ConsumerRecords<K, V>> {

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::engine::{Appended, BatchSource, Completion, ReadyBatch};
-use crate::record::BatchBuilder;
+use crate::record::{BatchBuilder, ProducerStamp};
 use crate::sync::{Signal, lock};
 use crate::types::{Acks, Timestamp};
 
@@ -29,9 +29,11 @@ impl BatchSource for OneBatch {
         None
     }
 
-    fn recycle(&self, _buffer: Vec<u8>) {}
-
     fn close(&self) {}
+
+    fn is_finished(&self) -> bool {
+        lock(&self.batch).is_none()
+    }
 }
 
 impl Completion for OneBatch {
@@ -39,6 +41,8 @@ impl Completion for OneBatch {
         *lock(&self.outcome) = Some(outcome);
         self.resolved.notify();
     }
+
+    fn recycle(&self, _buffer: Vec<u8>) {}
 }
 
 fn append(engine: &Engine, topic: &str, partition: u32, values: &[&[u8]]) -> Offset {
@@ -49,14 +53,13 @@ fn append(engine: &Engine, topic: &str, partition: u32, values: &[&[u8]]) -> Off
     let topic = engine.topic(topic).unwrap();
     let partition = Arc::clone(topic.partition(partition).unwrap());
     let one = Arc::new(OneBatch::default());
-    let completion: Arc<dyn Completion> = Arc::clone(&one) as Arc<dyn Completion>;
-    *lock(&one.batch) = Some(ReadyBatch { partition, acks: Acks::All, batch: builder.seal(), completion });
-    let source: Arc<dyn BatchSource> = Arc::clone(&one) as Arc<dyn BatchSource>;
-    engine.add_source(Arc::clone(&source)).unwrap();
-    engine.wake_writer();
+    let completion = Arc::clone(&one) as Arc<dyn Completion>;
+    let batch = builder.seal(ProducerStamp::NONE);
+    *lock(&one.batch) = Some(ReadyBatch { partition, acks: Acks::All, batch, completion });
+    engine.add_source(Arc::clone(&one) as Arc<dyn BatchSource>).unwrap();
+    engine.writer_waker().wake();
     let resolved = || lock(&one.outcome).take();
     let outcome = wait_for(engine.scheduler().as_ref(), &one.resolved, None, resolved).unwrap();
-    engine.remove_source(&source);
     outcome.unwrap().base_offset
 }
 
@@ -386,7 +389,7 @@ fn records_outlive_consumer_and_engine() {
     let record = records.iter().next().unwrap();
     assert_eq!((record.topic(), record.partition(), record.timestamp()), ("orders", 0, Timestamp(7)));
     assert_eq!((record.key().unwrap(), record.key_bytes()), (Some("k"), Some(&b"k"[..])));
-    assert_eq!(record.headers().collect::<Vec<_>>(), [("h", Some(&b"1"[..]))]);
+    assert_eq!(record.headers().iter().collect::<Vec<_>>(), [("h", Some(&b"1"[..]))]);
 }
 
 #[test]

@@ -6,9 +6,9 @@ use super::*;
 use crate::consumer::deserializer::OwnDeserializer;
 use crate::consumer::record::Deserializers;
 use crate::coordinator::group::CommitEntry;
-use crate::record::BatchBuilder;
+use crate::record::{BatchBuilder, ProducerStamp};
 use crate::sync::lock;
-use crate::types::Timestamp;
+use crate::types::{Compression, Timestamp};
 
 /// What a scripted partition holds and does; the test changes it while the fetcher reads.
 #[derive(Debug)]
@@ -113,13 +113,29 @@ impl Source for Scripted {
 }
 
 fn batch(base_offset: i64, values: &[&str]) -> Batch {
+    doctored(base_offset, values, |_bytes| {})
+}
+
+/// A batch whose bytes are changed behind the back of its checksum.
+fn doctored(base_offset: i64, values: &[&str], change: impl FnOnce(&mut Vec<u8>)) -> Batch {
     let mut builder = BatchBuilder::new(Vec::new());
     for value in values {
         builder.append(Timestamp(1), None, Some(value.as_bytes()), &[]);
     }
-    let mut sealed = builder.seal();
+    let mut sealed = builder.seal(ProducerStamp::NONE);
     sealed.stamp(Offset(base_offset), LeaderEpoch(0));
-    sealed.batch
+    let mut bytes = sealed.into_buffer();
+    change(&mut bytes);
+    Batch::decode_unchecked(bytes.into()).unwrap()
+}
+
+/// The low byte of a batch's attributes: the codec, and flags.
+const ATTRIBUTES_AT: usize = 22;
+/// The low byte of the count of records.
+const COUNT_AT: usize = 60;
+
+fn control(base_offset: i64) -> Batch {
+    doctored(base_offset, &["marker"], |bytes| bytes[ATTRIBUTES_AT] |= 0x20)
 }
 
 const RULES: Rules =
@@ -223,7 +239,7 @@ fn paused_partition_keeps_its_buffer() {
 
 #[test]
 fn control_batches_move_the_position_and_are_not_returned() {
-    let log = Scripted::new("a", vec![Batch::control(Offset(0)), batch(1, &["x"]), Batch::control(Offset(2))]);
+    let log = Scripted::new("a", vec![control(0), batch(1, &["x"]), control(2)]);
     let mut fetcher = fetcher(Rules { max_records: 1, ..RULES }, [&log]);
     assert_eq!(collect(&mut fetcher).unwrap(), "a@1");
     assert_eq!(fetcher.lanes()[0].position(), Some(Offset(3)));
@@ -240,11 +256,22 @@ fn seek_into_a_batch_returns_its_rest() {
 
 #[test]
 fn batch_whose_records_make_no_sense_is_damage() {
-    let log = Scripted::new("a", vec![batch(0, &["x"]), batch(1, &["y", "BAD FRAMING"])]);
+    let senseless = doctored(1, &["y", "z"], |bytes| bytes[COUNT_AT] = 1);
+    let log = Scripted::new("a", vec![batch(0, &["x"]), senseless]);
     let mut fetcher = fetcher(RULES, [&log]);
     assert_eq!(collect(&mut fetcher).unwrap(), "a@0");
     let error = collect(&mut fetcher).unwrap_err();
     assert!(matches!(error, Error::CorruptBatch { first: Offset(1), last: Offset(2), .. }), "{error}");
+}
+
+#[test]
+fn batch_of_a_codec_that_is_not_compiled_says_so() {
+    let packed = doctored(1, &["y"], |bytes| bytes[ATTRIBUTES_AT] |= 4);
+    let log = Scripted::new("a", vec![batch(0, &["x"]), packed]);
+    let mut fetcher = fetcher(RULES, [&log]);
+    assert_eq!(collect(&mut fetcher).unwrap(), "a@0");
+    let error = collect(&mut fetcher).unwrap_err();
+    assert!(matches!(error, Error::CodecNotCompiled { codec: Compression::Zstd }), "{error}");
 }
 
 #[test]
