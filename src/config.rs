@@ -238,6 +238,7 @@ macro_rules! settings {
 pub(crate) use settings;
 
 #[cfg(test)]
+#[expect(unreachable_pub, dead_code, reason = "the macro makes public items, and the tests use some of them")]
 mod tests {
     use super::*;
 

@@ -421,6 +421,9 @@ impl Handle {
     fn close(&self) -> Result<()> {
         let Some(threads) = lock(&self.threads).take() else { return Ok(()) };
         self.shared.is_closed.store(true, Ordering::Release);
+        for topic in self.shared.topics.all() {
+            topic.partitions.iter().for_each(|partition| partition.notify_watchers()); // who waits is to see it
+        }
         let _ = self.shared.to_writer.send(Command::Close); // one that is gone has panicked, which join tells
         let all_ended = [threads.writer.join(), threads.syncer.join()].into_iter().all(|ended| ended);
         let _ = threads.to_upkeep.send(());
