@@ -79,7 +79,8 @@ pub(super) fn open_directory(disk: Arc<dyn Disk>, _config: &EngineConfig) -> Res
         if !was_clean {
             lock(&catalog).apply(Change::Epoch(LeaderEpoch(old_epoch.0.saturating_add(1))));
         }
-        if lock(&catalog_journal.journal).must_be_compacted() {
+        // Also a catalog that was just made, after a crash within the first opening: its frame has the old epoch.
+        if !was_clean || lock(&catalog_journal.journal).must_be_compacted() {
             catalog_journal.compact(lane.disk.random())?;
         }
     }
