@@ -292,7 +292,7 @@ impl<'a> Recovery<'a> {
         if !is_misplaced {
             let torn = &self.segments[index];
             torn.file()?.set_len(position)?;
-            torn.set_end(position);
+            torn.cut_at(position);
             torn.file()?.sync()?; // or the torn bytes may come back behind what is appended next
         }
         self.opening.dir.sync() // or a removed segment may come back and follow on what is appended next
