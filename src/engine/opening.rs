@@ -157,7 +157,11 @@ impl Opener<'_> {
             entry.is_some_and(|entry| partition.partition() < entry.partitions && self.has_id_of(partition, entry))
         };
         let marker = self.lane.disk.random();
-        clear_leftovers(self.log_dir.as_ref(), is_ours, marker, &mut |finding| report.push(finding))?;
+        // With a damaged catalog nobody knows what is left over: the folders of topics that it has lost stay.
+        let is_whole = !self.lane.offline.is_set();
+        if is_whole {
+            clear_leftovers(self.log_dir.as_ref(), is_ours, marker, &mut |finding| report.push(finding))?;
+        }
 
         // Written at the last close; `positions` knows better, unless it is gone. After a crash it may speak of a topic
         // that was deleted since, whose name another one has: it knows names only.
@@ -173,7 +177,7 @@ impl Opener<'_> {
         let known: BTreeSet<TopicId> = topics.all().iter().map(|topic| topic.id()).collect();
         let slots = self.lane.positions.logs().into_iter().filter(|((id, _), _)| !known.contains(id));
         let orphans: Vec<SlotId> = slots.map(|(_, slot)| slot).collect();
-        if !orphans.is_empty() {
+        if is_whole && !orphans.is_empty() {
             self.lane.positions.free(&orphans)?;
         }
         if !self.was_clean {
