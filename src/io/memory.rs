@@ -57,6 +57,7 @@ struct State {
     steps: u64,
     cut_at: Option<u64>,
     syncs_to_fail: u32,
+    syncs_fail_from: u64,
     capacity: Option<u64>,
     locked: BTreeSet<NodeId>,
     random: u64,
@@ -103,6 +104,7 @@ impl MemoryDisk {
             steps: 0,
             cut_at: None,
             syncs_to_fail: 0,
+            syncs_fail_from: 0,
             capacity: None,
             locked: BTreeSet::new(),
             random: seed,
@@ -164,7 +166,15 @@ impl MemoryDisk {
     /// Lets the next `count` syncs fail. What they should have made durable still reads well, and is lost with the
     /// next power cut even if later syncs succeed, unless it is written again.
     pub fn fail_next_syncs(&self, count: u32) {
-        lock(&self.inner.state).syncs_to_fail = count;
+        self.fail_syncs_from(0, count);
+    }
+
+    /// Lets `count` syncs fail, as [`fail_next_syncs`](Self::fail_next_syncs) does, the first of them the one that is
+    /// step number `step` (see [`steps`](Self::steps)), or the next behind it.
+    pub fn fail_syncs_from(&self, step: u64, count: u32) {
+        let mut state = lock(&self.inner.state);
+        state.syncs_fail_from = step;
+        state.syncs_to_fail = count;
     }
 
     /// Limits how many bytes all files may have together; `None`, as at first, for no limit.
@@ -281,6 +291,13 @@ impl State {
             }
             Node::File { .. } => Err(ErrorKind::NotADirectory.into()),
         }
+    }
+
+    /// Whether the sync that was just counted is one that fails.
+    fn sync_fails(&mut self) -> bool {
+        let fails = self.syncs_to_fail > 0 && self.steps > self.syncs_fail_from;
+        self.syncs_to_fail -= u32::from(fails);
+        fails
     }
 
     fn names(&self, node: NodeId) -> io::Result<&BTreeMap<String, NodeId>> {
@@ -614,8 +631,7 @@ impl Dir for MemoryDir {
     fn sync(&self) -> Result<()> {
         let synced = self.disk.state().and_then(|mut state| {
             state.step()?;
-            if state.syncs_to_fail > 0 {
-                state.syncs_to_fail -= 1;
+            if state.sync_fails() {
                 return Err(io::Error::other("the sync failed"));
             }
             if let Node::Dir { names, durable, changes } = &mut state.nodes[self.node] {
@@ -753,8 +769,7 @@ impl File for MemoryFile {
     fn sync(&self) -> Result<()> {
         self.with("sync", |state| {
             state.step()?;
-            let fails = state.syncs_to_fail > 0;
-            state.syncs_to_fail = state.syncs_to_fail.saturating_sub(1);
+            let fails = state.sync_fails();
             let file = state.file(self.node)?;
             if fails {
                 file.dirty.clear();
@@ -873,6 +888,17 @@ mod tests {
         assert_eq!(content(&disk, "a").unwrap(), b"one");
         disk.power_cut();
         assert_eq!(content(&disk, "a").unwrap(), b"\0\0\0");
+    }
+
+    #[test]
+    fn sync_fails_at_the_step_it_was_told_to() {
+        let disk = MemoryDisk::new();
+        let root = disk.disk().root();
+        disk.fail_syncs_from(2, 1);
+        root.sync().unwrap();
+        root.create("a").unwrap();
+        assert!(root.sync().is_err());
+        root.sync().unwrap();
     }
 
     #[test]
