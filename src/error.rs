@@ -240,6 +240,16 @@ impl Error {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
+    /// Whether a sync failed: what it should have brought to the disk may be lost though it still reads well, and no
+    /// later sync tells.
+    pub(crate) fn is_failed_sync(&self) -> bool {
+        match self {
+            Self::Io { action, .. } | Self::DiskFull { action, .. } => action.starts_with("sync"),
+            Self::Storage { cause, .. } => cause.is_failed_sync(),
+            _ => false,
+        }
+    }
+
     /// A damaged file of ours.
     pub(crate) fn corrupt_file(path: &Path, file_position: u64, reason: impl Into<Arc<str>>) -> Self {
         Self::CorruptFile { path: path.to_owned(), file_position, reason: reason.into() }

@@ -298,7 +298,8 @@ impl Engine {
         let entry = TopicEntry { name: name.into(), id, partitions, overrides: overrides.clone() };
         let epoch = lock(&shared.catalog).epoch();
         let (log_dir, now) = (shared.log_dir.as_ref(), shared.lane.disk.now());
-        let logs = create_partitions(&NewPartitions { log_dir, entry: &entry, config: &config, epoch, now })?;
+        let made = create_partitions(&NewPartitions { log_dir, entry: &entry, config: &config, epoch, now });
+        let logs = made.inspect_err(|error| shared.lane.note_failed_sync(error))?;
         self.change_catalog(Change::Created(entry.clone()))?;
 
         let partition = |log: Log| {
@@ -320,11 +321,13 @@ impl Engine {
         topic.partitions.iter().for_each(|partition| partition.mark_deleted());
         let slots: Vec<_> = topic.partitions.iter().map(|partition| partition.slot()).collect();
         if let Err(error) = shared.lane.positions.free(&slots) {
+            shared.lane.note_failed_sync(&error);
             log::warn!("{error}"); // the next opening frees them
         }
         // From here on the topic is gone whatever happens: the next opening removes what is left of it.
         self.forget_offsets(topic.id());
-        remove_partitions(shared.log_dir.as_ref(), &topic.entry)
+        let removed = remove_partitions(shared.log_dir.as_ref(), &topic.entry);
+        removed.inspect_err(|error| shared.lane.note_failed_sync(error))
     }
 
     /// Removes what groups have committed of a topic that is gone. A failure is no harm: the topic's id never comes
@@ -345,7 +348,10 @@ impl Engine {
     /// Commits `entries` for a group; they are on the disk when this returns.
     pub(crate) fn commit(&self, group: &Arc<GroupOffsets>, entries: &[CommitEntry]) -> Result<()> {
         self.ensure_open()?;
-        let cell = self.shared().groups.journal_of(group, || self.shared().lane.disk.random())?;
+        let lane = &self.shared().lane;
+        lane.offline.check()?;
+        let cell = self.shared().groups.journal_of(group, || lane.disk.random());
+        let cell = cell.inspect_err(|error| lane.note_failed_sync(error))?;
         self.write_group_frame(group, &cell, GroupOffsets::encode_commit(entries))
     }
 

@@ -221,6 +221,7 @@ impl Writer {
             if entry.1.is_empty()
                 && let Err(error) = cell.compact_if_grown(self.lane.disk.random())
             {
+                self.lane.note_failed_sync(&error);
                 log::warn!("{error}"); // the old file goes on
             }
             match lock(&cell.journal).append(&payload) {
@@ -243,6 +244,7 @@ impl Writer {
     fn write_journal(&self, cell: &JournalCell) -> Result<()> {
         self.lane.offline.check()?;
         lock(&cell.journal).write_round().map(drop).inspect_err(|error| {
+            self.lane.note_failed_sync(error);
             if matches!(error, Error::DiskFull { .. }) {
                 self.lane.reserve.release(); // so that the next one succeeds
             }
