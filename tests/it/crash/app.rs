@@ -54,6 +54,14 @@ impl<'m> App<'m> {
         Ok(())
     }
 
+    /// Creates a topic of one partition that is never rolled.
+    pub(super) fn create_large(&mut self, name: &'static str) -> Result<()> {
+        self.model.creates(name, 1);
+        let made = self.admin.create_topic(NewTopic::new(name))?;
+        self.model.created(name, made.id);
+        Ok(())
+    }
+
     pub(super) fn delete(&mut self, name: &'static str) -> Result<()> {
         self.model.deletes(name);
         self.admin.delete_topic(name)?;
@@ -129,6 +137,14 @@ impl<'m> App<'m> {
     }
 
     // --- reading ---------------------------------------------------------------------------------------------------
+
+    /// Waits so long that all upkeep is done that is due.
+    pub(super) fn let_time_pass(&self) -> Result<()> {
+        let mut idle = Consumer::<str, str>::with_config(&self.engine, ConsumerConfig::default())?;
+        idle.assign(self.partitions().into_iter().map(|(name, _)| name))?;
+        while !idle.poll(Duration::from_secs(10))?.is_empty() {}
+        Ok(())
+    }
 
     /// Reads a partition from the front to the high watermark.
     pub(super) fn read(&mut self, name: &TopicPartition, place: Place) -> Result<Contents> {
