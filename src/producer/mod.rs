@@ -20,7 +20,7 @@ use arc_swap::ArcSwap;
 
 use crate::engine::{BatchSource, Engine};
 use crate::error::{Error, RecordPart, Result};
-use crate::producer::accumulator::{Accumulator, EncodedRecord, PartitionQueue};
+use crate::producer::accumulator::{Accumulator, EncodedRecord, PartitionQueue, Target};
 use crate::producer::delivery::DeliveryCallback;
 use crate::producer::partitioner::{Sticky, partition_for_key};
 use crate::record::{BatchHeader, record_size_upper_bound, single_record_size};
@@ -132,11 +132,15 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
         self.inner.send(&record, None)
     }
 
-    /// As [`send`](Self::send), and calls `callback` when the delivery has resolved: once, if this returns `Ok`, on a
-    /// thread of the engine's, in the order of the records of each partition.
+    /// As [`send`](Self::send), and calls `callback` when it is known what became of the record: once, if this returns
+    /// `Ok`, on the engine's thread for callbacks.
     ///
-    /// The callback may send, and must not wait: `wait`, `flush` and `close` are refused in it. If it panics, that is
-    /// logged, and others are called all the same.
+    /// Callbacks of one partition are called in the order in which its records were sent. When `wait` or `flush`
+    /// returns, the callbacks of the records that it waited for have returned too. With `acks = 0` they are called when
+    /// the records were written or lost, and are not told which.
+    ///
+    /// The callback may send, and must not wait: `wait`, `flush` and `close` are refused in it, and `send` does not block
+    /// while the buffer is full but fails. If it panics, that is logged, and others are called all the same.
     ///
     /// # Errors
     /// As [`send`](Self::send); then `callback` is not called.
@@ -151,7 +155,7 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
     ///     let _ = told.send(result);
     /// })?;
     /// producer.flush()?;
-    /// assert_eq!(outcome.recv().expect("one call")?.partition(), 0);
+    /// assert_eq!(outcome.try_recv().expect("called before flush returns")?.partition(), 0);
     /// # Ok::<(), ottla::Error>(())
     /// ```
     pub fn send_with(
@@ -162,7 +166,8 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
         self.inner.send(&record, Some(Box::new(callback)))
     }
 
-    /// Blocks until all that was sent before is resolved, well or not, whatever is left of `linger.ms`.
+    /// Blocks until all that was sent before is resolved, well or not, and its callbacks have run. What is left of
+    /// `linger.ms` does not matter.
     ///
     /// # Errors
     /// [`Error::IllegalState`] inside a callback. What became of the records, their deliveries say.
@@ -194,6 +199,7 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
 impl<K: ?Sized, V: ?Sized> Inner<K, V> {
     fn send(&self, record: &ProducerRecord<'_, K, V>, callback: Option<DeliveryCallback>) -> Result<Delivery> {
         if self.accumulator.is_closed() {
+            self.engine.ensure_open()?; // or that is the reason
             return Err(Error::Closed { what: "producer" });
         }
         let needs_scratch = self.key_serializer.needs_scratch() || self.value_serializer.needs_scratch();
@@ -219,28 +225,35 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         key_scratch: &mut Vec<u8>,
         value_scratch: &mut Vec<u8>,
     ) -> Result<Delivery> {
-        let queues = self.queues(record.topic)?;
+        // Threads that send to one topic share its reference count no more than they must.
+        let known = self.topics.load();
+        let made;
+        let queues = match known.get(record.topic).filter(|queues| !queues.is_deleted()) {
+            Some(queues) => queues,
+            None => {
+                made = self.open_topic(record.topic)?;
+                &made
+            }
+        };
         let failed = |part, cause| Error::Serialization { topic: record.topic.into(), part, cause };
         let key = record.key.map(|key| self.key_serializer.serialize(record.topic, key, key_scratch)).transpose();
         let key = key.map_err(|cause| failed(RecordPart::Key, cause))?;
         let value = record.value.map(|value| self.value_serializer.serialize(record.topic, value, value_scratch));
         let value = value.transpose().map_err(|cause| failed(RecordPart::Value, cause))?;
-        let timestamp = self.timestamp(record)?;
+        let target = queues.target(record.partition, key)?;
         let size = record_size_upper_bound(key, value, &record.headers);
-        let encoded = EncodedRecord { timestamp, key, value, headers: &record.headers, size };
-        self.check_size(&queues, &encoded)?;
-        self.append(&queues, record.partition, encoded, callback)
+        let mut encoded = EncodedRecord { timestamp: Timestamp::NONE, key, value, headers: &record.headers, size };
+        self.check_size(queues, &encoded)?;
+        encoded.timestamp = self.timestamp(record)?;
+        self.accumulator.append(target, encoded, callback)
     }
 
-    /// The queues of a topic, which is created if need be.
-    fn queues(&self, name: &str) -> Result<Arc<TopicQueues>> {
-        if let Some(queues) = self.topics.load().get(name).filter(|queues| !queues.topic.is_deleted()) {
-            return Ok(Arc::clone(queues));
-        }
+    /// Looks a topic up that is not known here, or was deleted; it is created if need be.
+    fn open_topic(&self, name: &str) -> Result<Arc<TopicQueues>> {
         let topic = self.engine.topic_or_create(name)?;
-        let queue = |partition| Arc::new(PartitionQueue::new(Arc::clone(partition), self.config.batch_size));
+        let queue = |partition| Arc::new(PartitionQueue::new(Arc::clone(partition), &self.config));
         let queues = topic.partitions.iter().map(queue).collect();
-        let sticky = Sticky::new(self.engine.random(), topic.entry.partitions);
+        let sticky = Sticky::new(self.engine.random(), topic.entry.partitions, self.config.batch_bytes());
         let made = Arc::new(TopicQueues { topic, queues, sticky });
         // Of two threads that come here at once one wins: a partition has one queue, or its order would be lost.
         let mut known = Arc::clone(&made);
@@ -256,7 +269,7 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
 
     fn timestamp(&self, record: &ProducerRecord<'_, K, V>) -> Result<Timestamp> {
         match record.timestamp {
-            None => Ok(self.engine.now()),
+            None | Some(Timestamp::NONE) => Ok(self.engine.now()),
             Some(timestamp) if timestamp.0 >= 0 => Ok(timestamp),
             Some(Timestamp(timestamp)) => {
                 let reason = "it lies before 1970".into();
@@ -287,29 +300,24 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
             }
         }
     }
+}
 
-    fn append(
-        &self,
-        queues: &TopicQueues,
-        partition: Option<u32>,
-        record: EncodedRecord<'_>,
-        callback: Option<DeliveryCallback>,
-    ) -> Result<Delivery> {
-        let count = queues.topic.entry.partitions;
-        let chosen = match (partition, record.key) {
+impl TopicQueues {
+    /// Whether the topic is gone. Its partitions go together, so one tells; this is asked for each record.
+    fn is_deleted(&self) -> bool {
+        self.topic.partitions.first().is_some_and(|partition| partition.is_deleted())
+    }
+
+    /// Where a record goes that names a partition or not, and has a key or not.
+    fn target(&self, partition: Option<u32>, key: Option<&[u8]>) -> Result<Target<'_>> {
+        let chosen = match (partition, key) {
             (Some(partition), _) => partition,
-            (None, Some(key)) => partition_for_key(key, count),
-            (None, None) => queues.sticky.current(),
+            (None, Some(key)) => partition_for_key(key, self.topic.entry.partitions),
+            (None, None) => return Ok(Target::Sticky(&self.sticky, &self.queues)),
         };
-        let queue = queues.queues.get(usize::try_from(chosen).unwrap_or(usize::MAX));
-        let queue = queue.ok_or_else(|| Error::unknown_topic(format_args!("{}-{chosen}", queues.topic.name())))?;
-        let size = record.size;
-        let is_sticky = partition.is_none() && record.key.is_none();
-        let (delivery, is_full) = self.accumulator.append(queue, record, callback)?;
-        if is_sticky {
-            queues.sticky.note(chosen, size, is_full, self.config.batch_size, count);
-        }
-        Ok(delivery)
+        let queue = self.queues.get(usize::try_from(chosen).unwrap_or(usize::MAX));
+        let unknown = || Error::unknown_topic(format_args!("{}-{chosen}", self.topic.name()));
+        Ok(Target::Fixed(queue.ok_or_else(unknown)?))
     }
 }
 
@@ -331,3 +339,6 @@ impl<K: ?Sized, V: ?Sized> fmt::Debug for Producer<K, V> {
         f.debug_struct("Producer").field("config", &self.inner.config).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
