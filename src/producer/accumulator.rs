@@ -54,6 +54,9 @@ struct Ready {
     queues: VecDeque<Arc<PartitionQueue>>,
     /// Open batches in the order in which their lingers end; sealed ones are passed over.
     lingering: VecDeque<Arc<BatchOutcome>>,
+    /// No batch is begun any more. Set under the same lock that a new batch is listed under: so whoever closes the
+    /// producer has seen every batch there is, and none comes after.
+    is_closed: bool,
 }
 
 /// The batches of one partition.
@@ -189,7 +192,10 @@ impl Accumulator {
                 self.seal(queue, &mut state);
             }
             if let Some((buffer, charged)) = spare.take() {
-                self.open(queue, &mut state, buffer, charged);
+                if let Err(buffer) = self.open(queue, &mut state, buffer, charged) {
+                    spare = Some((buffer, charged));
+                    continue; // and find it closed
+                }
                 return Ok(self.add(queue, &mut state, record, callback.take()));
             }
             drop(state); // what is needed may have to be waited for
@@ -230,20 +236,30 @@ impl Accumulator {
         (Delivery::new(outcome, place), is_full)
     }
 
-    /// Begins a batch.
-    fn open(self: &Arc<Self>, queue: &Arc<PartitionQueue>, state: &mut QueueState, buffer: Vec<u8>, charged: usize) {
+    /// Begins a batch, or gives the buffer back if the producer is closed.
+    fn open(
+        self: &Arc<Self>,
+        queue: &Arc<PartitionQueue>,
+        state: &mut QueueState,
+        buffer: Vec<u8>,
+        charged: usize,
+    ) -> Result<(), Vec<u8>> {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let due_at = self.scheduler.now() + self.config.linger;
         let outcome = Arc::new(BatchOutcome::new(number, Arc::clone(queue), Arc::clone(self), charged, due_at));
-        lock(&self.unresolved).insert(number, Arc::clone(&outcome));
-        state.open = Some(OpenBatch { builder: BatchBuilder::new(buffer), outcome: Arc::clone(&outcome) });
         let mut ready = lock(&self.ready);
+        if ready.is_closed {
+            return Err(buffer);
+        }
         let is_news = ready.lingering.is_empty() && ready.queues.is_empty();
-        ready.lingering.push_back(outcome);
+        ready.lingering.push_back(Arc::clone(&outcome));
+        lock(&self.unresolved).insert(number, Arc::clone(&outcome));
         drop(ready);
+        state.open = Some(OpenBatch { builder: BatchBuilder::new(buffer), outcome });
         if is_news {
             self.wake_writer(); // it has to learn when the linger ends
         }
+        Ok(())
     }
 
     /// Completes the open batch, and has the writer look at it when there is reason to.
@@ -310,6 +326,7 @@ impl Accumulator {
 
     /// Refuses records from now on; what is there goes to the writer.
     pub(super) fn refuse(&self) {
+        lock(&self.ready).is_closed = true;
         self.is_closed.store(true, Ordering::Release);
         self.memory.close();
         self.list_all();

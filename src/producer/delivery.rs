@@ -254,7 +254,11 @@ impl Future for Delivery {
         if let Some(known) = self.try_get() {
             return Poll::Ready(known);
         }
-        lock(&self.outcome.wakers).push(context.waker().clone());
+        let mut wakers = lock(&self.outcome.wakers);
+        if !wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+            wakers.push(context.waker().clone());
+        }
+        drop(wakers);
         self.outcome.want();
         // It may have resolved before the waker was there.
         self.try_get().map_or(Poll::Pending, Poll::Ready)
