@@ -37,7 +37,7 @@ macro_rules! number {
         impl Value for $type {
             const KIND: &'static str = "number";
             fn parse(text: &str) -> Result<Self, String> {
-                text.parse().map_err(|_| format!("expected a whole number from {} to {}", Self::MIN, Self::MAX))
+                text.parse().map_err(|_error| format!("expected a whole number from {} to {}", Self::MIN, Self::MAX))
             }
             fn show(&self) -> String {
                 self.to_string()
@@ -65,7 +65,7 @@ impl Value for bool {
     const KIND: &'static str = "true or false";
 
     fn parse(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| "expected true or false".to_owned())
+        text.parse().map_err(|_error| "expected true or false".to_owned())
     }
 
     fn show(&self) -> String {
@@ -138,7 +138,6 @@ macro_rules! settings {
 
         impl $config {
             /// Starts from the defaults.
-            #[must_use]
             pub fn builder() -> $builder {
                 $builder { config: Self::default() }
             }
@@ -238,6 +237,7 @@ macro_rules! settings {
 pub(crate) use settings;
 
 #[cfg(test)]
+#[expect(unreachable_pub, dead_code, reason = "the macro makes public items, and the tests use some of them")]
 mod tests {
     use super::*;
 

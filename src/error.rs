@@ -90,7 +90,7 @@ pub enum Error {
     /// It is in the log once or not at all, and only reading the log tells: a sync failed, or power did, before the
     /// answer was in.
     #[error("{partition}: the outcome is unknown: {cause}")]
-    OutcomeUnknown { partition: TopicPartition, cause: Arc<Error> },
+    OutcomeUnknown { partition: TopicPartition, cause: Arc<Self> },
 
     // --- topics and groups -----------------------------------------------------------------------------------------
     /// No topic or partition of that name. Kafka: `UNKNOWN_TOPIC_OR_PARTITION`.
@@ -156,7 +156,7 @@ pub enum Error {
     /// The directory is offline after a failed sync: writing is refused until it is opened again, reading goes on.
     /// Kafka: `KAFKA_STORAGE_ERROR`.
     #[error("{} is offline: {cause}", directory.display())]
-    Storage { directory: PathBuf, cause: Arc<Error> },
+    Storage { directory: PathBuf, cause: Arc<Self> },
     /// The directory is open already, in this process or another one.
     #[error("{} is in use by {owner}", directory.display())]
     DirectoryLocked { directory: PathBuf, owner: Arc<str> },

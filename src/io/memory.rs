@@ -573,7 +573,7 @@ impl File for MemoryFile {
         self.with("write", |state| {
             state.step()?;
             let bytes = slices.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<u8>>();
-            let from = usize::try_from(position).map_err(|_| ErrorKind::FileTooLarge)?;
+            let from = usize::try_from(position).map_err(|_too_far| ErrorKind::FileTooLarge)?;
             let end = from + bytes.len();
             let grows = end.saturating_sub(state.file(self.node)?.content.len());
             if !state.has_room(grows) {
@@ -591,7 +591,7 @@ impl File for MemoryFile {
     fn set_len(&self, len: u64) -> Result<()> {
         self.with("set the length of", |state| {
             state.step()?;
-            let len = usize::try_from(len).map_err(|_| ErrorKind::FileTooLarge)?;
+            let len = usize::try_from(len).map_err(|_too_far| ErrorKind::FileTooLarge)?;
             let grows = len.saturating_sub(state.file(self.node)?.content.len());
             if !state.has_room(grows) {
                 return Err(ErrorKind::StorageFull.into());

@@ -22,7 +22,7 @@
 use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
 
-use crate::record::record::Records;
+use crate::record::records::Records;
 use crate::types::{Compression, LeaderEpoch, Offset, Timestamp, TimestampType};
 
 /// The only format of batches that is written.

@@ -1,15 +1,15 @@
 //! Bytes and records: batches of format v2, the one that Kafka writes since 0.11 and ottla always writes.
 //!
 //! Pure: nothing here knows of files, clocks or locks. [`builder`] turns records into the bytes of a batch, [`batch`]
-//! reads a batch's header and checks it, [`record`] goes through the records in it and borrows from its bytes.
+//! reads a batch's header and checks it, [`records`] goes through the records in it and borrows from its bytes.
 
 mod batch;
 mod builder;
 mod control;
-mod record;
+mod records;
 mod varint;
 
 pub use batch::{Batch, BatchFault, BatchHeader};
 pub(crate) use builder::{BatchBuilder, ProducerStamp, SealedBatch, record_size_upper_bound, single_record_size};
 pub use control::ControlType;
-pub use record::{Headers, Record, Records};
+pub use records::{Headers, Record, Records};

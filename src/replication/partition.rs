@@ -258,7 +258,8 @@ impl Partition {
         lock(&self.watchers).retain(|watcher| !Arc::ptr_eq(watcher, signal));
     }
 
-    fn notify_watchers(&self) {
+    /// Wakes whoever waits for this partition.
+    pub(crate) fn notify_watchers(&self) {
         for watcher in lock(&self.watchers).iter() {
             watcher.notify();
         }
