@@ -398,8 +398,8 @@ impl Accumulator {
     pub(super) fn flush(&self) {
         let unresolved: Vec<_> = lock(&self.unresolved).batches.values().cloned().collect();
         // All of them first, so that they share a round; and the writer is woken once.
-        let has_news = unresolved.iter().fold(false, |has_news, outcome| outcome.mark_wanted() || has_news);
-        if has_news {
+        let news = unresolved.iter().filter(|outcome| outcome.mark_wanted()).count();
+        if news > 0 {
             self.wake_writer();
         }
         // The newest first: when it is published, most others are, and this thread woke once.

@@ -228,7 +228,7 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         // Threads that send to one topic share its reference count no more than they must.
         let known = self.topics.load();
         let made;
-        let queues = match known.get(record.topic).filter(|queues| !queues.is_deleted()) {
+        let queues = match known.get(record.topic).filter(|queues| !queues.topic.is_deleted()) {
             Some(queues) => queues,
             None => {
                 made = self.open_topic(record.topic)?;
@@ -303,11 +303,6 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
 }
 
 impl TopicQueues {
-    /// Whether the topic is gone. Its partitions go together, so one tells; this is asked for each record.
-    fn is_deleted(&self) -> bool {
-        self.topic.partitions.first().is_some_and(|partition| partition.is_deleted())
-    }
-
     /// Where a record goes that names a partition or not, and has a key or not.
     fn target(&self, partition: Option<u32>, key: Option<&[u8]>) -> Result<Target<'_>> {
         let chosen = match (partition, key) {
