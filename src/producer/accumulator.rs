@@ -73,6 +73,8 @@ pub(super) struct PartitionQueue {
 struct QueueState {
     open: Option<OpenBatch>,
     sealed: VecDeque<ReadyBatch>,
+    /// How many bytes of batches were completed since records without a key last moved on from here.
+    completed_bytes: usize,
     /// Whether `Ready::queues` has it.
     is_listed: bool,
 }
@@ -164,16 +166,18 @@ impl Accumulator {
         self.waker.wake();
     }
 
-    /// Adds `record` to the open batch of `queue`, or to a new one. Answers its delivery, and whether a batch is full
-    /// with it. Blocks while the buffer is full.
+    /// Adds `record` to the open batch of `queue`, or to a new one. Blocks while the buffer is full.
+    ///
+    /// With `may_move`, for a record that belongs to no partition in particular, answers `None` in place of beginning a
+    /// batch once enough went to this partition.
     pub(super) fn append(
         self: &Arc<Self>,
         queue: &Arc<PartitionQueue>,
-        record: EncodedRecord<'_>,
-        callback: Option<DeliveryCallback>,
-    ) -> Result<(Delivery, bool)> {
+        record: &EncodedRecord<'_>,
+        callback: &mut Option<DeliveryCallback>,
+        may_move: bool,
+    ) -> Result<Option<Delivery>> {
         let mut spare: Option<(Vec<u8>, usize)> = None;
-        let mut callback = callback;
         loop {
             let mut state = lock(&queue.state);
             if self.is_closed() {
@@ -183,20 +187,26 @@ impl Accumulator {
             }
             let fits = |open: &OpenBatch| open.builder.len_bytes() + record.size <= queue.batch_size;
             if state.open.as_ref().is_some_and(fits) {
-                let appended = self.add(queue, &mut state, record, callback.take());
+                let delivery = self.add(queue, &mut state, record, callback.take());
                 drop(state);
                 self.return_spare(spare);
-                return Ok(appended);
+                return Ok(Some(delivery));
             }
             if state.open.is_some() {
                 self.seal(queue, &mut state);
+            }
+            if may_move && state.completed_bytes + record.size >= self.config.batch_size {
+                state.completed_bytes = 0;
+                drop(state);
+                self.return_spare(spare);
+                return Ok(None);
             }
             if let Some((buffer, charged)) = spare.take() {
                 if let Err(buffer) = self.open(queue, &mut state, buffer, charged) {
                     spare = Some((buffer, charged));
                     continue; // and find it closed
                 }
-                return Ok(self.add(queue, &mut state, record, callback.take()));
+                return Ok(Some(self.add(queue, &mut state, record, callback.take())));
             }
             drop(state); // what is needed may have to be waited for
             let needed = self.config.batch_size.max(BatchHeader::LEN_BYTES + record.size);
@@ -217,9 +227,9 @@ impl Accumulator {
         &self,
         queue: &Arc<PartitionQueue>,
         state: &mut QueueState,
-        record: EncodedRecord<'_>,
+        record: &EncodedRecord<'_>,
         callback: Option<DeliveryCallback>,
-    ) -> (Delivery, bool) {
+    ) -> Delivery {
         let open = state.open.as_mut().expect("the caller has looked");
         let index = open.builder.append(record.timestamp, record.key, record.value, record.headers);
         let size = |part: Option<&[u8]>| part.map(|bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX));
@@ -229,11 +239,10 @@ impl Accumulator {
         if let Some(callback) = callback {
             outcome.call_back(place, callback);
         }
-        let is_full = open.builder.len_bytes() >= queue.batch_size;
-        if is_full {
+        if open.builder.len_bytes() >= queue.batch_size {
             self.seal(queue, state);
         }
-        (Delivery::new(outcome, place), is_full)
+        Delivery::new(outcome, place)
     }
 
     /// Begins a batch, or gives the buffer back if the producer is closed.
@@ -280,6 +289,7 @@ impl Accumulator {
             lock(&queue.called_back).push_back(Arc::clone(&outcome));
         }
         let queued = self.queued_bytes.fetch_add(batch.len_bytes(), Ordering::Relaxed) + batch.len_bytes();
+        state.completed_bytes += batch.len_bytes();
         let partition = Arc::clone(&queue.partition);
         state.sealed.push_back(ReadyBatch { partition, acks: self.config.acks, batch, completion: outcome });
         queued
