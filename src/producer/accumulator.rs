@@ -38,7 +38,6 @@ use crate::error::{Error, Result};
 use crate::producer::config::ProducerConfig;
 use crate::producer::delivery::{BatchOutcome, CallbackQueue, Delivery, DeliveryCallback, RecordPlace, Ticket};
 use crate::producer::memory::Memory;
-use crate::producer::partitioner::Sticky;
 use crate::record::{BatchBuilder, BatchHeader, ProducerStamp, SealedBatch};
 use crate::replication::Partition;
 use crate::sync::{Moment, Scheduler, lock};
@@ -94,6 +93,8 @@ pub(super) struct PartitionQueue {
 struct QueueState {
     open: Option<OpenBatch>,
     sealed: VecDeque<(SealedBatch, Ticket)>,
+    /// How many bytes of batches were completed since records without a key last moved on from here.
+    completed_bytes: usize,
     /// Whether `Ready::queues` has it.
     is_listed: bool,
 }
@@ -114,42 +115,6 @@ pub(super) struct EncodedRecord<'a> {
     pub(super) size: usize,
 }
 
-/// Which queue a record goes to.
-#[derive(Clone, Copy)]
-pub(super) enum Target<'a> {
-    /// This one.
-    Fixed(&'a Arc<PartitionQueue>),
-    /// The one of these that has its turn.
-    Sticky(&'a Sticky, &'a [Arc<PartitionQueue>]),
-}
-
-impl<'a> Target<'a> {
-    fn queue(&self) -> &'a Arc<PartitionQueue> {
-        match *self {
-            Self::Fixed(queue) => queue,
-            Self::Sticky(sticky, queues) => {
-                let current = usize::try_from(sticky.current()).ok().and_then(|current| queues.get(current));
-                current.expect("turns are taken among the topic's partitions")
-            }
-        }
-    }
-
-    /// Whether `queue`, whose lock the caller holds, is still the one.
-    fn keeps(&self, queue: &PartitionQueue, state: &QueueState) -> bool {
-        match self {
-            Self::Fixed(_) => true,
-            Self::Sticky(sticky, _) => sticky.keeps(queue.number(), state.is_newest_full()),
-        }
-    }
-
-    /// A batch of `queue`, whose lock the caller holds, grew by `bytes`.
-    fn note(&self, queue: &PartitionQueue, state: &QueueState, bytes: usize) {
-        if let Self::Sticky(sticky, _) = self {
-            sticky.note(queue.number(), bytes, state.is_newest_full());
-        }
-    }
-}
-
 impl PartitionQueue {
     pub(super) fn new(partition: Arc<Partition>, config: &ProducerConfig) -> Self {
         let topic = partition.log().config();
@@ -165,16 +130,17 @@ impl PartitionQueue {
     pub(super) fn callbacks(&self) -> &CallbackQueue {
         &self.callbacks
     }
-
-    fn number(&self) -> u32 {
-        self.partition.name().partition()
-    }
 }
 
 impl QueueState {
-    /// A batch that is full is sealed at once, so an open one is not.
-    fn is_newest_full(&self) -> bool {
-        self.open.is_none()
+    /// Whether enough went to the partition for records without a key to move on, rather than to begin a batch for
+    /// `record` here. A partition that got nothing keeps its turn: else a record larger than a batch would never stay.
+    fn ends_turn(&mut self, record: &EncodedRecord<'_>, batch_size: usize) -> bool {
+        let ends = self.completed_bytes > 0 && self.completed_bytes + record.size >= batch_size;
+        if ends {
+            self.completed_bytes = 0;
+        }
+        ends
     }
 }
 
@@ -238,42 +204,36 @@ impl Accumulator {
         self.waker.wake();
     }
 
-    /// Adds `record` to the open batch of the target's queue, or to a new one, and answers its delivery. Blocks while
-    /// the buffer is full.
+    /// Adds `record` to the open batch of `queue`, or to a new one. Blocks while the buffer is full.
+    ///
+    /// With `may_move`, for a record that belongs to no partition in particular, answers `None` in place of beginning a
+    /// batch once enough went to this partition.
     pub(super) fn append(
         self: &Arc<Self>,
-        target: Target<'_>,
-        record: EncodedRecord<'_>,
-        callback: Option<DeliveryCallback>,
-    ) -> Result<Delivery> {
+        queue: &Arc<PartitionQueue>,
+        record: &EncodedRecord<'_>,
+        callback: &mut Option<DeliveryCallback>,
+        may_move: bool,
+    ) -> Result<Option<Delivery>> {
         let mut spare = Spare { memory: &self.memory, taken: None };
         loop {
-            let queue = target.queue();
             let mut state = lock(&queue.state);
-            if !target.keeps(queue, &state) {
-                continue; // another one has its turn now
+            let fits = |open: &OpenBatch| open.builder.len_bytes() + record.size <= queue.batch_size;
+            if state.open.as_ref().is_some_and(fits) {
+                return Ok(Some(self.add(queue, &mut state, record, callback.take())));
             }
-            let before = match state.open.as_ref().map(|open| open.builder.len_bytes()) {
-                Some(len_bytes) if len_bytes + record.size <= queue.batch_size => len_bytes,
-                Some(_) => {
-                    self.seal(queue, &mut state);
-                    continue; // that may end the turn
-                }
-                None => match spare.taken.take() {
-                    Some((buffer, charged)) => {
-                        self.begin(queue, &mut state, buffer, charged)?;
-                        0
-                    }
-                    None => {
-                        drop(state); // what is needed may have to be waited for
-                        spare.taken = Some(self.take_memory(&record)?);
-                        continue;
-                    }
-                },
-            };
-            let (delivery, len_bytes) = self.add(queue, &mut state, record, callback);
-            target.note(queue, &state, len_bytes - before);
-            return Ok(delivery);
+            if state.open.is_some() {
+                self.seal(queue, &mut state);
+            }
+            if may_move && state.ends_turn(record, self.config.batch_bytes()) {
+                return Ok(None);
+            }
+            if let Some((buffer, charged)) = spare.taken.take() {
+                self.begin(queue, &mut state, buffer, charged)?;
+                return Ok(Some(self.add(queue, &mut state, record, callback.take())));
+            }
+            drop(state); // what is needed may have to be waited for
+            spare.taken = Some(self.take_memory(record)?);
         }
     }
 
@@ -291,15 +251,14 @@ impl Accumulator {
         Ok((buffer, needed))
     }
 
-    /// Encodes `record` into the open batch, and seals that if it is full then. Answers the delivery, and how long the
-    /// batch is.
+    /// Encodes `record` into the open batch, and seals that if it is full then.
     fn add(
         &self,
         queue: &Arc<PartitionQueue>,
         state: &mut QueueState,
-        record: EncodedRecord<'_>,
+        record: &EncodedRecord<'_>,
         callback: Option<DeliveryCallback>,
-    ) -> (Delivery, usize) {
+    ) -> Delivery {
         let open = state.open.as_mut().expect("the caller has looked, or begun one");
         let index = open.builder.append(record.timestamp, record.key, record.value, record.headers);
         let size = |part: Option<&[u8]>| part.map(|bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX));
@@ -309,11 +268,10 @@ impl Accumulator {
         if let Some(callback) = callback {
             outcome.call_back(place, callback);
         }
-        let len_bytes = open.builder.len_bytes();
-        if len_bytes >= queue.batch_size {
+        if open.builder.len_bytes() >= queue.batch_size {
             self.seal(queue, state);
         }
-        (Delivery::new(outcome, place), len_bytes)
+        Delivery::new(outcome, place)
     }
 
     /// Begins a batch in `buffer`, unless the producer is closed.
@@ -358,6 +316,7 @@ impl Accumulator {
         lock(&self.ready).lingering.remove(&ticket.outcome().due());
         let batch = builder.seal(ProducerStamp::NONE);
         let len_bytes = batch.len_bytes();
+        state.completed_bytes += len_bytes;
         state.sealed.push_back((batch, ticket));
         self.queued_bytes.fetch_add(len_bytes, Ordering::Relaxed) + len_bytes
     }

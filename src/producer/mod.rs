@@ -7,21 +7,20 @@
 mod accumulator;
 mod config;
 mod delivery;
+mod known_topics;
 mod memory;
 mod partitioner;
 mod record;
 mod serializer;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use arc_swap::ArcSwap;
-
 use crate::engine::{BatchSource, Engine};
 use crate::error::{Error, RecordPart, Result};
-use crate::producer::accumulator::{Accumulator, EncodedRecord, PartitionQueue, Target};
+use crate::producer::accumulator::{Accumulator, EncodedRecord, PartitionQueue};
 use crate::producer::delivery::DeliveryCallback;
+use crate::producer::known_topics::KnownTopics;
 use crate::producer::partitioner::{Sticky, partition_for_key};
 use crate::record::{BatchHeader, record_size_upper_bound, single_record_size};
 use crate::sync::lock;
@@ -58,7 +57,7 @@ struct Inner<K: ?Sized, V: ?Sized> {
     key_serializer: Box<dyn Serializer<K>>,
     value_serializer: Box<dyn Serializer<V>>,
     accumulator: Arc<Accumulator>,
-    topics: ArcSwap<BTreeMap<Arc<str>, Arc<TopicQueues>>>,
+    topics: KnownTopics,
     /// Buffers for serializers that need one.
     scratch: Mutex<Vec<Vec<u8>>>,
 }
@@ -112,7 +111,7 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
             key_serializer: Box::new(key_serializer),
             value_serializer: Box::new(value_serializer),
             accumulator,
-            topics: ArcSwap::default(),
+            topics: KnownTopics::new(),
             scratch: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -225,46 +224,30 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         key_scratch: &mut Vec<u8>,
         value_scratch: &mut Vec<u8>,
     ) -> Result<Delivery> {
-        // Threads that send to one topic share its reference count no more than they must.
-        let known = self.topics.load();
-        let made;
-        let queues = match known.get(record.topic).filter(|queues| !queues.topic.is_deleted()) {
+        let queues = match self.topics.find(record.topic) {
             Some(queues) => queues,
-            None => {
-                made = self.open_topic(record.topic)?;
-                &made
-            }
+            None => self.make_queues(record.topic)?,
         };
         let failed = |part, cause| Error::Serialization { topic: record.topic.into(), part, cause };
         let key = record.key.map(|key| self.key_serializer.serialize(record.topic, key, key_scratch)).transpose();
         let key = key.map_err(|cause| failed(RecordPart::Key, cause))?;
         let value = record.value.map(|value| self.value_serializer.serialize(record.topic, value, value_scratch));
         let value = value.transpose().map_err(|cause| failed(RecordPart::Value, cause))?;
-        let target = queues.target(record.partition, key)?;
+        let timestamp = self.timestamp(record)?;
         let size = record_size_upper_bound(key, value, &record.headers);
-        let mut encoded = EncodedRecord { timestamp: Timestamp::NONE, key, value, headers: &record.headers, size };
+        let encoded = EncodedRecord { timestamp, key, value, headers: &record.headers, size };
         self.check_size(queues, &encoded)?;
-        encoded.timestamp = self.timestamp(record)?;
-        self.accumulator.append(target, encoded, callback)
+        self.append(queues, record.partition, &encoded, callback)
     }
 
-    /// Looks a topic up that is not known here, or was deleted; it is created if need be.
-    fn open_topic(&self, name: &str) -> Result<Arc<TopicQueues>> {
+    /// The queues of a topic that this producer has not sent to; the topic is created if need be.
+    fn make_queues(&self, name: &str) -> Result<&Arc<TopicQueues>> {
         let topic = self.engine.topic_or_create(name)?;
         let queue = |partition| Arc::new(PartitionQueue::new(Arc::clone(partition), &self.config));
         let queues = topic.partitions.iter().map(queue).collect();
-        let sticky = Sticky::new(self.engine.random(), topic.entry.partitions, self.config.batch_bytes());
-        let made = Arc::new(TopicQueues { topic, queues, sticky });
+        let sticky = Sticky::new(self.engine.random(), topic.entry.partitions);
         // Of two threads that come here at once one wins: a partition has one queue, or its order would be lost.
-        let mut known = Arc::clone(&made);
-        self.topics.rcu(|topics| {
-            let mut topics = BTreeMap::clone(topics);
-            let is_known = |queues: &&Arc<TopicQueues>| queues.topic.id() == made.topic.id();
-            known = topics.get(name).filter(is_known).map_or_else(|| Arc::clone(&made), Arc::clone);
-            topics.insert(Arc::clone(made.topic.name()), Arc::clone(&known));
-            topics
-        });
-        Ok(known)
+        Ok(self.topics.add(Arc::new(TopicQueues { topic, queues, sticky })))
     }
 
     fn timestamp(&self, record: &ProducerRecord<'_, K, V>) -> Result<Timestamp> {
@@ -300,19 +283,27 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
             }
         }
     }
-}
 
-impl TopicQueues {
-    /// Where a record goes that names a partition or not, and has a key or not.
-    fn target(&self, partition: Option<u32>, key: Option<&[u8]>) -> Result<Target<'_>> {
-        let chosen = match (partition, key) {
-            (Some(partition), _) => partition,
-            (None, Some(key)) => partition_for_key(key, self.topic.entry.partitions),
-            (None, None) => return Ok(Target::Sticky(&self.sticky, &self.queues)),
-        };
-        let queue = self.queues.get(usize::try_from(chosen).unwrap_or(usize::MAX));
-        let unknown = || Error::unknown_topic(format_args!("{}-{chosen}", self.topic.name()));
-        Ok(Target::Fixed(queue.ok_or_else(unknown)?))
+    fn append(
+        &self,
+        queues: &TopicQueues,
+        partition: Option<u32>,
+        record: &EncodedRecord<'_>,
+        callback: Option<DeliveryCallback>,
+    ) -> Result<Delivery> {
+        let count = queues.topic.entry.partitions;
+        let mut callback = callback;
+        let named = partition.or_else(|| record.key.map(|key| partition_for_key(key, count)));
+        let may_move = named.is_none() && count > 1;
+        loop {
+            let chosen = named.unwrap_or_else(|| queues.sticky.current());
+            let queue = queues.queues.get(usize::try_from(chosen).unwrap_or(usize::MAX));
+            let queue = queue.ok_or_else(|| Error::unknown_topic(format_args!("{}-{chosen}", queues.topic.name())))?;
+            if let Some(delivery) = self.accumulator.append(queue, record, &mut callback, may_move)? {
+                return Ok(delivery);
+            }
+            queues.sticky.move_on(chosen, count);
+        }
     }
 }
 
