@@ -86,7 +86,8 @@ pub(super) fn open_directory(disk: Arc<dyn Disk>, _config: &EngineConfig) -> Res
         if !was_clean {
             lock(&catalog).apply(Change::Epoch(LeaderEpoch(old_epoch.0.saturating_add(1))));
         }
-        if lock(&catalog_journal.journal).must_be_compacted() {
+        // Also a catalog that was just made, after a crash within the first opening: its frame has the old epoch.
+        if !was_clean || lock(&catalog_journal.journal).must_be_compacted() {
             catalog_journal.compact(lane.disk.random())?;
         }
     }
@@ -165,9 +166,10 @@ impl Opener<'_> {
         let marker = self.lane.disk.random();
         clear_leftovers(self.log_dir.as_ref(), is_ours, marker, &mut |finding| report.push(finding))?;
 
-        // Text written at the last close; `positions` knows better, unless it is gone.
+        // Written at the last close; `positions` knows better, unless it is gone. After a crash it may speak of a topic
+        // that was deleted since, whose name another one has: it knows names only.
         let checkpoint = match read_offsets(self.log_dir.as_ref(), RECOVERY_POINTS) {
-            Ok(checkpoint) => checkpoint.unwrap_or_default(),
+            Ok(checkpoint) => checkpoint.filter(|_| self.was_clean).unwrap_or_default(),
             Err(error) if error.is_corruption() => BTreeMap::new(),
             Err(error) => return Err(error),
         };

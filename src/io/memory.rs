@@ -66,9 +66,19 @@ type NodeId = usize;
 
 /// A file or directory: as it is, and as a power cut would leave it.
 enum Node {
-    Dir { names: BTreeMap<String, NodeId>, durable: BTreeMap<String, NodeId> },
+    Dir { names: BTreeMap<String, NodeId>, durable: BTreeMap<String, NodeId>, changes: Vec<NameChange> },
     File { content: Vec<u8>, durable: Vec<u8>, dirty: Vec<Range<usize>> },
 }
+
+/// What happened to the names of a directory since it was synced.
+enum NameChange {
+    Made(String, NodeId),
+    Renamed { from: String, to: String, node: NodeId },
+    Removed(String),
+}
+
+/// How much of what was not synced a power cut keeps or loses as a piece, in bytes.
+const SECTOR_BYTES: usize = 512;
 
 impl MemoryDisk {
     /// An empty disk; engines on it run on threads.
@@ -85,7 +95,7 @@ impl MemoryDisk {
     }
 
     fn with(scheduler: Arc<dyn Scheduler>, seed: u64, is_seeded: bool) -> Self {
-        let root = Node::Dir { names: BTreeMap::new(), durable: BTreeMap::new() };
+        let root = Node::empty_dir();
         let state = State {
             nodes: vec![root],
             life: 0,
@@ -103,15 +113,33 @@ impl MemoryDisk {
     /// Cuts the power, and turns it on again: what was not synced is gone, and so is every process that used the disk.
     pub fn power_cut(&self) {
         let mut state = lock(&self.inner.state);
-        for node in &mut state.nodes {
-            match node {
-                Node::Dir { names, durable } => names.clone_from(durable),
-                Node::File { content, durable, dirty } => {
-                    content.clone_from(durable);
-                    dirty.clear();
-                }
-            }
-        }
+        state.nodes.iter_mut().for_each(Node::lose_unsynced);
+        state.begin_life();
+    }
+
+    /// Cuts the power as [`power_cut`](Self::power_cut) does, but some of what was not synced survives, as `seed` says:
+    /// any of the sectors of 512 bytes, any of the lengths, any of the names, each by itself. A sector by which a file
+    /// grew and that did not survive is zero, or garbage.
+    ///
+    /// ```
+    /// # use ottla::{Acks, Engine, MemoryDisk, Producer, ProducerConfig, ProducerRecord};
+    /// let disk = MemoryDisk::new();
+    /// let engine = Engine::builder().open_memory(&disk)?;
+    /// let producer = Producer::<str, str>::new(&engine)?;
+    /// producer.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
+    /// let quick = Producer::<str, str>::with_config(&engine, ProducerConfig::builder().acks(Acks::One).build()?)?;
+    /// quick.send(ProducerRecord::to("orders").value("shipped"))?.wait()?;
+    /// disk.power_cut_keeping(7);
+    /// drop((producer, quick, engine));
+    ///
+    /// let engine = Engine::builder().open_memory(&disk)?;
+    /// assert!(engine.end_offset(&("orders", 0).into())? >= ottla::Offset(1)); // the other one is there, or it is not
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn power_cut_keeping(&self, seed: u64) {
+        let mut state = lock(&self.inner.state);
+        let mut chance = Chance(seed);
+        state.nodes.iter_mut().for_each(|node| node.lose_some(&mut chance));
         state.begin_life();
     }
 
@@ -168,12 +196,7 @@ impl MemoryDisk {
         let path = path.as_ref();
         let missing = |kind: ErrorKind| Error::io("flip a bit of", path, kind.into());
         let mut state = lock(&self.inner.state);
-        let mut node = 0;
-        for part in path {
-            let Node::Dir { names, .. } = &state.nodes[node] else { return Err(missing(ErrorKind::NotADirectory)) };
-            let found = part.to_str().and_then(|name| names.get(name));
-            node = *found.ok_or_else(|| missing(ErrorKind::NotFound))?;
-        }
+        let node = state.look_up(path).ok_or_else(|| missing(ErrorKind::NotFound))?;
         let Node::File { content, durable, .. } = &mut state.nodes[node] else {
             return Err(missing(ErrorKind::IsADirectory));
         };
@@ -185,6 +208,21 @@ impl MemoryDisk {
             *stored = byte;
         }
         Ok(())
+    }
+
+    /// Removes the file or directory `path` with all that is in it, for good: somebody meddled.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if there is nothing of that name.
+    pub fn remove(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let missing = || Error::io("remove", path, ErrorKind::NotFound.into());
+        let mut state = lock(&self.inner.state);
+        let parent = path.parent().and_then(|parent| state.look_up(parent)).ok_or_else(missing)?;
+        let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(missing)?;
+        let Node::Dir { names, durable, .. } = &mut state.nodes[parent] else { return Err(missing()) };
+        durable.remove(name);
+        names.remove(name).map(drop).ok_or_else(missing)
     }
 
     /// The disk behind the contract.
@@ -225,8 +263,28 @@ impl State {
         Ok(())
     }
 
-    fn names(&mut self, node: NodeId) -> io::Result<&mut BTreeMap<String, NodeId>> {
+    /// What a path from the root leads to.
+    fn look_up(&self, path: &Path) -> Option<NodeId> {
+        path.iter().try_fold(0, |node, part| match &self.nodes[node] {
+            Node::Dir { names, .. } => part.to_str().and_then(|name| names.get(name)).copied(),
+            Node::File { .. } => None,
+        })
+    }
+
+    /// Changes the names of the directory `node`.
+    fn change(&mut self, node: NodeId, change: NameChange) -> io::Result<()> {
         match &mut self.nodes[node] {
+            Node::Dir { names, changes, .. } => {
+                change.apply(names);
+                changes.push(change);
+                Ok(())
+            }
+            Node::File { .. } => Err(ErrorKind::NotADirectory.into()),
+        }
+    }
+
+    fn names(&self, node: NodeId) -> io::Result<&BTreeMap<String, NodeId>> {
+        match &self.nodes[node] {
             Node::Dir { names, .. } => Ok(names),
             Node::File { .. } => Err(ErrorKind::NotADirectory.into()),
         }
@@ -239,7 +297,7 @@ impl State {
         }
     }
 
-    fn find(&mut self, node: NodeId, name: &str) -> io::Result<NodeId> {
+    fn find(&self, node: NodeId, name: &str) -> io::Result<NodeId> {
         self.names(node)?.get(name).copied().ok_or_else(|| ErrorKind::NotFound.into())
     }
 
@@ -256,7 +314,77 @@ impl State {
     }
 }
 
+impl NameChange {
+    fn apply(&self, names: &mut BTreeMap<String, NodeId>) {
+        match self {
+            Self::Made(name, node) => {
+                names.insert(name.clone(), *node);
+            }
+            Self::Renamed { from, to, node } => {
+                if names.get(from) == Some(node) {
+                    names.remove(from);
+                }
+                names.insert(to.clone(), *node);
+            }
+            Self::Removed(name) => {
+                names.remove(name);
+            }
+        }
+    }
+}
+
 impl Node {
+    const fn empty_dir() -> Self {
+        Self::Dir { names: BTreeMap::new(), durable: BTreeMap::new(), changes: Vec::new() }
+    }
+
+    /// Becomes what was synced.
+    fn lose_unsynced(&mut self) {
+        match self {
+            Self::Dir { names, durable, changes } => {
+                names.clone_from(durable);
+                changes.clear();
+            }
+            Self::File { content, durable, dirty } => {
+                content.clone_from(durable);
+                dirty.clear();
+            }
+        }
+    }
+
+    /// Becomes what was synced, and some of what was not.
+    fn lose_some(&mut self, chance: &mut Chance) {
+        match self {
+            Self::Dir { durable, changes, .. } => {
+                for change in changes.iter().filter(|_| chance.pick(2) == 0) {
+                    change.apply(durable);
+                }
+            }
+            Self::File { content, durable, dirty } => {
+                let (old, new) = (durable.len(), content.len());
+                let len = [old, new, old.min(new) + chance.pick(old.abs_diff(new) + 1)][chance.pick(3)];
+                durable.resize(len, 0);
+                let sectors: BTreeSet<usize> = dirty
+                    .iter()
+                    .flat_map(|range| range.start / SECTOR_BYTES..range.end.div_ceil(SECTOR_BYTES))
+                    .collect();
+                for sector in sectors {
+                    let range = sector * SECTOR_BYTES..((sector + 1) * SECTOR_BYTES).min(len);
+                    let range = range.start.min(range.end)..range.end;
+                    match chance.pick(8) {
+                        0 => durable[range.start.max(old).min(range.end)..range.end].fill_with(|| chance.byte()),
+                        1..4 => {}
+                        _ => {
+                            let kept = range.start..range.end.min(content.len()).max(range.start);
+                            durable[kept.clone()].copy_from_slice(&content[kept]);
+                        }
+                    }
+                }
+            }
+        }
+        self.lose_unsynced();
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::File { content, .. } => content.len(),
@@ -269,6 +397,27 @@ struct FileParts<'a> {
     content: &'a mut Vec<u8>,
     durable: &'a mut Vec<u8>,
     dirty: &'a mut Vec<Range<usize>>,
+}
+
+/// A source of chance that follows from a seed (splitmix64).
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `bound`.
+    fn pick(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() >> 33).unwrap_or(0) % bound
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.next().to_be_bytes()[0]
+    }
 }
 
 fn no_power() -> io::Error {
@@ -371,8 +520,7 @@ impl MemoryDir {
             let node = state.find(self.node, name)?;
             may_go(&state.nodes[node])?;
             state.step()?;
-            state.names(self.node)?.remove(name);
-            Ok(())
+            state.change(self.node, NameChange::Removed(name.to_owned()))
         });
         removed.map_err(self.failed(action, name))
     }
@@ -384,7 +532,7 @@ impl Dir for MemoryDir {
     }
 
     fn list(&self) -> Result<Vec<Entry>> {
-        let mut state = self.disk.state().map_err(self.failed("list", ""))?;
+        let state = self.disk.state().map_err(self.failed("list", ""))?;
         let names = state.names(self.node).map_err(self.failed("list", ""))?.clone();
         let entry = |(name, node): (String, NodeId)| Entry {
             name,
@@ -395,7 +543,7 @@ impl Dir for MemoryDir {
     }
 
     fn dir(&self, name: &str) -> Result<Arc<dyn Dir>> {
-        let found = self.disk.state().and_then(|mut state| {
+        let found = self.disk.state().and_then(|state| {
             let node = state.find(self.node, name)?;
             state.names(node).map(|_| node)
         });
@@ -404,14 +552,13 @@ impl Dir for MemoryDir {
     }
 
     fn create_dir(&self, name: &str) -> Result<Arc<dyn Dir>> {
-        if self.disk.state().is_ok_and(|mut state| state.find(self.node, name).is_ok()) {
+        if self.disk.state().is_ok_and(|state| state.find(self.node, name).is_ok()) {
             return self.dir(name);
         }
         let made = self.disk.state().and_then(|mut state| {
             state.step()?;
-            let node = state.add(Node::Dir { names: BTreeMap::new(), durable: BTreeMap::new() });
-            state.names(self.node)?.insert(name.to_owned(), node);
-            Ok(())
+            let node = state.add(Node::empty_dir());
+            state.change(self.node, NameChange::Made(name.to_owned(), node))
         });
         made.map_err(self.failed("create directory", name))?;
         self.dir(name)
@@ -429,13 +576,12 @@ impl Dir for MemoryDir {
         let made = self.disk.state().and_then(|mut state| {
             state.step()?;
             if let Ok(node) = state.find(self.node, name) {
-                let file = state.file(node)?;
-                file.content.clear();
+                state.file(node)?.content.clear();
                 return Ok(node);
             }
             let empty = Node::File { content: Vec::new(), durable: Vec::new(), dirty: Vec::new() };
             let node = state.add(empty);
-            state.names(self.node)?.insert(name.to_owned(), node);
+            state.change(self.node, NameChange::Made(name.to_owned(), node))?;
             Ok(node)
         });
         Ok(self.file(made.map_err(self.failed("create", name))?, name))
@@ -443,13 +589,9 @@ impl Dir for MemoryDir {
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
         let renamed = self.disk.state().and_then(|mut state| {
-            state.find(self.node, from)?;
+            let node = state.find(self.node, from)?;
             state.step()?;
-            let names = state.names(self.node)?;
-            if let Some(node) = names.remove(from) {
-                names.insert(to.to_owned(), node);
-            }
-            Ok(())
+            state.change(self.node, NameChange::Renamed { from: from.to_owned(), to: to.to_owned(), node })
         });
         renamed.map_err(self.failed("rename", from))
     }
@@ -476,8 +618,9 @@ impl Dir for MemoryDir {
                 state.syncs_to_fail -= 1;
                 return Err(io::Error::other("the sync failed"));
             }
-            if let Node::Dir { names, durable } = &mut state.nodes[self.node] {
+            if let Node::Dir { names, durable, changes } = &mut state.nodes[self.node] {
                 durable.clone_from(names);
+                changes.clear();
             }
             Ok(())
         });
@@ -572,7 +715,10 @@ impl File for MemoryFile {
     fn write_vectored_all_at(&self, slices: &mut [IoSlice<'_>], position: u64) -> Result<()> {
         self.with("write", |state| {
             state.step()?;
-            let bytes = slices.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<u8>>();
+            let bytes = slices.iter().fold(Vec::new(), |mut bytes, slice| {
+                bytes.extend_from_slice(slice);
+                bytes
+            });
             let from = usize::try_from(position).map_err(|_too_far| ErrorKind::FileTooLarge)?;
             let end = from + bytes.len();
             let grows = end.saturating_sub(state.file(self.node)?.content.len());
@@ -659,6 +805,51 @@ mod tests {
         assert_eq!(content(&disk, "a").unwrap(), b"one");
         assert_eq!(content(&disk, "b"), None, "its name was never synced");
         assert!(file.write_all_at(b"x", 0).is_err(), "its process is dead");
+    }
+
+    #[test]
+    fn power_cut_keeping_takes_any_part_of_what_was_not_synced() {
+        let (mut contents, mut names) = (BTreeSet::new(), BTreeSet::new());
+        for seed in 0..200 {
+            let disk = MemoryDisk::new();
+            let root = disk.disk().root();
+            let file = root.create("a").unwrap();
+            file.write_all_at(&[1; SECTOR_BYTES], 0).unwrap();
+            file.sync().unwrap();
+            root.sync().unwrap();
+            file.write_all_at(&[2; 2 * SECTOR_BYTES], SECTOR_BYTES as u64).unwrap();
+            root.create("b").unwrap();
+            root.rename("a", "c").unwrap();
+            disk.power_cut_keeping(seed);
+            let root = disk.disk().root();
+            let found: Vec<String> = root.list().unwrap().into_iter().map(|entry| entry.name).collect();
+            let renamed = found.iter().any(|name| name == "c");
+            let content = root.open(if renamed { "c" } else { "a" }).unwrap().slice(0, 2000).unwrap();
+            assert_eq!(content[..SECTOR_BYTES], [1; SECTOR_BYTES], "it was synced");
+            let sector = |number: usize| content.get((number + 1) * SECTOR_BYTES - 1).copied();
+            contents.insert((sector(1).map(|byte| byte.min(3)), sector(2).map(|byte| byte.min(3))));
+            names.insert(found);
+            disk.power_cut();
+            let name = if renamed { "c" } else { "a" };
+            assert_eq!(disk.disk().root().open(name).unwrap().slice(0, 2000).unwrap(), content, "it is durable now");
+        }
+        let possible = [["a"].as_slice(), &["a", "b"], &["b", "c"], &["c"]];
+        assert!(names.iter().eq(possible.iter()), "{names:?}");
+        for outcome in [(None, None), (Some(0), None), (Some(2), Some(0)), (Some(0), Some(2)), (Some(3), Some(2))] {
+            assert!(contents.contains(&outcome), "{outcome:?} is not among {contents:?}");
+        }
+    }
+
+    #[test]
+    fn removed_is_gone_for_good() {
+        let disk = MemoryDisk::new();
+        let root = disk.disk().root();
+        root.create_dir("d").unwrap().create("a").unwrap();
+        root.sync().unwrap();
+        assert!(disk.remove("d/b").is_err());
+        disk.remove("d").unwrap();
+        disk.power_cut();
+        assert!(disk.files().is_empty());
     }
 
     #[test]

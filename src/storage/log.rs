@@ -56,7 +56,7 @@ pub(super) struct Tail {
     /// How many names were made in the directory, and how many of them a sync of it has covered.
     pub(super) names: u64,
     pub(super) names_synced: u64,
-    /// Segments that were sealed since opening: their index files were synced by nobody.
+    /// Segments that were sealed since opening, and all that were before a crash: nobody has synced their index files.
     pub(super) indexes_unsynced: Vec<Offset>,
 }
 
@@ -85,8 +85,14 @@ impl Log {
         epochs.store(dir.as_ref())?;
         let active = Segment::create(dir, Offset::ZERO, u64::from(config.index_interval_bytes))?;
         dir.sync()?; // the segment's name
-        let parts =
-            Parts { segments: vec![Arc::new(active)], epochs, epoch, log_start: Offset::ZERO, log_end: Offset::ZERO };
+        let parts = Parts {
+            segments: vec![Arc::new(active)],
+            epochs,
+            epoch,
+            log_start: Offset::ZERO,
+            log_end: Offset::ZERO,
+            indexes_unsynced: Vec::new(),
+        };
         let filler = IndexFiller::new(u64::from(config.index_interval_bytes));
         Ok(Self::from_parts(dir, name, config, parts, filler, None, now))
     }
@@ -107,7 +113,7 @@ impl Log {
             unsynced: Vec::new(),
             names: 0,
             names_synced: 0,
-            indexes_unsynced: Vec::new(),
+            indexes_unsynced: parts.indexes_unsynced,
         };
         Self {
             name,
@@ -250,4 +256,6 @@ pub(super) struct Parts {
     pub(super) epoch: LeaderEpoch,
     pub(super) log_start: Offset,
     pub(super) log_end: Offset,
+    /// Sealed segments whose index files are not known to be good.
+    pub(super) indexes_unsynced: Vec<Offset>,
 }

@@ -162,6 +162,9 @@ impl<'a> Recovery<'a> {
                 self.torn_at = Some((index, 0));
                 break;
             }
+            if index > first {
+                self.filler.finish(self.segments[index - 1].indexes()?); // it is sealed
+            }
             self.scan_segment(index, found)?;
             if self.torn_at.is_some() {
                 break;
@@ -292,7 +295,7 @@ impl<'a> Recovery<'a> {
         if !is_misplaced {
             let torn = &self.segments[index];
             torn.file()?.set_len(position)?;
-            torn.set_end(position);
+            torn.cut_at(position);
             torn.file()?.sync()?; // or the torn bytes may come back behind what is appended next
         }
         self.opening.dir.sync() // or a removed segment may come back and follow on what is appended next
@@ -374,7 +377,12 @@ impl<'a> Recovery<'a> {
         if self.epochs_changed {
             self.epochs.store(opening.dir.as_ref())?;
         }
+        // The index files of sealed segments are what the crash has left of them, and nobody trusts them; a clean
+        // shutdown would have the next opening do so.
+        let sealed = self.segments.iter().rev().skip(1).filter(|_| !opening.was_clean);
+        let indexes_unsynced = sealed.map(|segment| segment.base_offset()).collect();
         let parts = Parts {
+            indexes_unsynced,
             segments: self.segments,
             epochs: self.epochs,
             epoch: opening.epoch,

@@ -100,6 +100,12 @@ impl Segment {
         self.end.store(end, Ordering::Release);
     }
 
+    /// The file was cut off at `end`: what is appended from there on has not been synced, however long the file was.
+    pub(crate) fn cut_at(&self, end: u64) {
+        self.set_end(end);
+        self.synced_to.fetch_min(end, Ordering::AcqRel);
+    }
+
     pub(crate) fn synced_to(&self) -> u64 {
         self.synced_to.load(Ordering::Acquire)
     }

@@ -1,3 +1,4 @@
 //! ottla from outside: a module per promise, through the public API alone; `tidy` reads the source tree itself.
 
+mod crash;
 mod tidy;
