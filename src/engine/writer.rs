@@ -161,6 +161,9 @@ impl Writer {
         let mut sources = lock(&self.sources.list);
         let mut next = None;
         sources.retain(|source| !source.is_finished());
+        if sources.len() > 1 {
+            sources.rotate_left(1); // a producer that fills whole rounds does not keep the others out
+        }
         for source in sources.iter() {
             let taken: usize = self.ready.iter().map(|ready| ready.batch.len_bytes()).sum();
             let ask_at = source.take(now, ROUND_BYTES.saturating_sub(taken), &mut self.ready);
