@@ -1,4 +1,61 @@
-//! ottla: Kafka's log in your process.
+//! Kafka's log in your process: durable, partitioned, replayable topics as a synchronous library.
+//!
+//! No broker, no network, no async runtime: a directory, and function calls. ottla is to Kafka what SQLite is to a
+//! database server.
+//!
+//! # A tour
+//!
+//! An [`Engine`] opens a directory; [`Engine::in_memory`] is the same without one. A [`Producer`] sends records from
+//! any thread, and a [`Delivery`] tells what became of each. A [`Consumer`] polls records, and its group remembers how
+//! far it came.
+//!
+//! ```
+//! use std::time::Duration;
+//! use ottla::{Consumer, Engine, Offset, Producer, ProducerRecord};
+//!
+//! let engine = Engine::in_memory()?; // on a disk: Engine::open("data")?
+//! let producer = Producer::<str, str>::new(&engine)?;
+//! let delivery = producer.send(ProducerRecord::to("orders").key("o-17").value("paid"))?;
+//! assert_eq!(delivery.wait()?.offset(), Some(Offset(0)));
+//!
+//! let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+//! consumer.subscribe(["orders"])?;
+//! for record in &consumer.poll(Duration::from_secs(5))? {
+//!     assert_eq!((record.key()?, record.value()?), (Some("o-17"), Some("paid")));
+//! }
+//! consumer.commit_sync()?;
+//! consumer.close()?;
+//! producer.close()?;
+//! engine.close()?;
+//! # Ok::<(), ottla::Error>(())
+//! ```
+//!
+//! | to | use |
+//! |---|---|
+//! | open a directory, and learn what opening found | [`Engine`], [`EngineBuilder`], [`OpenReport`] |
+//! | send records, and wait for them, `await` them or be called back | [`Producer`], [`ProducerRecord`], [`Delivery`] |
+//! | choose how safe "sent" is | [`Acks`] |
+//! | read records, go back, commit | [`Consumer`], [`ConsumerRecords`] |
+//! | send and read values of your own types | [`Serializer`], [`Serialize`], [`Deserializer`], [`Deserialize`] |
+//! | create, list, describe and delete topics; see how far groups are behind | [`Admin`] |
+//! | know what to do about an error | [`Error`], [`ErrorClass`] |
+//! | change a setting | [`ProducerConfig`], [`ConsumerConfig`], [`EngineConfig`], [`TopicConfig`] |
+//! | test what your application does when the power goes | [`MemoryDisk`] |
+//! | decode stored batches | [`Batch`], [`Records`] |
+//!
+//! # What is promised
+//!
+//! A delivery of `acks = all`, the default, resolves when its record is on the disk, name of the file included: it
+//! survives a power cut. With `acks = 1` it survives `kill -9`. Nobody reads an `acks = all` record before it is
+//! durable, and no group skips a record, whatever a crash took. Damage costs the records that it hit, by name, and
+//! nothing is ever cut away that was once durable. The [README](https://docs.rs/crate/ottla) has the whole table.
+//!
+//! # Blocking and threads
+//!
+//! Everything is synchronous. `send` blocks only while the producer's buffer is full; `wait`, `flush`, `poll`,
+//! `commit_sync` and `close` say how long they block. In an async application call them where blocking is allowed, and
+//! `await` deliveries anywhere: a [`Delivery`] is a future that needs no runtime. An engine starts three threads when
+//! it is opened and one more with the first callback; without an engine there are none.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod types;
@@ -41,3 +98,7 @@ pub use crate::producer::{
 pub use crate::record::{Batch, BatchFault, BatchHeader, ControlType, Headers, Record, Records};
 pub use crate::storage::{Finding, OpenReport, TopicConfig, TopicConfigBuilder};
 pub use crate::types::{Acks, Compression, LeaderEpoch, Offset, Timestamp, TimestampType, TopicId, TopicPartition};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

@@ -15,6 +15,8 @@ use crate::sync::lock;
 pub(crate) struct Lane {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) positions: Positions,
+    /// Whether `positions` was written since upkeep synced it.
+    pub(crate) positions_changed: AtomicBool,
     pub(crate) offline: Arc<Offline>,
     pub(crate) reserve: Reserve,
 }
@@ -26,6 +28,7 @@ impl Lane {
         if let Err(error) = self.positions.write(partition.slot(), &partition.position()) {
             log::warn!("{error}");
         }
+        self.positions_changed.store(true, Ordering::Release);
     }
 
     /// Takes the directory offline if `error` is a failed sync, wherever it came up. Else a clean shutdown would vouch

@@ -319,6 +319,8 @@ impl Engine {
         self.change_catalog(Change::Deleted(topic.id()))?;
         shared.topics.remove(name);
         topic.partitions.iter().for_each(|partition| partition.mark_deleted());
+        // Rounds under way may still sync the partitions' files and directories by name.
+        self.ask_writer(Command::Barrier)?;
         let slots: Vec<_> = topic.partitions.iter().map(|partition| partition.slot()).collect();
         if let Err(error) = shared.lane.positions.free(&slots) {
             shared.lane.note_failed_sync(&error);
@@ -378,28 +380,35 @@ impl Engine {
         apply: impl FnOnce() + Send + 'static,
     ) -> Result<()> {
         self.ensure_open()?;
+        let cell = Arc::clone(cell);
+        self.ask_writer(move |answer| {
+            let answer = Answer::new(move |result: Result<()>| {
+                if result.is_ok() {
+                    apply();
+                }
+                answer.give(result);
+            });
+            Command::Frame { cell, payload, answer }
+        })
+    }
+
+    /// Sends a command to the writer, and waits for its answer.
+    fn ask_writer(&self, command: impl FnOnce(Answer) -> Command) -> Result<()> {
         let told = Arc::new((Mutex::new(None), Signal::default()));
         let tell = Arc::clone(&told);
         let answer = Answer::new(move |result: Result<()>| {
-            if result.is_ok() {
-                apply();
-            }
             *lock(&tell.0) = Some(result);
             tell.1.notify();
         });
         // A writer that is gone drops the command, which answers it.
-        let _ = self.shared().to_writer.send(Command::Frame { cell: Arc::clone(cell), payload, answer });
+        let _ = self.shared().to_writer.send(command(answer));
         wait_for(self.scheduler().as_ref(), &told.1, None, || lock(&told.0).take()).expect("there is no deadline")
     }
 
     /// Has the writer ask `source` from now on.
     pub(crate) fn add_source(&self, source: Arc<dyn BatchSource>) -> Result<()> {
         self.ensure_open()?;
-        self.shared().sources.add(Arc::clone(&source));
-        if self.shared().is_closed.load(Ordering::Acquire) {
-            source.close(); // it came between the closing and its end
-        }
-        Ok(())
+        self.shared().sources.add(source)
     }
 
     pub(crate) fn writer_waker(&self) -> WriterWaker {
@@ -425,7 +434,8 @@ impl Engine {
 
 impl Handle {
     fn close(&self) -> Result<()> {
-        let Some(threads) = lock(&self.threads).take() else { return Ok(()) };
+        let mut running = lock(&self.threads); // held until the end: a second caller comes back to a closed engine
+        let Some(threads) = running.take() else { return Ok(()) };
         self.shared.is_closed.store(true, Ordering::Release);
         for topic in self.shared.topics.all() {
             topic.partitions.iter().for_each(|partition| partition.notify_watchers()); // who waits is to see it

@@ -11,6 +11,7 @@
 //! 6. the groups are loaded, and what they committed beyond the end of a cut log is reported.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use crate::coordinator::group::GroupOffsets;
@@ -70,7 +71,13 @@ pub(super) fn open_directory(disk: Arc<dyn Disk>, _config: &EngineConfig) -> Res
     if !offline.is_set() {
         remove_clean_shutdown(log_dir.as_ref())?;
     }
-    let lane = Arc::new(Lane { reserve: Reserve::take(&root), offline, positions, disk });
+    let lane = Arc::new(Lane {
+        reserve: Reserve::take(&root),
+        offline,
+        positions,
+        positions_changed: AtomicBool::new(false),
+        disk,
+    });
     let catalog = Arc::new(Mutex::new(catalog));
     let state = Arc::clone(&catalog);
     let catalog_journal = Arc::new(JournalCell::new(journal, move || lock(&state).snapshot()));

@@ -38,6 +38,8 @@ pub(crate) struct Round {
     waiting: Vec<Waiting>,
     /// Journals to be synced, and who waits for that.
     pub(crate) frames: Vec<(Arc<JournalCell>, Vec<Answer>)>,
+    /// Who only wants to know that everything before is through.
+    pub(crate) barriers: Vec<Answer>,
 }
 
 /// A batch that is written, and not known to be durable. One that is dropped before that has an unknown outcome.
@@ -85,13 +87,14 @@ impl Round {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.partitions.is_empty() && self.waiting.is_empty() && self.frames.is_empty()
+        self.partitions.is_empty() && self.waiting.is_empty() && self.frames.is_empty() && self.barriers.is_empty()
     }
 
     fn merge(&mut self, other: Self) {
         self.partitions.extend(other.partitions);
         self.waiting.extend(other.waiting);
         self.frames.extend(other.frames);
+        self.barriers.extend(other.barriers);
     }
 
     /// Fails everybody who waits.
@@ -102,6 +105,7 @@ impl Round {
             cell.in_flight.fetch_sub(answers.len(), Ordering::AcqRel);
             answers.into_iter().for_each(|answer| answer.give(Err(cause.as_ref().clone())));
         }
+        self.barriers.into_iter().for_each(|barrier| barrier.give(Ok(())));
     }
 }
 
@@ -177,6 +181,7 @@ impl Syncer {
             cell.in_flight.fetch_sub(count, Ordering::AcqRel);
         }
         round.waiting.into_iter().for_each(|waiting| waiting.resolve(Ok(())));
+        round.barriers.into_iter().for_each(|barrier| barrier.give(Ok(())));
     }
 }
 

@@ -1,6 +1,7 @@
 //! What has to be done now and then: brings `positions` to the disk.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::engine::lane::Lane;
@@ -29,7 +30,9 @@ impl Actor for Upkeep {
         let due = *self.next.get_or_insert(now + self.interval);
         if now >= due {
             // An old durable end costs recovery time, no data, so a failure here is only worth a word.
-            if let Err(error) = self.lane.positions.sync() {
+            if self.lane.positions_changed.swap(false, Ordering::AcqRel)
+                && let Err(error) = self.lane.positions.sync()
+            {
                 log::warn!("{error}");
             }
             self.next = Some(now + self.interval);

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::engine::lane::{Answer, JournalCell, Lane};
@@ -82,21 +82,29 @@ pub(crate) struct Appended {
     pub(crate) append_time: Option<Timestamp>,
 }
 
-/// The sources that the writer asks.
+/// The sources that the writer asks; none once there is no writer any more.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     list: Mutex<Vec<Arc<dyn BatchSource>>>,
+    is_closed: AtomicBool,
 }
 
 impl Sources {
-    pub(crate) fn add(&self, source: Arc<dyn BatchSource>) {
-        lock(&self.list).push(source);
+    /// Adds a source, or closes it at once.
+    pub(crate) fn add(&self, source: Arc<dyn BatchSource>) -> Result<()> {
+        let mut list = lock(&self.list);
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(Error::Closed { what: "engine" });
+        }
+        list.push(source);
+        Ok(())
     }
 
+    /// Closes all sources, and those that would come.
     pub(crate) fn close(&self) {
-        for source in lock(&self.list).iter() {
-            source.close();
-        }
+        let list = lock(&self.list);
+        self.is_closed.store(true, Ordering::Release);
+        list.iter().for_each(|source| source.close());
     }
 }
 
@@ -105,6 +113,8 @@ impl Sources {
 pub(crate) enum Command {
     /// Write a frame, and answer when it is durable.
     Frame { cell: Arc<JournalCell>, payload: Vec<u8>, answer: Answer },
+    /// Answer when every round before is through.
+    Barrier(Answer),
     /// Write and sync all that was sent, and end.
     Close,
 }
@@ -151,6 +161,9 @@ impl Writer {
         let mut sources = lock(&self.sources.list);
         let mut next = None;
         sources.retain(|source| !source.is_finished());
+        if sources.len() > 1 {
+            sources.rotate_left(1); // a producer that fills whole rounds does not keep the others out
+        }
         for source in sources.iter() {
             let taken: usize = self.ready.iter().map(|ready| ready.batch.len_bytes()).sum();
             let ask_at = source.take(now, ROUND_BYTES.saturating_sub(taken), &mut self.ready);
@@ -267,6 +280,7 @@ impl Actor for Writer {
         while let Some(command) = self.inbox.take() {
             match command {
                 Command::Frame { cell, payload, answer } => frames.push((cell, payload, answer)),
+                Command::Barrier(answer) => round.barriers.push(answer),
                 Command::Close => {
                     self.is_closing = true;
                     self.sources.close();

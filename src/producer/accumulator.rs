@@ -7,24 +7,38 @@
 //!   send -> [ open batch ] --full, due, wanted, flush, close--> [ sealed ][ sealed ] --take--> writer
 //! ```
 //!
-//! The writer is woken when it has to learn something: that there is a batch at all, and so a linger that ends; that
-//! somebody waits; that a lot is queued. Not for each batch that is full: waking a thread costs more than writing one.
+//! The writer is woken when it has to learn something:
 //!
-//! Locks are taken in this order, and none is held while user code runs: a queue's state, `ready`, `unresolved`.
+//! | when                                   | since                                                       |
+//! |----------------------------------------|-------------------------------------------------------------|
+//! | a batch is opened and no other is open | the writer knows no moment to ask again, or a later one     |
+//! | somebody waits: delivery, flush, close | the batch is due now                                        |
+//! | somebody waits for memory              | all open batches are due now: they hold it                  |
+//! | 256 KiB are sealed                     | a large write is worth a wake-up, which a single batch is not |
+//!
+//! Not for each batch that is full: waking a thread costs more than writing one. A sealed batch that nobody asks for
+//! is taken when the linger ends that the writer was told of, which is no later than its own.
+//!
+//! The room that a batch takes in `buffer.memory` is free again when its bytes are written, or never will be: then the
+//! buffer is used again, and what waits for a sync has no bytes here any more.
+//!
+//! Locks: a queue's state first, then `ready`, `unresolved` or the memory's, one of them at a time. None is held while
+//! code of the user's runs.
 //!
 //! Kafka: `RecordAccumulator`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::engine::{BatchSource, Callbacks, ReadyBatch, WriterWaker};
 use crate::error::{Error, Result};
 use crate::producer::config::ProducerConfig;
-use crate::producer::delivery::{BatchOutcome, Delivery, DeliveryCallback, RecordPlace};
+use crate::producer::delivery::{BatchOutcome, CallbackQueue, Delivery, DeliveryCallback, RecordPlace, Ticket};
 use crate::producer::memory::Memory;
-use crate::record::{BatchBuilder, BatchHeader, ProducerStamp};
+use crate::record::{BatchBuilder, BatchHeader, ProducerStamp, SealedBatch};
 use crate::replication::Partition;
 use crate::sync::{Moment, Scheduler, lock};
 use crate::types::{Acks, Timestamp};
@@ -40,20 +54,30 @@ pub(super) struct Accumulator {
     callbacks: Arc<Callbacks>,
     memory: Memory,
     ready: Mutex<Ready>,
-    /// Batches that have not resolved, by number.
-    unresolved: Mutex<BTreeMap<u64, Arc<BatchOutcome>>>,
-    next_number: AtomicU64,
+    unresolved: Mutex<Unresolved>,
     queued_bytes: AtomicUsize,
+    /// As in `unresolved`, to be read without its lock.
     is_closed: AtomicBool,
 }
 
 /// What the writer has to look at.
 #[derive(Debug, Default)]
 struct Ready {
-    /// Queues with a sealed batch, or with an open one that is wanted.
+    /// Queues with a sealed batch, or with an open one that is due, each once.
     queues: VecDeque<Arc<PartitionQueue>>,
-    /// Open batches in the order in which their lingers end; sealed ones are passed over.
-    lingering: VecDeque<Arc<BatchOutcome>>,
+    /// Queues with an open batch, by the end of its linger and the batch's number.
+    lingering: BTreeMap<(Moment, u64), Arc<PartitionQueue>>,
+}
+
+/// Batches that were begun and are not published.
+///
+/// Closing is ordered against beginning a batch by this lock: a batch is either refused, or among those that whoever
+/// closes waits for and has sealed. An open batch may still take a record after the closing; that one is written too.
+#[derive(Debug, Default)]
+struct Unresolved {
+    begun: u64,
+    batches: BTreeMap<u64, Arc<BatchOutcome>>,
+    is_closed: bool,
 }
 
 /// The batches of one partition.
@@ -62,21 +86,22 @@ pub(super) struct PartitionQueue {
     /// How large a batch gets here: no larger than the topic takes.
     batch_size: usize,
     state: Mutex<QueueState>,
-    /// Batches with callbacks, in order, until they have run.
-    called_back: Mutex<VecDeque<Arc<BatchOutcome>>>,
+    callbacks: CallbackQueue,
 }
 
 #[derive(Default)]
 struct QueueState {
     open: Option<OpenBatch>,
-    sealed: VecDeque<ReadyBatch>,
+    sealed: VecDeque<(SealedBatch, Ticket)>,
+    /// How many bytes of batches were completed since records without a key last moved on from here.
+    completed_bytes: usize,
     /// Whether `Ready::queues` has it.
     is_listed: bool,
 }
 
 struct OpenBatch {
     builder: BatchBuilder,
-    outcome: Arc<BatchOutcome>,
+    ticket: Ticket,
 }
 
 /// A record in bytes.
@@ -91,32 +116,51 @@ pub(super) struct EncodedRecord<'a> {
 }
 
 impl PartitionQueue {
-    pub(super) fn new(partition: Arc<Partition>, batch_size: usize) -> Self {
-        let config = partition.log().config();
-        let most = config.max_message_bytes().min(config.segment_bytes());
-        let batch_size = batch_size.min(usize::try_from(most).unwrap_or(usize::MAX));
-        Self { partition, batch_size, state: Mutex::default(), called_back: Mutex::default() }
+    pub(super) fn new(partition: Arc<Partition>, config: &ProducerConfig) -> Self {
+        let topic = partition.log().config();
+        let most = topic.max_message_bytes().min(topic.segment_bytes());
+        let batch_size = config.batch_bytes().min(usize::try_from(most).unwrap_or(usize::MAX));
+        Self { partition, batch_size, state: Mutex::default(), callbacks: CallbackQueue::default() }
     }
 
     pub(super) fn partition(&self) -> &Arc<Partition> {
         &self.partition
     }
 
-    /// Hands over the callbacks of all batches that have resolved, up to the first that has not: batches may resolve
-    /// out of order, one that is refused before one that is being synced.
-    pub(super) fn run_callbacks_in_order(&self) {
-        let mut called_back = lock(&self.called_back);
-        while called_back.front().is_some_and(|first| first.is_resolved()) {
-            if let Some(first) = called_back.pop_front() {
-                first.run_callbacks();
-            }
+    pub(super) fn callbacks(&self) -> &CallbackQueue {
+        &self.callbacks
+    }
+}
+
+impl QueueState {
+    /// Whether enough went to the partition for records without a key to move on, rather than to begin a batch for
+    /// `record` here. A partition that got nothing keeps its turn: else a record larger than a batch would never stay.
+    fn ends_turn(&mut self, record: &EncodedRecord<'_>, batch_size: usize) -> bool {
+        let ends = self.completed_bytes > 0 && self.completed_bytes + record.size >= batch_size;
+        if ends {
+            self.completed_bytes = 0;
         }
+        ends
     }
 }
 
 impl fmt::Debug for PartitionQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PartitionQueue({})", self.partition.name())
+    }
+}
+
+/// A buffer that was taken before it was known whether a batch has to be begun; it goes back if not.
+struct Spare<'a> {
+    memory: &'a Memory,
+    taken: Option<(Vec<u8>, usize)>,
+}
+
+impl Drop for Spare<'_> {
+    fn drop(&mut self) {
+        if let Some((buffer, charged)) = self.taken.take() {
+            self.memory.give_back(buffer, charged);
+        }
     }
 }
 
@@ -128,14 +172,13 @@ impl Accumulator {
         callbacks: Arc<Callbacks>,
     ) -> Self {
         Self {
-            memory: Memory::new(config.buffer_memory, config.batch_size),
+            memory: Memory::new(config.buffer_memory, config.batch_bytes()),
             config,
             scheduler,
             waker,
             callbacks,
             ready: Mutex::default(),
             unresolved: Mutex::default(),
-            next_number: AtomicU64::new(0),
             queued_bytes: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
         }
@@ -161,112 +204,121 @@ impl Accumulator {
         self.waker.wake();
     }
 
-    /// Adds `record` to the open batch of `queue`, or to a new one. Answers its delivery, and whether a batch is full
-    /// with it. Blocks while the buffer is full.
+    /// Adds `record` to the open batch of `queue`, or to a new one. Blocks while the buffer is full.
+    ///
+    /// With `may_move`, for a record that belongs to no partition in particular, answers `None` in place of beginning a
+    /// batch once enough went to this partition.
     pub(super) fn append(
         self: &Arc<Self>,
         queue: &Arc<PartitionQueue>,
-        record: EncodedRecord<'_>,
-        callback: Option<DeliveryCallback>,
-    ) -> Result<(Delivery, bool)> {
-        let mut spare: Option<(Vec<u8>, usize)> = None;
-        let mut callback = callback;
+        record: &EncodedRecord<'_>,
+        callback: &mut Option<DeliveryCallback>,
+        may_move: bool,
+    ) -> Result<Option<Delivery>> {
+        let mut spare = Spare { memory: &self.memory, taken: None };
         loop {
             let mut state = lock(&queue.state);
-            if self.is_closed() {
-                drop(state);
-                self.return_spare(spare);
-                return Err(Error::Closed { what: "producer" });
-            }
             let fits = |open: &OpenBatch| open.builder.len_bytes() + record.size <= queue.batch_size;
             if state.open.as_ref().is_some_and(fits) {
-                let appended = self.add(queue, &mut state, record, callback.take());
-                drop(state);
-                self.return_spare(spare);
-                return Ok(appended);
+                return Ok(Some(self.add(queue, &mut state, record, callback.take())));
             }
             if state.open.is_some() {
                 self.seal(queue, &mut state);
             }
-            if let Some((buffer, charged)) = spare.take() {
-                self.open(queue, &mut state, buffer, charged);
-                return Ok(self.add(queue, &mut state, record, callback.take()));
+            if may_move && state.ends_turn(record, self.config.batch_bytes()) {
+                return Ok(None);
+            }
+            if let Some((buffer, charged)) = spare.taken.take() {
+                self.begin(queue, &mut state, buffer, charged)?;
+                return Ok(Some(self.add(queue, &mut state, record, callback.take())));
             }
             drop(state); // what is needed may have to be waited for
-            let needed = self.config.batch_size.max(BatchHeader::LEN_BYTES + record.size);
-            let buffer =
-                self.memory.take(needed, self.config.max_block, self.scheduler.as_ref(), || self.wake_writer())?;
-            spare = Some((buffer, needed));
+            spare.taken = Some(self.take_memory(record)?);
         }
     }
 
-    fn return_spare(&self, spare: Option<(Vec<u8>, usize)>) {
-        if let Some((buffer, charged)) = spare {
-            self.memory.give_back(buffer, charged);
-        }
+    /// A buffer for a batch that begins with `record`, and what is charged for it.
+    fn take_memory(&self, record: &EncodedRecord<'_>) -> Result<(Vec<u8>, usize)> {
+        let needed = self.config.batch_bytes().max(BatchHeader::LEN_BYTES + record.size);
+        // The size is a bound: a record that takes exactly all of the buffer was not refused.
+        let needed = needed.min(self.config.buffer_memory);
+        let buffer = self.memory.take(needed, self.scheduler.as_ref(), || {
+            self.wake_writer();
+            // All callbacks would wait for the one that waits.
+            let is_callback = self.callbacks.refuse_inside("send").is_err();
+            if is_callback { Duration::ZERO } else { self.config.max_block }
+        })?;
+        Ok((buffer, needed))
     }
 
-    /// Encodes `record` into the open batch; seals that if it is full then.
+    /// Encodes `record` into the open batch, and seals that if it is full then.
     fn add(
         &self,
         queue: &Arc<PartitionQueue>,
         state: &mut QueueState,
-        record: EncodedRecord<'_>,
+        record: &EncodedRecord<'_>,
         callback: Option<DeliveryCallback>,
-    ) -> (Delivery, bool) {
-        let open = state.open.as_mut().expect("the caller has looked");
+    ) -> Delivery {
+        let open = state.open.as_mut().expect("the caller has looked, or begun one");
         let index = open.builder.append(record.timestamp, record.key, record.value, record.headers);
         let size = |part: Option<&[u8]>| part.map(|bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         let (key_size, value_size) = (size(record.key), size(record.value));
         let place = RecordPlace { index, timestamp: record.timestamp, key_size, value_size };
-        let outcome = Arc::clone(&open.outcome);
+        let outcome = Arc::clone(open.ticket.outcome());
         if let Some(callback) = callback {
             outcome.call_back(place, callback);
         }
-        let is_full = open.builder.len_bytes() >= queue.batch_size;
-        if is_full {
+        if open.builder.len_bytes() >= queue.batch_size {
             self.seal(queue, state);
         }
-        (Delivery::new(outcome, place), is_full)
+        Delivery::new(outcome, place)
     }
 
-    /// Begins a batch.
-    fn open(self: &Arc<Self>, queue: &Arc<PartitionQueue>, state: &mut QueueState, buffer: Vec<u8>, charged: usize) {
-        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+    /// Begins a batch in `buffer`, unless the producer is closed.
+    fn begin(
+        self: &Arc<Self>,
+        queue: &Arc<PartitionQueue>,
+        state: &mut QueueState,
+        buffer: Vec<u8>,
+        charged: usize,
+    ) -> Result<()> {
         let due_at = self.scheduler.now() + self.config.linger;
-        let outcome = Arc::new(BatchOutcome::new(number, Arc::clone(queue), Arc::clone(self), charged, due_at));
-        lock(&self.unresolved).insert(number, Arc::clone(&outcome));
-        state.open = Some(OpenBatch { builder: BatchBuilder::new(buffer), outcome: Arc::clone(&outcome) });
+        let begun = lock(&self.unresolved)
+            .begin(|number| Arc::new(BatchOutcome::new(number, Arc::clone(queue), Arc::clone(self), charged, due_at)));
+        let Some(outcome) = begun else {
+            self.memory.give_back(buffer, charged);
+            return Err(Error::Closed { what: "producer" });
+        };
+        let due = outcome.due();
+        state.open = Some(OpenBatch { builder: BatchBuilder::new(buffer), ticket: Ticket::new(outcome) });
         let mut ready = lock(&self.ready);
-        let is_news = ready.lingering.is_empty() && ready.queues.is_empty();
-        ready.lingering.push_back(outcome);
+        let is_news = ready.is_empty();
+        ready.lingering.insert(due, Arc::clone(queue));
         drop(ready);
         if is_news {
-            self.wake_writer(); // it has to learn when the linger ends
+            self.wake_writer();
         }
+        Ok(())
     }
 
-    /// Completes the open batch, and has the writer look at it when there is reason to.
+    /// Completes the open batch, which is full.
     fn seal(&self, queue: &Arc<PartitionQueue>, state: &mut QueueState) {
-        let queued = self.complete(queue, state);
+        let queued = self.complete(state);
         self.list_locked(queue, state);
-        if queued >= QUEUED_BYTES || self.config.linger.is_zero() {
+        if queued >= QUEUED_BYTES {
             self.wake_writer();
         }
     }
 
     /// Completes the open batch and queues it behind the others. Answers how many bytes are queued now.
-    fn complete(&self, queue: &PartitionQueue, state: &mut QueueState) -> usize {
-        let Some(OpenBatch { builder, outcome }) = state.open.take() else { return 0 };
+    fn complete(&self, state: &mut QueueState) -> usize {
+        let Some(OpenBatch { builder, ticket }) = state.open.take() else { return 0 };
+        lock(&self.ready).lingering.remove(&ticket.outcome().due());
         let batch = builder.seal(ProducerStamp::NONE);
-        outcome.mark_sealed();
-        if outcome.has_callbacks() {
-            lock(&queue.called_back).push_back(Arc::clone(&outcome));
-        }
-        let queued = self.queued_bytes.fetch_add(batch.len_bytes(), Ordering::Relaxed) + batch.len_bytes();
-        let partition = Arc::clone(&queue.partition);
-        state.sealed.push_back(ReadyBatch { partition, acks: self.config.acks, batch, completion: outcome });
-        queued
+        let len_bytes = batch.len_bytes();
+        state.completed_bytes += len_bytes;
+        state.sealed.push_back((batch, ticket));
+        self.queued_bytes.fetch_add(len_bytes, Ordering::Relaxed) + len_bytes
     }
 
     /// Has the writer look at `queue` in its next round.
@@ -280,45 +332,61 @@ impl Accumulator {
         }
     }
 
-    /// Lists every queue that has an open batch.
-    fn list_all(&self) {
-        let lingering: Vec<_> = lock(&self.ready).lingering.iter().cloned().collect();
-        for outcome in lingering {
-            self.list(&outcome.queue);
+    /// Lists the queues whose open batches' lingers have ended at `now`, or all that have an open batch.
+    fn list_due(&self, now: Moment, all: bool) {
+        let due: Vec<_> = {
+            let ready = lock(&self.ready);
+            let is_due = |&((due_at, _), _): &(&(Moment, u64), &Arc<PartitionQueue>)| all || *due_at <= now;
+            ready.lingering.iter().take_while(is_due).map(|(_, queue)| Arc::clone(queue)).collect()
+        };
+        for queue in due {
+            self.list(&queue);
         }
     }
 
-    /// A batch has resolved.
+    /// A batch is published.
     pub(super) fn forget(&self, number: u64) {
-        lock(&self.unresolved).remove(&number);
+        lock(&self.unresolved).batches.remove(&number);
     }
 
     pub(super) fn give_back(&self, buffer: Vec<u8>, charged: usize) {
         self.memory.give_back(buffer, charged);
     }
 
-    /// Waits until every batch that was begun before has resolved, well or not.
+    /// Waits until every batch that was begun before is published, well or not.
     pub(super) fn flush(&self) {
-        let unresolved: Vec<_> = lock(&self.unresolved).values().cloned().collect();
-        for outcome in &unresolved {
-            outcome.want(); // all of them first, so that they share a round
+        let unresolved: Vec<_> = lock(&self.unresolved).batches.values().cloned().collect();
+        // All of them first, so that they share a round; and the writer is woken once.
+        let news = unresolved.iter().filter(|outcome| outcome.mark_wanted()).count();
+        if news > 0 {
+            self.wake_writer();
         }
-        for outcome in unresolved {
+        // The newest first: when it is published, most others are, and this thread woke once.
+        for outcome in unresolved.iter().rev() {
             outcome.wait(None);
         }
     }
 
     /// Refuses records from now on; what is there goes to the writer.
     pub(super) fn refuse(&self) {
+        let unresolved: Vec<_> = {
+            let mut unresolved = lock(&self.unresolved);
+            unresolved.is_closed = true;
+            unresolved.batches.values().cloned().collect()
+        };
         self.is_closed.store(true, Ordering::Release);
         self.memory.close();
-        self.list_all();
+        for outcome in unresolved {
+            // One that is being begun is listed too: this waits for the lock that its sender holds.
+            self.list(outcome.queue());
+        }
         self.wake_writer();
     }
 
     /// Whether the open batch has to be sealed though it is not full.
     fn is_due(&self, open: &OpenBatch, now: Moment, is_starved: bool) -> bool {
-        is_starved || open.outcome.due_at <= now || open.outcome.is_wanted() || self.is_closed()
+        let outcome = open.ticket.outcome();
+        is_starved || outcome.due().0 <= now || outcome.is_wanted() || self.is_closed()
     }
 }
 
@@ -326,36 +394,29 @@ impl BatchSource for Accumulator {
     fn take(&self, now: Moment, limit: usize, into: &mut Vec<ReadyBatch>) -> Option<Moment> {
         // Somebody waits for memory that open batches hold.
         let is_starved = self.memory.is_wanted();
-        if is_starved {
-            self.list_all();
-        }
-        let (overdue, next) = lock(&self.ready).take_overdue(now);
-        for outcome in overdue {
-            self.list(&outcome.queue);
-        }
+        self.list_due(now, is_starved);
         let listed = std::mem::take(&mut lock(&self.ready).queues);
         let mut taken = 0;
         for queue in listed {
             let mut state = lock(&queue.state);
+            state.is_listed = false;
             if state.open.as_ref().is_some_and(|open| self.is_due(open, now, is_starved)) {
-                self.complete(&queue, &mut state);
+                self.complete(&mut state);
             }
             while taken < limit
-                && let Some(batch) = state.sealed.pop_front()
+                && let Some((batch, ticket)) = state.sealed.pop_front()
             {
-                taken += batch.batch.len_bytes();
-                into.push(batch);
+                taken += batch.len_bytes();
+                ticket.mark_taken();
+                let partition = Arc::clone(&queue.partition);
+                into.push(ReadyBatch { partition, acks: self.config.acks, batch, completion: Arc::new(ticket) });
             }
-            state.is_listed = false;
             if !state.sealed.is_empty() {
-                self.list_locked(&queue, &mut state);
+                self.list_locked(&queue, &mut state); // behind all others: none starves
             }
         }
         self.queued_bytes.fetch_sub(taken, Ordering::Relaxed);
-        if self.is_closed() {
-            lock(&self.ready).lingering.clear(); // all are sealed
-        }
-        next
+        lock(&self.ready).ask_again_at(now)
     }
 
     fn close(&self) {
@@ -363,21 +424,36 @@ impl BatchSource for Accumulator {
     }
 
     fn is_finished(&self) -> bool {
-        self.is_closed() && lock(&self.unresolved).is_empty()
+        let unresolved = lock(&self.unresolved);
+        unresolved.is_closed && unresolved.batches.is_empty()
     }
 }
 
 impl Ready {
-    /// The batches whose linger has ended, and when the next one's ends.
-    fn take_overdue(&mut self, now: Moment) -> (Vec<Arc<BatchOutcome>>, Option<Moment>) {
-        let mut overdue = Vec::new();
-        while let Some(first) = self.lingering.front().filter(|first| first.is_sealed() || first.due_at <= now) {
-            if !first.is_sealed() {
-                overdue.push(Arc::clone(first));
-            }
-            self.lingering.pop_front();
+    fn is_empty(&self) -> bool {
+        self.queues.is_empty() && self.lingering.is_empty()
+    }
+
+    /// When the writer has to ask again. While this is not empty the writer knows such a moment, or is being woken; so
+    /// it is news only if a batch is begun while it is.
+    fn ask_again_at(&self, now: Moment) -> Option<Moment> {
+        // Listed since the round began, or left over from it.
+        let at_once = (!self.queues.is_empty()).then_some(now);
+        at_once.or_else(|| self.lingering.first_key_value().map(|(&(due_at, _), _)| due_at))
+    }
+}
+
+impl Unresolved {
+    /// Adds the batch that `make` makes for a number; `None` if the producer is closed.
+    fn begin(&mut self, make: impl FnOnce(u64) -> Arc<BatchOutcome>) -> Option<Arc<BatchOutcome>> {
+        if self.is_closed {
+            return None;
         }
-        (overdue, self.lingering.front().map(|first| first.due_at))
+        let number = self.begun;
+        self.begun += 1;
+        let outcome = make(number);
+        self.batches.insert(number, Arc::clone(&outcome));
+        Some(outcome)
     }
 }
 
@@ -386,3 +462,6 @@ impl fmt::Debug for Accumulator {
         f.debug_struct("Accumulator").field("config", &self.config).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ settings! {
         /// When a delivery resolves.
         acks: Acks = Acks::All, "acks";
         /// How large a batch gets, in bytes, before it is written without waiting for more; a larger record has a batch
-        /// of its own.
+        /// of its own. With 0 each record has. Where `buffer.memory` is less, that counts.
         batch_size: usize = 16_384, "batch.size";
         /// How long a batch waits for more records. A caller who waits for a delivery is never delayed by it.
         linger: Duration = Duration::from_millis(5), "linger.ms";
@@ -36,6 +36,11 @@ settings! {
 }
 
 impl ProducerConfig {
+    /// How large a batch gets: one that the buffer does not hold could never be begun.
+    pub(super) fn batch_bytes(&self) -> usize {
+        self.batch_size.min(self.buffer_memory)
+    }
+
     fn check(&self) -> Result<()> {
         at_least("buffer.memory", self.buffer_memory, 1024)?;
         for (name, bytes) in [("batch.size", self.batch_size), ("max.request.size", self.max_request_size)] {

@@ -1,5 +1,14 @@
 //! What became of a record: shared by all records of a batch, since they share their fate.
+//!
+//! ```text
+//!   begun --> sealed --> taken --> decided --> callbacks run --> published
+//!   (wanted at any time before)               (if it has any)    (waiters wake)
+//! ```
+//!
+//! A batch is decided by the engine, or by nobody: then by the drop of its [`Ticket`], so that no one waits for ever.
+//! It is published once its callbacks have run: who wakes from `wait` or `flush` sees what they have done.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -13,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::producer::accumulator::{Accumulator, PartitionQueue};
 use crate::producer::record::RecordMetadata;
 use crate::sync::{Moment, Signal, lock, wait_for};
-use crate::types::{Acks, Timestamp};
+use crate::types::{Acks, Timestamp, TopicPartition};
 
 /// What is called when a record's delivery has resolved.
 pub(super) type DeliveryCallback = Box<dyn FnOnce(Result<RecordMetadata>) + Send>;
@@ -21,19 +30,22 @@ pub(super) type DeliveryCallback = Box<dyn FnOnce(Result<RecordMetadata>) + Send
 /// The outcome of one batch, and who waits for it.
 pub(super) struct BatchOutcome {
     /// The batches of a producer, numbered as they were begun.
-    pub(super) number: u64,
-    pub(super) queue: Arc<PartitionQueue>,
-    pub(super) accumulator: Arc<Accumulator>,
+    number: u64,
+    queue: Arc<PartitionQueue>,
+    accumulator: Arc<Accumulator>,
     /// How many bytes of the producer's buffer the batch takes.
-    pub(super) charged: usize,
+    charged: usize,
     /// When it is written without waiting for more records.
-    pub(super) due_at: Moment,
-    result: OnceLock<Result<Appended>>,
-    resolved: Signal,
+    due_at: Moment,
     /// Somebody waits, so it is sealed with the next round.
     is_wanted: AtomicBool,
-    is_sealed: AtomicBool,
-    wakers: Mutex<Vec<Waker>>,
+    /// The writer has it.
+    is_taken: AtomicBool,
+    result: OnceLock<Result<Appended>>,
+    is_published: AtomicBool,
+    published: Signal,
+    /// Who polls, by the index of the record: one that is polled again takes the place of its last poll.
+    wakers: Mutex<BTreeMap<u32, Waker>>,
     callbacks: Mutex<Vec<(RecordPlace, DeliveryCallback)>>,
 }
 
@@ -60,117 +72,236 @@ impl BatchOutcome {
             accumulator,
             charged,
             due_at,
-            result: OnceLock::new(),
-            resolved: Signal::default(),
             is_wanted: AtomicBool::new(false),
-            is_sealed: AtomicBool::new(false),
+            is_taken: AtomicBool::new(false),
+            result: OnceLock::new(),
+            is_published: AtomicBool::new(false),
+            published: Signal::default(),
             wakers: Mutex::default(),
             callbacks: Mutex::default(),
         }
+    }
+
+    pub(super) fn queue(&self) -> &Arc<PartitionQueue> {
+        &self.queue
+    }
+
+    /// The end of its linger, and its number: unlike those of any other batch.
+    pub(super) fn due(&self) -> (Moment, u64) {
+        (self.due_at, self.number)
     }
 
     pub(super) fn is_wanted(&self) -> bool {
         self.is_wanted.load(Ordering::Acquire)
     }
 
-    pub(super) fn is_sealed(&self) -> bool {
-        self.is_sealed.load(Ordering::Acquire)
+    fn is_published(&self) -> bool {
+        self.is_published.load(Ordering::Acquire)
     }
 
-    pub(super) fn mark_sealed(&self) {
-        self.is_sealed.store(true, Ordering::Release);
-    }
-
-    pub(super) fn is_resolved(&self) -> bool {
-        self.result.get().is_some()
-    }
-
-    /// Has the batch sealed with the next round, however much of its linger is left.
-    pub(super) fn want(&self) {
-        if !self.is_wanted.swap(true, Ordering::AcqRel) && !self.is_sealed() {
-            self.accumulator.list(&self.queue);
+    /// Has the batch sealed with the next round, however much of its linger is left. Answers whether the writer has to
+    /// be woken for that: by the first who wants it, unless the writer has it already.
+    pub(super) fn mark_wanted(&self) -> bool {
+        if self.is_wanted.swap(true, Ordering::AcqRel) || self.is_taken.load(Ordering::Acquire) {
+            return false;
         }
-        self.accumulator.wake_writer();
+        self.accumulator.list(&self.queue);
+        true
     }
 
-    /// Waits until it is resolved; `false` if `deadline` comes first.
+    fn want(&self) {
+        if self.mark_wanted() {
+            self.accumulator.wake_writer();
+        }
+    }
+
+    /// Waits until it is published; `false` if `deadline` comes first.
     pub(super) fn wait(&self, deadline: Option<Moment>) -> bool {
-        if self.is_resolved() {
+        if self.is_published() {
             return true;
         }
         self.want();
-        let scheduler = self.accumulator.scheduler();
-        wait_for(scheduler.as_ref(), &self.resolved, deadline, || self.result.get()).is_some()
+        let is_published = || self.is_published().then_some(());
+        wait_for(self.accumulator.scheduler().as_ref(), &self.published, deadline, is_published).is_some()
     }
 
-    /// Calls `callback` when the batch resolves; the caller holds the lock of the queue, so it has not yet.
-    pub(super) fn call_back(&self, place: RecordPlace, callback: DeliveryCallback) {
-        lock(&self.callbacks).push((place, callback));
+    /// Calls `callback` when the batch is decided; the caller holds the lock of the queue, and the batch is open.
+    pub(super) fn call_back(self: &Arc<Self>, place: RecordPlace, callback: DeliveryCallback) {
+        let mut callbacks = lock(&self.callbacks);
+        if callbacks.is_empty() {
+            self.queue.callbacks().push(Arc::clone(self));
+        }
+        callbacks.push((place, callback));
+    }
+
+    fn has_callbacks(&self) -> bool {
+        !lock(&self.callbacks).is_empty()
     }
 
     /// What the record at `place` is to be told; `None` while nobody knows.
     fn metadata(&self, place: RecordPlace) -> Option<Result<RecordMetadata>> {
         let appended = match self.result.get()? {
+            _ if self.accumulator.acks() == Acks::Zero => None, // nobody is told where it is, or that it is lost
             Ok(appended) => Some(*appended),
-            Err(_) if self.accumulator.acks() == Acks::Zero => None, // nobody is told
             Err(error) => return Some(Err(error.clone())),
         };
         Some(Ok(self.metadata_of(place, appended)))
     }
 
     fn metadata_of(&self, place: RecordPlace, appended: Option<Appended>) -> RecordMetadata {
-        let told = appended.filter(|_| self.accumulator.acks() != Acks::Zero);
         let size = |bytes: u32| usize::try_from(bytes).unwrap_or(usize::MAX);
         RecordMetadata {
-            partition: self.queue.partition().name().clone(),
-            offset: told.map(|appended| appended.base_offset.plus(i64::from(place.index))),
-            timestamp: told.and_then(|appended| appended.append_time).unwrap_or(place.timestamp),
+            partition: self.partition().clone(),
+            offset: appended.map(|appended| appended.base_offset.plus(i64::from(place.index))),
+            timestamp: appended.and_then(|appended| appended.append_time).unwrap_or(place.timestamp),
             key_size: place.key_size.map(size),
             value_size: place.value_size.map(size),
         }
     }
 
-    /// Hands the callbacks over, in the order of the records.
-    pub(super) fn run_callbacks(&self) {
-        for (place, callback) in std::mem::take(&mut *lock(&self.callbacks)) {
-            if let Some(outcome) = self.metadata(place) {
-                self.accumulator.callbacks().run(Box::new(move || callback(outcome)));
-            }
-        }
+    fn partition(&self) -> &TopicPartition {
+        self.queue.partition().name()
     }
 
-    pub(super) fn has_callbacks(&self) -> bool {
-        !lock(&self.callbacks).is_empty()
-    }
-}
-
-impl Completion for BatchOutcome {
-    fn resolve(&self, outcome: Result<Appended>) {
+    fn decide(&self, outcome: Result<Appended>) {
         if let Err(error) = &outcome
             && self.accumulator.acks() == Acks::Zero
         {
-            log::warn!("{}: a batch of acks = 0 is lost: {error}", self.queue.partition().name());
+            log::warn!("{}: a batch of acks = 0 is lost: {error}", self.partition());
         }
         if self.result.set(outcome).is_err() {
-            debug_assert!(false, "a batch resolves once");
+            debug_assert!(false, "a batch is decided once");
             return;
         }
-        self.queue.run_callbacks_in_order();
-        self.accumulator.forget(self.number);
-        self.resolved.notify();
-        for waker in std::mem::take(&mut *lock(&self.wakers)) {
-            waker.wake();
+        if self.has_callbacks() {
+            self.queue.callbacks().run_decided();
+        } else {
+            self.publish();
         }
     }
 
-    fn recycle(&self, buffer: Vec<u8>) {
-        self.accumulator.give_back(buffer, self.charged);
+    /// Hands the callbacks over, in the order of the records, and behind them the publication.
+    fn run_callbacks(self: Arc<Self>) {
+        let runner = Arc::clone(self.accumulator.callbacks());
+        for (place, callback) in std::mem::take(&mut *lock(&self.callbacks)) {
+            if let Some(outcome) = self.metadata(place) {
+                runner.run(Box::new(move || callback(outcome)));
+            }
+        }
+        let publication = Publication(self);
+        runner.run(Box::new(move || drop(publication)));
+    }
+
+    /// Tells everybody who waits.
+    fn publish(&self) {
+        self.is_published.store(true, Ordering::Release);
+        self.accumulator.forget(self.number);
+        self.published.notify();
+        for waker in std::mem::take(&mut *lock(&self.wakers)).into_values() {
+            waker.wake();
+        }
     }
 }
 
 impl fmt::Debug for BatchOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "batch {} of {}: {:?}", self.number, self.queue.partition().name(), self.result.get())
+        write!(f, "batch {} of {}: {:?}", self.number, self.partition(), self.result.get())
+    }
+}
+
+/// Publishes a batch when it is run, or dropped by an engine that runs callbacks no more.
+struct Publication(Arc<BatchOutcome>);
+
+impl Drop for Publication {
+    fn drop(&mut self) {
+        self.0.publish();
+    }
+}
+
+/// The right to decide a batch; it goes with the batch to the writer, and on to the syncer.
+///
+/// When it is dropped undecided, whoever had it panicked: nothing of the batch is written if the writer had not taken
+/// it, and else only the log knows.
+#[derive(Debug)]
+pub(super) struct Ticket(Arc<BatchOutcome>);
+
+impl Ticket {
+    pub(super) fn new(outcome: Arc<BatchOutcome>) -> Self {
+        Self(outcome)
+    }
+
+    pub(super) fn outcome(&self) -> &Arc<BatchOutcome> {
+        &self.0
+    }
+
+    /// The writer takes the batch.
+    pub(super) fn mark_taken(&self) {
+        self.0.is_taken.store(true, Ordering::Release);
+    }
+}
+
+impl Completion for Ticket {
+    fn resolve(&self, outcome: Result<Appended>) {
+        self.0.decide(outcome);
+    }
+
+    fn recycle(&self, buffer: Vec<u8>) {
+        self.0.accumulator.give_back(buffer, self.0.charged);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.0.result.get().is_some() {
+            return;
+        }
+        let closed = Error::Closed { what: "engine" };
+        self.0.decide(Err(if self.0.is_taken.load(Ordering::Acquire) {
+            Error::OutcomeUnknown { partition: self.0.partition().clone(), cause: Arc::new(closed) }
+        } else {
+            closed
+        }));
+    }
+}
+
+/// The batches of a partition that have callbacks, in order, until those have run.
+///
+/// Batches may be decided out of order: one that is refused before one that is being synced. Callbacks run in order
+/// all the same. They are handed over without a lock held, since a callback may send; so that two threads that decide
+/// batches at once do not mix up their order, one of them hands over what is decided meanwhile as well.
+#[derive(Debug, Default)]
+pub(super) struct CallbackQueue {
+    state: Mutex<CallbackQueueState>,
+}
+
+#[derive(Debug, Default)]
+struct CallbackQueueState {
+    batches: VecDeque<Arc<BatchOutcome>>,
+    is_handing_over: bool,
+}
+
+impl CallbackQueue {
+    /// A batch has its first callback; one that was begun before has had its last.
+    fn push(&self, outcome: Arc<BatchOutcome>) {
+        lock(&self.state).batches.push_back(outcome);
+    }
+
+    /// Hands over the callbacks of all batches that are decided, up to the first that is not.
+    fn run_decided(&self) {
+        if std::mem::replace(&mut lock(&self.state).is_handing_over, true) {
+            return; // who is at it looks again before it ends, under the lock
+        }
+        while let Some(outcome) = self.next_decided() {
+            outcome.run_callbacks();
+        }
+    }
+
+    /// The first batch if it is decided; else this thread is through.
+    fn next_decided(&self) -> Option<Arc<BatchOutcome>> {
+        let mut state = lock(&self.state);
+        let is_decided = state.batches.front().is_some_and(|first| first.result.get().is_some());
+        state.is_handing_over = is_decided;
+        if is_decided { state.batches.pop_front() } else { None }
     }
 }
 
@@ -236,13 +367,13 @@ impl Delivery {
         if self.outcome.accumulator.acks() == Acks::Zero {
             return Some(Ok(self.outcome.metadata_of(self.place, None)));
         }
-        self.outcome.metadata(self.place)
+        if self.outcome.is_published() { self.outcome.metadata(self.place) } else { None }
     }
 
     /// The partition that the record went to.
     #[must_use]
-    pub fn partition(&self) -> &crate::types::TopicPartition {
-        self.outcome.queue.partition().name()
+    pub fn partition(&self) -> &TopicPartition {
+        self.outcome.partition()
     }
 }
 
@@ -254,9 +385,9 @@ impl Future for Delivery {
         if let Some(known) = self.try_get() {
             return Poll::Ready(known);
         }
-        lock(&self.outcome.wakers).push(context.waker().clone());
+        lock(&self.outcome.wakers).insert(self.place.index, context.waker().clone());
         self.outcome.want();
-        // It may have resolved before the waker was there.
+        // It may have been published before the waker was there.
         self.try_get().map_or(Poll::Pending, Poll::Ready)
     }
 }

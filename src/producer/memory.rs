@@ -48,13 +48,12 @@ impl Memory {
     }
 
     /// A buffer of `needed` bytes, which are charged until they are given back. Blocks while there is no room, at most
-    /// for `max_block`; `starve` is called once before that, to have written what can be.
+    /// for as long as `starve` says; it is called once before that, to have written what can be.
     pub(super) fn take(
         &self,
         needed: usize,
-        max_block: Duration,
         scheduler: &dyn Scheduler,
-        starve: impl FnOnce(),
+        starve: impl FnOnce() -> Duration,
     ) -> Result<Vec<u8>> {
         let waiter = {
             let mut state = lock(&self.state);
@@ -69,7 +68,7 @@ impl Memory {
             state.waiting.push_back(Arc::clone(&waiter));
             waiter
         };
-        starve();
+        let max_block = starve();
         let deadline = scheduler.now() + max_block;
         let woken = || {
             let is_closed = || lock(&self.state).is_closed;
@@ -88,9 +87,14 @@ impl Memory {
         Err(Error::BufferExhausted { needed: needed as u64, limit: self.total as u64, waited: max_block })
     }
 
+    /// The buffer for a charge that was granted.
     fn buffer(&self, state: &mut State, needed: usize) -> Vec<u8> {
         let pooled = if needed == self.batch_size { state.buffers.pop() } else { None };
-        pooled.unwrap_or_else(|| Vec::with_capacity(needed))
+        pooled.unwrap_or_else(|| {
+            // Buffers that wait to be used again are memory as well: those that the charge leaves no room for go.
+            state.buffers.truncate(state.available / self.batch_size.max(1));
+            Vec::with_capacity(needed)
+        })
     }
 
     /// Takes back a buffer for which `charged` bytes were taken.
@@ -98,7 +102,7 @@ impl Memory {
         let mut state = lock(&self.state);
         state.available += charged;
         debug_assert!(state.available <= self.total);
-        if charged == self.batch_size {
+        if charged == self.batch_size && !state.is_closed {
             state.buffers.push(buffer);
         }
         state.serve();
@@ -108,6 +112,7 @@ impl Memory {
     pub(super) fn close(&self) {
         let mut state = lock(&self.state);
         state.is_closed = true;
+        state.buffers = Vec::new(); // deliveries may be held for long, and they hold the producer's state
         for waiter in state.waiting.drain(..) {
             waiter.signal.notify();
         }
@@ -128,38 +133,50 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::Sender;
+
     use super::*;
-    use crate::sync::Stepped;
+    use crate::sync::{Stepped, Threads};
 
     fn exhausted(memory: &Memory, needed: usize) -> Error {
-        memory.take(needed, Duration::from_secs(60), &Stepped::new(0), || {}).unwrap_err()
+        memory.take(needed, &Stepped::new(0), || Duration::from_secs(60)).unwrap_err()
+    }
+
+    /// Waits for memory, and tells before that it does.
+    fn take_and_tell(memory: &Memory, needed: usize, begun: &Sender<()>) -> Result<Vec<u8>> {
+        memory.take(needed, &Threads::new(), || {
+            begun.send(()).unwrap();
+            Duration::from_secs(60)
+        })
     }
 
     #[test]
     fn who_finds_no_room_in_time_is_told_what_was_needed() {
         let memory = Memory::new(100, 60);
         let scheduler = Stepped::new(0);
-        let buffer = memory.take(60, Duration::ZERO, &scheduler, || {}).unwrap();
+        let buffer = memory.take(60, &scheduler, || Duration::ZERO).unwrap();
         let mut has_starved = false;
-        let refused = memory.take(60, Duration::from_secs(60), &scheduler, || has_starved = true).unwrap_err();
+        let starve = || {
+            has_starved = true;
+            Duration::from_secs(60)
+        };
+        let refused = memory.take(60, &scheduler, starve).unwrap_err();
         assert!(has_starved);
         assert!(matches!(refused, Error::BufferExhausted { needed: 60, limit: 100, .. }), "{refused}");
         assert!(!memory.is_wanted(), "nobody is left waiting");
         memory.give_back(buffer, 60);
-        assert!(memory.take(100, Duration::ZERO, &scheduler, || {}).is_ok());
+        assert!(memory.take(100, &scheduler, || Duration::ZERO).is_ok());
     }
 
     #[test]
     fn a_small_request_does_not_overtake_a_large_one() {
         let memory = Arc::new(Memory::new(100, 60));
-        let scheduler = crate::sync::Threads::new();
-        let first = memory.take(60, Duration::ZERO, &scheduler, || {}).unwrap();
+        let scheduler = Threads::new();
+        let first = memory.take(60, &scheduler, || Duration::ZERO).unwrap();
         std::thread::scope(|scope| {
             let (begun, has_begun) = std::sync::mpsc::channel();
             let memory = &memory;
-            let large = scope.spawn(move || {
-                memory.take(90, Duration::from_secs(60), &crate::sync::Threads::new(), || begun.send(()).unwrap())
-            });
+            let large = scope.spawn(move || take_and_tell(memory, 90, &begun));
             has_begun.recv_timeout(Duration::from_secs(60)).unwrap();
             // There are 40 bytes, and somebody stands before us.
             assert!(matches!(exhausted(memory, 10), Error::BufferExhausted { .. }));
@@ -174,13 +191,53 @@ mod tests {
         std::thread::scope(|scope| {
             let (begun, has_begun) = std::sync::mpsc::channel();
             let memory = &memory;
-            let waiting = scope.spawn(move || {
-                memory.take(200, Duration::from_secs(60), &crate::sync::Threads::new(), || begun.send(()).unwrap())
-            });
+            let waiting = scope.spawn(move || take_and_tell(memory, 200, &begun));
             has_begun.recv_timeout(Duration::from_secs(60)).unwrap();
             memory.close();
             assert!(matches!(waiting.join().unwrap(), Err(Error::Closed { .. })));
         });
         assert!(matches!(exhausted(&memory, 1), Error::Closed { .. }));
+    }
+
+    #[test]
+    fn who_came_first_is_served_first() {
+        let memory = Memory::new(100, 100);
+        let all = memory.take(100, &Stepped::new(0), || Duration::ZERO).unwrap();
+        std::thread::scope(|scope| {
+            let (begun, has_begun) = std::sync::mpsc::channel();
+            let (served, order) = std::sync::mpsc::channel();
+            for needed in [70, 60] {
+                let (memory, begun, served) = (&memory, begun.clone(), served.clone());
+                scope.spawn(move || {
+                    let buffer = take_and_tell(memory, needed, &begun).unwrap();
+                    served.send((needed, buffer)).unwrap();
+                });
+                has_begun.recv_timeout(Duration::from_secs(60)).unwrap();
+            }
+            memory.give_back(all, 100);
+            let (first, buffer) = order.recv_timeout(Duration::from_secs(60)).unwrap();
+            assert_eq!(first, 70);
+            assert!(memory.is_wanted(), "30 bytes are not enough for the second");
+            memory.give_back(buffer, 70);
+            assert_eq!(order.recv_timeout(Duration::from_secs(60)).unwrap().0, 60);
+        });
+    }
+
+    #[test]
+    fn buffers_are_used_again_and_make_room_for_large_ones() {
+        let memory = Memory::new(100, 50);
+        let scheduler = Stepped::new(0);
+        let take = |needed| memory.take(needed, &scheduler, || Duration::ZERO).unwrap();
+        let mut buffer = take(50);
+        buffer.push(7);
+        memory.give_back(buffer, 50);
+        let buffer = take(50);
+        assert_eq!(buffer, [7], "it is the same one");
+        memory.give_back(buffer, 50);
+        let large = take(80);
+        assert!(lock(&memory.state).buffers.is_empty(), "80 in use and 50 kept would be more than 100");
+        memory.give_back(large, 80);
+        memory.close();
+        assert!(lock(&memory.state).buffers.is_empty());
     }
 }

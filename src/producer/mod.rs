@@ -7,21 +7,20 @@
 mod accumulator;
 mod config;
 mod delivery;
+mod known_topics;
 mod memory;
 mod partitioner;
 mod record;
 mod serializer;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
-
-use arc_swap::ArcSwap;
 
 use crate::engine::{BatchSource, Engine};
 use crate::error::{Error, RecordPart, Result};
 use crate::producer::accumulator::{Accumulator, EncodedRecord, PartitionQueue};
 use crate::producer::delivery::DeliveryCallback;
+use crate::producer::known_topics::KnownTopics;
 use crate::producer::partitioner::{Sticky, partition_for_key};
 use crate::record::{BatchHeader, record_size_upper_bound, single_record_size};
 use crate::sync::lock;
@@ -58,7 +57,7 @@ struct Inner<K: ?Sized, V: ?Sized> {
     key_serializer: Box<dyn Serializer<K>>,
     value_serializer: Box<dyn Serializer<V>>,
     accumulator: Arc<Accumulator>,
-    topics: ArcSwap<BTreeMap<Arc<str>, Arc<TopicQueues>>>,
+    topics: KnownTopics,
     /// Buffers for serializers that need one.
     scratch: Mutex<Vec<Vec<u8>>>,
 }
@@ -112,7 +111,7 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
             key_serializer: Box::new(key_serializer),
             value_serializer: Box::new(value_serializer),
             accumulator,
-            topics: ArcSwap::default(),
+            topics: KnownTopics::new(),
             scratch: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -132,11 +131,15 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
         self.inner.send(&record, None)
     }
 
-    /// As [`send`](Self::send), and calls `callback` when the delivery has resolved: once, if this returns `Ok`, on a
-    /// thread of the engine's, in the order of the records of each partition.
+    /// As [`send`](Self::send), and calls `callback` when it is known what became of the record: once, if this returns
+    /// `Ok`, on the engine's thread for callbacks.
     ///
-    /// The callback may send, and must not wait: `wait`, `flush` and `close` are refused in it. If it panics, that is
-    /// logged, and others are called all the same.
+    /// Callbacks of one partition are called in the order in which its records were sent. When `wait` or `flush`
+    /// returns, the callbacks of the records that it waited for have returned too. With `acks = 0` they are called when
+    /// the records were written or lost, and are not told which.
+    ///
+    /// The callback may send, and must not wait: `wait`, `flush` and `close` are refused in it, and `send` does not block
+    /// while the buffer is full but fails. If it panics, that is logged, and others are called all the same.
     ///
     /// # Errors
     /// As [`send`](Self::send); then `callback` is not called.
@@ -151,7 +154,7 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
     ///     let _ = told.send(result);
     /// })?;
     /// producer.flush()?;
-    /// assert_eq!(outcome.recv().expect("one call")?.partition(), 0);
+    /// assert_eq!(outcome.try_recv().expect("called before flush returns")?.partition(), 0);
     /// # Ok::<(), ottla::Error>(())
     /// ```
     pub fn send_with(
@@ -162,7 +165,8 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
         self.inner.send(&record, Some(Box::new(callback)))
     }
 
-    /// Blocks until all that was sent before is resolved, well or not, whatever is left of `linger.ms`.
+    /// Blocks until all that was sent before is resolved, well or not, and its callbacks have run. What is left of
+    /// `linger.ms` does not matter.
     ///
     /// # Errors
     /// [`Error::IllegalState`] inside a callback. What became of the records, their deliveries say.
@@ -194,6 +198,7 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
 impl<K: ?Sized, V: ?Sized> Inner<K, V> {
     fn send(&self, record: &ProducerRecord<'_, K, V>, callback: Option<DeliveryCallback>) -> Result<Delivery> {
         if self.accumulator.is_closed() {
+            self.engine.ensure_open()?; // or that is the reason
             return Err(Error::Closed { what: "producer" });
         }
         let needs_scratch = self.key_serializer.needs_scratch() || self.value_serializer.needs_scratch();
@@ -219,7 +224,10 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         key_scratch: &mut Vec<u8>,
         value_scratch: &mut Vec<u8>,
     ) -> Result<Delivery> {
-        let queues = self.queues(record.topic)?;
+        let queues = match self.topics.find(record.topic) {
+            Some(queues) => queues,
+            None => self.make_queues(record.topic)?,
+        };
         let failed = |part, cause| Error::Serialization { topic: record.topic.into(), part, cause };
         let key = record.key.map(|key| self.key_serializer.serialize(record.topic, key, key_scratch)).transpose();
         let key = key.map_err(|cause| failed(RecordPart::Key, cause))?;
@@ -228,35 +236,23 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         let timestamp = self.timestamp(record)?;
         let size = record_size_upper_bound(key, value, &record.headers);
         let encoded = EncodedRecord { timestamp, key, value, headers: &record.headers, size };
-        self.check_size(&queues, &encoded)?;
-        self.append(&queues, record.partition, encoded, callback)
+        self.check_size(queues, &encoded)?;
+        self.append(queues, record.partition, &encoded, callback)
     }
 
-    /// The queues of a topic, which is created if need be.
-    fn queues(&self, name: &str) -> Result<Arc<TopicQueues>> {
-        if let Some(queues) = self.topics.load().get(name).filter(|queues| !queues.topic.is_deleted()) {
-            return Ok(Arc::clone(queues));
-        }
+    /// The queues of a topic that this producer has not sent to; the topic is created if need be.
+    fn make_queues(&self, name: &str) -> Result<&Arc<TopicQueues>> {
         let topic = self.engine.topic_or_create(name)?;
-        let queue = |partition| Arc::new(PartitionQueue::new(Arc::clone(partition), self.config.batch_size));
+        let queue = |partition| Arc::new(PartitionQueue::new(Arc::clone(partition), &self.config));
         let queues = topic.partitions.iter().map(queue).collect();
         let sticky = Sticky::new(self.engine.random(), topic.entry.partitions);
-        let made = Arc::new(TopicQueues { topic, queues, sticky });
         // Of two threads that come here at once one wins: a partition has one queue, or its order would be lost.
-        let mut known = Arc::clone(&made);
-        self.topics.rcu(|topics| {
-            let mut topics = BTreeMap::clone(topics);
-            let is_known = |queues: &&Arc<TopicQueues>| queues.topic.id() == made.topic.id();
-            known = topics.get(name).filter(is_known).map_or_else(|| Arc::clone(&made), Arc::clone);
-            topics.insert(Arc::clone(made.topic.name()), Arc::clone(&known));
-            topics
-        });
-        Ok(known)
+        Ok(self.topics.add(Arc::new(TopicQueues { topic, queues, sticky })))
     }
 
     fn timestamp(&self, record: &ProducerRecord<'_, K, V>) -> Result<Timestamp> {
         match record.timestamp {
-            None => Ok(self.engine.now()),
+            None | Some(Timestamp::NONE) => Ok(self.engine.now()),
             Some(timestamp) if timestamp.0 >= 0 => Ok(timestamp),
             Some(Timestamp(timestamp)) => {
                 let reason = "it lies before 1970".into();
@@ -292,24 +288,22 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         &self,
         queues: &TopicQueues,
         partition: Option<u32>,
-        record: EncodedRecord<'_>,
+        record: &EncodedRecord<'_>,
         callback: Option<DeliveryCallback>,
     ) -> Result<Delivery> {
         let count = queues.topic.entry.partitions;
-        let chosen = match (partition, record.key) {
-            (Some(partition), _) => partition,
-            (None, Some(key)) => partition_for_key(key, count),
-            (None, None) => queues.sticky.current(),
-        };
-        let queue = queues.queues.get(usize::try_from(chosen).unwrap_or(usize::MAX));
-        let queue = queue.ok_or_else(|| Error::unknown_topic(format_args!("{}-{chosen}", queues.topic.name())))?;
-        let size = record.size;
-        let is_sticky = partition.is_none() && record.key.is_none();
-        let (delivery, is_full) = self.accumulator.append(queue, record, callback)?;
-        if is_sticky {
-            queues.sticky.note(chosen, size, is_full, self.config.batch_size, count);
+        let mut callback = callback;
+        let named = partition.or_else(|| record.key.map(|key| partition_for_key(key, count)));
+        let may_move = named.is_none() && count > 1;
+        loop {
+            let chosen = named.unwrap_or_else(|| queues.sticky.current());
+            let queue = queues.queues.get(usize::try_from(chosen).unwrap_or(usize::MAX));
+            let queue = queue.ok_or_else(|| Error::unknown_topic(format_args!("{}-{chosen}", queues.topic.name())))?;
+            if let Some(delivery) = self.accumulator.append(queue, record, &mut callback, may_move)? {
+                return Ok(delivery);
+            }
+            queues.sticky.move_on(chosen, count);
         }
-        Ok(delivery)
     }
 }
 
@@ -331,3 +325,6 @@ impl<K: ?Sized, V: ?Sized> fmt::Debug for Producer<K, V> {
         f.debug_struct("Producer").field("config", &self.inner.config).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,7 @@ impl<'a, K: ?Sized, V: ?Sized> ProducerRecord<'a, K, V> {
         self
     }
 
-    /// The time of the record, in place of that of the call to `send`.
+    /// The time of the record, in place of that of the call to `send`, which [`Timestamp::NONE`] stands for.
     pub const fn timestamp(mut self, timestamp: Timestamp) -> Self {
         self.timestamp = Some(timestamp);
         self

@@ -7,6 +7,7 @@
 pub(crate) const MAX_BYTES: usize = 10;
 
 /// How many bytes `value` takes.
+#[inline]
 pub(crate) const fn size(value: i64) -> usize {
     let bits = 64 - (zigzag(value) | 1).leading_zeros() as usize;
     bits.div_ceil(7)
@@ -16,6 +17,10 @@ pub(crate) const fn size(value: i64) -> usize {
 #[inline]
 pub(crate) fn push(into: &mut Vec<u8>, value: i64) {
     let mut rest = zigzag(value);
+    if rest < 0x80 {
+        into.push(low_byte(rest)); // most of them
+        return;
+    }
     while rest >= 0x80 {
         into.push(low_byte(rest) | 0x80);
         rest >>= 7;

@@ -237,6 +237,7 @@ impl Log {
         let segments = self.segments.load();
         let active = segments.last().expect("a log has a segment");
         tail.filler.finish(active.indexes()?);
+        active.write_indexes()?; // whatever an earlier shutdown left in the files
         for segment in segments.iter() {
             if segment.base_offset() == active.base_offset() || tail.indexes_unsynced.contains(&segment.base_offset()) {
                 segment.sync_indexes()?;

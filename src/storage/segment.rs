@@ -197,7 +197,7 @@ impl Segment {
         self.dir.create(&segment_name(self.base_offset, suffix))?.write_all_at(bytes, 0)
     }
 
-    /// Makes the content of both index files durable, writing them first if that is still to be done.
+    /// Makes the content of both index files durable, writing them first if nobody can have.
     pub(crate) fn sync_indexes(&self) -> Result<()> {
         if !self.has_trusted_indexes {
             self.write_indexes()?;

@@ -36,7 +36,9 @@ impl Scheduler for Threads {
             }
             ran.is_ok()
         })?;
-        Ok(Task { join: Box::new(move || thread.join().unwrap_or(false)) })
+        // The last handle on an engine may be let go in code of the user's that one of its own threads runs.
+        let is_own = move |thread: &std::thread::Thread| thread.id() == std::thread::current().id();
+        Ok(Task { join: Box::new(move || is_own(thread.thread()) || thread.join().unwrap_or(false)) })
     }
 
     fn park(&self, signal: &Signal, seen: Seen, deadline: Option<Moment>) {

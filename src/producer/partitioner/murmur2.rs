@@ -30,7 +30,7 @@ mod tests {
 
     #[test]
     fn hashes_are_kafkas() {
-        let cases: [(&[u8], u32); 20] = [
+        let cases: [(&[u8], u32); 25] = [
             (b"", 0x106e_08d9),
             (b"a", 0xa2d0_b27c),
             (b"ab", 0x12d8_262a),
@@ -40,6 +40,11 @@ mod tests {
             (b"21", 0xc5f2_f8ec),
             (b"foobar", 0xd0e4_7bbe),
             (b"key", 0xbfa1_76a9),
+            (b"0", 0x39e0_b3c4),
+            (b"1", 0x892e_6f8f),
+            (b"kafka", 0xd067_cf64),
+            ("h\u{e9}llo".as_bytes(), 0x24a0_a9ca),
+            ("\u{65e5}\u{672c}\u{8a9e}".as_bytes(), 0x5558_73ca),
             (b"user-42", 0x5700_682c),
             (b"a-little-bit-long-string", 0xc53b_1da0),
             (b"a-little-bit-longer-string", 0xa768_c9c3),

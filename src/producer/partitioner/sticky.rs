@@ -1,24 +1,23 @@
 //! Records without a key stay with one partition until a batch of them is full, and then go to another.
 //!
-//! So batches fill, and over time all partitions get as much. The change comes when at least `batch.size` bytes went to
-//! the partition and its batch is full, so that no half-full one is left behind; after twice as many it comes anyway.
+//! So batches fill, and over time all partitions get as much. The accumulator says when: a new batch would have to
+//! begin, and at least `batch.size` bytes went to the partition since it began to have its turn. So no batch is left
+//! half full because records moved on, and nothing has to be counted for a record.
 //!
-//! Kafka: `BuiltInPartitioner` (KIP-794).
+//! Kafka: `BuiltInPartitioner` (KIP-794), which counts for each record and puts a change off while a batch is open.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// The partition that records of one topic stick to.
 #[derive(Debug)]
 pub(crate) struct Sticky {
     partition: AtomicU32,
-    produced_bytes: AtomicUsize,
     random: AtomicU64,
 }
 
 impl Sticky {
     pub(crate) fn new(seed: u64, count: u32) -> Self {
-        let sticky =
-            Self { partition: AtomicU32::new(0), produced_bytes: AtomicUsize::new(0), random: AtomicU64::new(seed) };
+        let sticky = Self { partition: AtomicU32::new(0), random: AtomicU64::new(seed) };
         sticky.partition.store(sticky.pick(count), Ordering::Relaxed);
         sticky
     }
@@ -28,18 +27,11 @@ impl Sticky {
         self.partition.load(Ordering::Relaxed)
     }
 
-    /// `bytes` went to `partition`, whose batch is full now, or not.
-    pub(crate) fn note(&self, partition: u32, bytes: usize, is_full: bool, batch_size: usize, count: u32) {
-        if count < 2 || partition != self.current() {
-            return; // another thread has moved on already
-        }
-        let produced = self.produced_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let is_due = produced >= batch_size && is_full || produced >= batch_size.saturating_mul(2);
-        let next = if is_due { self.pick(count) } else { partition };
-        // Only one of several threads that find it due changes it.
-        if is_due && self.partition.compare_exchange(partition, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.produced_bytes.store(0, Ordering::Relaxed);
-        }
+    /// `partition`, of `count`, has had its turn.
+    pub(crate) fn move_on(&self, partition: u32, count: u32) {
+        let next = self.pick(count);
+        // Of several threads that find its turn over, one ends it; the others see who is next.
+        let _ = self.partition.compare_exchange(partition, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// One of `count`, each as likely (splitmix64).
@@ -56,27 +48,13 @@ impl Sticky {
 mod tests {
     use super::*;
 
-    const BATCH: usize = 1000;
-
     #[test]
-    fn moves_on_when_enough_bytes_fill_a_batch() {
+    fn only_the_partition_whose_turn_it_is_gives_it_up() {
         let sticky = Sticky::new(1, 1000);
         let first = sticky.current();
-        sticky.note(first, BATCH - 1, true, BATCH, 1000);
-        assert_eq!(sticky.current(), first, "not enough bytes");
-        sticky.note(first, 1, false, BATCH, 1000);
-        assert_eq!(sticky.current(), first, "a batch is open");
-        sticky.note(first, 1, true, BATCH, 1000);
-        assert_ne!(sticky.current(), first);
-    }
-
-    #[test]
-    fn moves_on_after_twice_as_many_bytes_in_any_case() {
-        let sticky = Sticky::new(1, 1000);
-        let first = sticky.current();
-        sticky.note(first, 2 * BATCH - 1, false, BATCH, 1000);
+        sticky.move_on(first + 1, 1000);
         assert_eq!(sticky.current(), first);
-        sticky.note(first, 1, false, BATCH, 1000);
+        sticky.move_on(first, 1000);
         assert_ne!(sticky.current(), first);
     }
 
@@ -87,8 +65,8 @@ mod tests {
         for _ in 0..5000 {
             let current = sticky.current();
             turns[usize::try_from(current).unwrap()] += 1;
-            sticky.note(current, BATCH, true, BATCH, 5);
+            sticky.move_on(current, 5);
         }
-        assert!(turns.iter().all(|&turns| (800..1200).contains(&turns)), "{turns:?}");
+        assert!(turns.iter().all(|&turns| (900..1100).contains(&turns)), "{turns:?}");
     }
 }

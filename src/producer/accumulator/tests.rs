@@ -1,0 +1,326 @@
+//! The accumulator without a writer: the tests take batches, and decide them.
+
+use std::task::{Context, Poll, Wake, Waker};
+
+use super::*;
+use crate::engine::{Appended, Engine};
+use crate::io::MemoryDisk;
+use crate::producer::partitioner::Sticky;
+use crate::producer::record::RecordMetadata;
+use crate::record::record_size_upper_bound;
+use crate::sync::Stepped;
+use crate::types::Offset;
+
+/// An accumulator that no engine knows, for the partitions of a topic.
+struct Bench {
+    accumulator: Arc<Accumulator>,
+    queues: Vec<Arc<PartitionQueue>>,
+    scheduler: Stepped,
+    engine: Engine,
+}
+
+const LINGER: Duration = Duration::from_millis(5);
+
+impl Bench {
+    fn new(config: ProducerConfig, partitions: u32, topic: &[(&str, &str)]) -> Self {
+        let engine = Engine::builder().open_memory(&MemoryDisk::stepped(1)).unwrap();
+        let overrides = topic.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let topic = engine.create_topic("orders", Some(partitions), &overrides).unwrap();
+        let queue = |partition: &Arc<Partition>| Arc::new(PartitionQueue::new(Arc::clone(partition), &config));
+        let queues = topic.partitions.iter().map(queue).collect();
+        let scheduler = Stepped::new(1);
+        let accumulator = Arc::new(Accumulator::new(
+            config,
+            Arc::new(scheduler.clone()),
+            engine.writer_waker(),
+            Arc::clone(engine.callbacks()),
+        ));
+        Self { accumulator, queues, scheduler, engine }
+    }
+
+    fn with_batch_size(batch_size: usize) -> Self {
+        Self::new(ProducerConfig::builder().batch_size(batch_size).build().unwrap(), 3, &[])
+    }
+
+    fn append(&self, partition: usize, value: &[u8]) -> Delivery {
+        self.try_append(partition, value, None).unwrap()
+    }
+
+    fn append_with(&self, value: &[u8], callback: impl FnOnce(Result<RecordMetadata>) + Send + 'static) -> Delivery {
+        self.try_append(0, value, Some(Box::new(callback))).unwrap()
+    }
+
+    fn try_append(&self, partition: usize, value: &[u8], callback: Option<DeliveryCallback>) -> Result<Delivery> {
+        let mut callback = callback;
+        let appended = self.accumulator.append(&self.queues[partition], &record(value), &mut callback, false)?;
+        Ok(appended.expect("it belongs to this partition"))
+    }
+
+    /// Sends a record without a key as the producer does.
+    fn append_anywhere(&self, sticky: &Sticky, value: &[u8]) -> Delivery {
+        let count = u32::try_from(self.queues.len()).unwrap();
+        loop {
+            let current = sticky.current();
+            let queue = &self.queues[usize::try_from(current).unwrap()];
+            if let Some(delivery) = self.accumulator.append(queue, &record(value), &mut None, true).unwrap() {
+                return delivery;
+            }
+            sticky.move_on(current, count);
+        }
+    }
+
+    fn take(&self, now: Moment) -> (Vec<ReadyBatch>, Option<Moment>) {
+        let mut taken = Vec::new();
+        let ask_at = self.accumulator.take(now, usize::MAX, &mut taken);
+        (taken, ask_at)
+    }
+
+    /// Takes what is ready now, and answers how many records each batch has.
+    fn counts(&self) -> Vec<u32> {
+        self.take(self.scheduler.now()).0.iter().map(|ready| ready.batch.count()).collect()
+    }
+}
+
+fn record(value: &[u8]) -> EncodedRecord<'_> {
+    let size = record_size_upper_bound(None, Some(value), &[]);
+    EncodedRecord { timestamp: Timestamp(7), key: None, value: Some(value), headers: &[], size }
+}
+
+fn appended(base_offset: i64) -> Result<Appended> {
+    Ok(Appended { base_offset: Offset(base_offset), append_time: None })
+}
+
+fn offset(delivery: &Delivery) -> Option<Offset> {
+    delivery.try_get().unwrap().unwrap().offset()
+}
+
+#[test] // P21
+fn open_batch_is_taken_when_its_linger_ends() {
+    let bench = Bench::with_batch_size(1000);
+    bench.append(0, b"a");
+    let due = bench.scheduler.now() + LINGER;
+    let (taken, ask_at) = bench.take(Moment(due.0 - Duration::from_nanos(1)));
+    assert!(taken.is_empty());
+    assert_eq!(ask_at, Some(due));
+    let (taken, ask_at) = bench.take(due);
+    assert_eq!(taken.len(), 1);
+    assert_eq!(ask_at, None);
+}
+
+#[test] // P21
+fn full_batch_is_taken_before_its_linger_ends() {
+    let bench = Bench::with_batch_size(300);
+    for _ in 0..3 {
+        bench.append(0, &[7; 100]); // two fit
+    }
+    assert_eq!(bench.counts(), [2]);
+    assert_eq!(lock(&bench.accumulator.ready).lingering.len(), 1, "the one that is open");
+}
+
+#[test]
+fn batch_that_somebody_waits_for_is_taken_at_once_and_alone() {
+    let bench = Bench::with_batch_size(1000);
+    bench.append(0, b"a");
+    let waited_for = [bench.append(1, b"b"), bench.append(1, b"c")];
+    for delivery in &waited_for {
+        assert_eq!(delivery.wait_timeout(Duration::ZERO).unwrap(), None);
+    }
+    let (taken, ask_at) = bench.take(bench.scheduler.now());
+    assert_eq!(taken.iter().map(|ready| ready.batch.count()).collect::<Vec<_>>(), [2], "they share it");
+    assert_eq!(ask_at, Some(bench.scheduler.now() + LINGER), "the other one lingers");
+    taken[0].completion.resolve(appended(40));
+    assert_eq!(waited_for.each_ref().map(offset), [Some(Offset(40)), Some(Offset(41))]);
+}
+
+#[test]
+fn flush_needs_no_linger_and_waits_for_failures_too() {
+    let bench = Bench::with_batch_size(1000);
+    let deliveries = [bench.append(0, b"a"), bench.append(2, b"b")];
+    std::thread::scope(|scope| {
+        let flushing = scope.spawn(|| bench.accumulator.flush());
+        let mut taken = Vec::new();
+        while taken.len() < 2 {
+            std::thread::yield_now();
+            bench.accumulator.take(Moment::default(), usize::MAX, &mut taken);
+        }
+        assert!(!flushing.is_finished());
+        taken[0].completion.resolve(appended(0));
+        taken[1].completion.resolve(Err(Error::Closed { what: "disk" }));
+        flushing.join().unwrap();
+    });
+    let failed = deliveries.iter().filter(|delivery| delivery.try_get().unwrap().is_err()).count();
+    assert_eq!(failed, 1);
+}
+
+#[test]
+fn record_larger_than_a_batch_has_one_of_its_own() {
+    let bench = Bench::with_batch_size(300);
+    bench.append(0, b"before");
+    bench.append(0, &[7; 1000]);
+    bench.append(0, b"behind");
+    assert_eq!(bench.counts(), [1, 1], "the third lingers");
+}
+
+#[test] // P20
+fn batch_size_zero_gives_each_record_a_batch() {
+    let bench = Bench::with_batch_size(0);
+    for _ in 0..3 {
+        bench.append(0, b"a");
+    }
+    assert_eq!(bench.counts(), [1, 1, 1]);
+}
+
+#[test]
+fn batches_are_no_larger_than_the_topic_takes() {
+    let bench = Bench::new(ProducerConfig::default(), 1, &[("max.message.bytes", "300")]);
+    for _ in 0..9 {
+        bench.append(0, &[7; 50]);
+    }
+    let (taken, _) = bench.take(bench.scheduler.now() + LINGER);
+    assert!(taken.iter().all(|ready| ready.batch.len_bytes() <= 300));
+    assert_eq!(taken.iter().map(|ready| ready.batch.count()).sum::<u32>(), 9);
+}
+
+#[test] // P22, P23, where ours takes as much as there is room for
+fn round_that_is_full_leaves_the_rest_for_the_next_in_order() {
+    let bench = Bench::with_batch_size(300);
+    for number in 0..4 {
+        bench.append(0, &[number; 300]);
+        bench.append(1, &[number; 300]);
+    }
+    let mut order = [Vec::new(), Vec::new()];
+    loop {
+        let mut taken = Vec::new();
+        let ask_at = bench.accumulator.take(bench.scheduler.now(), 1, &mut taken);
+        let [ready] = taken.as_slice() else { break };
+        let partition = usize::try_from(ready.partition.name().partition()).unwrap();
+        let last = *ready.batch.as_bytes().last().unwrap(); // the number of headers; the value is before it
+        assert_eq!(last, 0);
+        order[partition].push(ready.batch.as_bytes()[ready.batch.len_bytes() - 2]);
+        let is_left = order.iter().map(Vec::len).sum::<usize>() < 8;
+        assert_eq!(ask_at, is_left.then(|| bench.scheduler.now()));
+        ready.completion.resolve(appended(0));
+    }
+    assert_eq!(order, [[0, 1, 2, 3], [0, 1, 2, 3]]);
+}
+
+#[test]
+fn closing_makes_batches_due_and_refuses_new_ones() {
+    let bench = Bench::with_batch_size(1000);
+    let delivery = bench.append(0, b"a");
+    bench.accumulator.refuse();
+    assert!(!bench.accumulator.is_finished());
+    let refused = bench.try_append(1, b"b", None);
+    assert!(matches!(refused, Err(Error::Closed { .. })));
+    let (taken, ask_at) = bench.take(Moment::default());
+    assert_eq!((taken.len(), ask_at), (1, None));
+    taken[0].completion.resolve(appended(3));
+    assert_eq!(offset(&delivery), Some(Offset(3)));
+    assert!(bench.accumulator.is_finished());
+}
+
+#[test]
+fn batch_that_the_writer_drops_has_an_unknown_outcome() {
+    let bench = Bench::with_batch_size(1000);
+    let delivery = bench.append(0, b"a");
+    drop(bench.take(bench.scheduler.now() + LINGER));
+    assert!(matches!(delivery.wait(), Err(Error::OutcomeUnknown { .. })));
+    assert!(lock(&bench.accumulator.unresolved).batches.is_empty());
+}
+
+#[test]
+fn callbacks_run_in_order_though_batches_are_decided_out_of_order() {
+    let bench = Bench::with_batch_size(300);
+    let (told, calls) = std::sync::mpsc::channel();
+    let deliveries: Vec<_> = (0..4)
+        .map(|number| {
+            let told = told.clone();
+            bench.append_with(&[7; 100], move |outcome| told.send((number, outcome.is_ok())).unwrap())
+        })
+        .collect();
+    let (taken, _) = bench.take(bench.scheduler.now() + LINGER);
+    taken[1].completion.resolve(Err(Error::Closed { what: "disk" }));
+    assert!(deliveries[2].try_get().is_none(), "its callback has not run");
+    taken[0].completion.resolve(appended(0));
+    // The callbacks' actor runs in the engine's calls that wait.
+    let never = crate::sync::Signal::default();
+    let scheduler = bench.engine.scheduler();
+    scheduler.park(&never, never.seen(), Some(scheduler.now() + LINGER));
+    assert_eq!(calls.try_iter().collect::<Vec<_>>(), [(0, true), (1, true), (2, false), (3, false)]);
+    assert!(deliveries[2].try_get().unwrap().is_err());
+    assert_eq!(offset(&deliveries[1]), Some(Offset(1)));
+}
+
+#[test] // P6, P9
+fn records_without_key_leave_no_batch_half_full_behind() {
+    let bench = Bench::with_batch_size(1000);
+    let sticky = Sticky::new(5, 3);
+    for len in (20..220).cycle().step_by(7).take(500) {
+        let value = vec![7; len];
+        bench.append_anywhere(&sticky, &value);
+    }
+    let open = bench.queues.iter().filter(|queue| lock(&queue.state).open.is_some()).count();
+    assert!(open <= 1, "only the last one had no time to fill, of {open}");
+    let mut bytes = [0; 3];
+    for ready in bench.take(bench.scheduler.now()).0 {
+        assert!(ready.batch.len_bytes() + 21 + 4 + 220 > 1000, "{}", ready.batch.len_bytes());
+        bytes[usize::try_from(ready.partition.name().partition()).unwrap()] += ready.batch.len_bytes();
+    }
+    assert!(bytes.iter().all(|&bytes| bytes > 5000), "{bytes:?}");
+}
+
+#[test]
+fn record_without_key_that_is_larger_than_a_batch_finds_a_partition() {
+    for batch_size in [0, 300] {
+        let bench = Bench::with_batch_size(batch_size);
+        let sticky = Sticky::new(5, 3);
+        let mut partitions = [0; 3];
+        for _ in 0..300 {
+            let delivery = bench.append_anywhere(&sticky, &[7; 1000]);
+            partitions[usize::try_from(delivery.partition().partition()).unwrap()] += 1;
+        }
+        assert!(partitions.iter().all(|&count| count > 50), "{partitions:?}");
+    }
+}
+
+#[test]
+fn senders_without_key_share_turns_and_lose_nothing() {
+    let bench = Bench::with_batch_size(500);
+    let sticky = Sticky::new(5, 3);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..1000 {
+                    bench.append_anywhere(&sticky, &[7; 50]);
+                }
+            });
+        }
+    });
+    let counts = bench.take(bench.scheduler.now() + LINGER).0;
+    assert_eq!(counts.iter().map(|ready| ready.batch.count()).sum::<u32>(), 4000);
+}
+
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn polling_wants_the_batch_and_wakes_once() {
+    let bench = Bench::with_batch_size(1000);
+    let mut delivery = bench.append(0, b"a");
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&count));
+    let mut context = Context::from_waker(&waker);
+    for _ in 0..3 {
+        assert!(std::pin::Pin::new(&mut delivery).poll(&mut context).is_pending());
+    }
+    let (taken, _) = bench.take(bench.scheduler.now());
+    taken[0].completion.resolve(appended(9));
+    assert_eq!(count.0.load(Ordering::Relaxed), 1, "the last poll is the one that counts");
+    let Poll::Ready(Ok(metadata)) = std::pin::Pin::new(&mut delivery).poll(&mut context) else { panic!("it is known") };
+    assert_eq!(metadata.offset(), Some(Offset(9)));
+}
