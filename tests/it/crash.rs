@@ -192,6 +192,7 @@ fn check_report(app: &App<'_>, is_torn: bool) {
 }
 
 /// Runs `test` with a model, and says `context` if it panics.
+#[expect(clippy::print_stderr, reason = "says which of many runs failed")]
 fn explained(context: &str, test: impl FnOnce(&mut Model)) {
     let mut model = Model::new(context);
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| test(&mut model))) {
