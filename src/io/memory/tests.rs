@@ -1,6 +1,8 @@
+use std::collections::BTreeSet;
+
 use crate::error::Error;
-use crate::io::Disk;
 use crate::io::memory::MemoryDisk;
+use crate::io::memory::medium::SECTOR_BYTES;
 
 fn content(disk: &MemoryDisk, name: &str) -> Option<Vec<u8>> {
     let file = disk.disk().root().open(name).ok()?;
