@@ -5,4 +5,5 @@ mod crash;
 #[cfg(feature = "cli")]
 mod kill;
 mod layout;
+mod rot;
 mod tidy;
