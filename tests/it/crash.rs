@@ -48,6 +48,20 @@ fn second_power_cut_at_every_step_of_the_recovery() {
     }
 }
 
+/// Minutes: `cargo test --release --test it crash -- --ignored`.
+#[test]
+#[ignore = "takes minutes"]
+fn many_more_power_cuts() {
+    for seed in 100..140 {
+        at_every_step(mixed, Crash::CutKeeping(seed), seed);
+    }
+    for seed in 200..204 {
+        in_every_recovery(mixed, Crash::Kill, Crash::CutKeeping(seed), 7);
+        in_every_recovery(mixed, Crash::CutKeeping(seed), Crash::CutKeeping(seed + 1), 7);
+        in_every_recovery(mixed, Crash::CutKeeping(seed), Crash::Cut, 7);
+    }
+}
+
 /// Everything an application does, in two lives of the engine with a clean shutdown in between.
 fn mixed(disk: &MemoryDisk, model: &mut Model) -> Result<()> {
     let nothing = Default::default();
@@ -105,7 +119,7 @@ fn in_every_recovery(workload: Workload, first: Crash, second: Crash, sample: us
                 is_through = App::open(&disk, model).is_ok();
                 second.happens(&disk);
                 model.crashed(second);
-                live_on(&disk, second, false, model);
+                live_on(&disk, second, first != Crash::Cut, model);
             });
             if is_through {
                 break;
