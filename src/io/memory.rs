@@ -67,8 +67,18 @@ type NodeId = usize;
 
 /// A file or directory: as it is, and as a power cut would leave it.
 enum Node {
-    Dir { names: BTreeMap<String, NodeId>, durable: BTreeMap<String, NodeId>, changes: Vec<NameChange> },
-    File { content: Vec<u8>, durable: Vec<u8>, dirty: Vec<Range<usize>> },
+    Dir {
+        names: BTreeMap<String, NodeId>,
+        durable: BTreeMap<String, NodeId>,
+        changes: Vec<NameChange>,
+    },
+    /// `longest` is what it held since it was synced before it became shorter.
+    File {
+        content: Vec<u8>,
+        durable: Vec<u8>,
+        dirty: Vec<Range<usize>>,
+        longest: Vec<u8>,
+    },
 }
 
 /// What happened to the names of a directory since it was synced.
@@ -185,17 +195,7 @@ impl MemoryDisk {
     /// The paths of all files, and how long they are.
     #[must_use]
     pub fn files(&self) -> Vec<(PathBuf, u64)> {
-        let state = lock(&self.inner.state);
-        let mut found = Vec::new();
-        let mut todo = vec![(PathBuf::new(), 0)];
-        while let Some((path, node)) = todo.pop() {
-            match &state.nodes[node] {
-                Node::Dir { names, .. } => todo.extend(names.iter().map(|(name, node)| (path.join(name), *node))),
-                Node::File { content, .. } => found.push((path, content.len() as u64)),
-            }
-        }
-        found.sort_unstable();
-        found
+        lock(&self.inner.state).files()
     }
 
     /// Flips the bit `bit` (0 to 7) of the byte at `position` of a file, for good: a fault of the medium.
@@ -309,7 +309,7 @@ impl State {
 
     fn file(&mut self, node: NodeId) -> io::Result<FileParts<'_>> {
         match &mut self.nodes[node] {
-            Node::File { content, durable, dirty } => Ok(FileParts { content, durable, dirty }),
+            Node::File { content, durable, dirty, longest } => Ok(FileParts { content, durable, dirty, longest }),
             Node::Dir { .. } => Err(ErrorKind::IsADirectory.into()),
         }
     }
@@ -325,9 +325,27 @@ impl State {
 
     /// Whether files may grow by `more` bytes.
     fn has_room(&self, more: usize) -> bool {
-        let Some(capacity) = self.capacity else { return true };
-        let used: usize = self.nodes.iter().map(Node::len).sum();
-        (used + more) as u64 <= capacity
+        more == 0 || more <= self.room()
+    }
+
+    fn files(&self) -> Vec<(PathBuf, u64)> {
+        let mut found = Vec::new();
+        let mut todo = vec![(PathBuf::new(), 0)];
+        while let Some((path, node)) = todo.pop() {
+            match &self.nodes[node] {
+                Node::Dir { names, .. } => todo.extend(names.iter().map(|(name, node)| (path.join(name), *node))),
+                Node::File { content, .. } => found.push((path, content.len() as u64)),
+            }
+        }
+        found.sort_unstable();
+        found
+    }
+
+    /// By how many bytes files may grow. Those that were removed give theirs back.
+    fn room(&self) -> usize {
+        let Some(capacity) = self.capacity else { return usize::MAX / 2 };
+        let used: u64 = self.files().iter().map(|(_, len)| len).sum();
+        usize::try_from(capacity.saturating_sub(used)).unwrap_or(usize::MAX / 2)
     }
 }
 
@@ -362,9 +380,10 @@ impl Node {
                 names.clone_from(durable);
                 changes.clear();
             }
-            Self::File { content, durable, dirty } => {
+            Self::File { content, durable, dirty, longest } => {
                 content.clone_from(durable);
                 dirty.clear();
+                longest.clear();
             }
         }
     }
@@ -377,7 +396,11 @@ impl Node {
                     change.apply(durable);
                 }
             }
-            Self::File { content, durable, dirty } => {
+            Self::File { content, durable, dirty, longest } => {
+                // A length that was set may be lost, and what it cut off be back.
+                if longest.len() > content.len() && chance.pick(2) == 0 {
+                    content.extend_from_slice(&longest[content.len()..]);
+                }
                 let (old, new) = (durable.len(), content.len());
                 let len = [old, new, old.min(new) + chance.pick(old.abs_diff(new) + 1)][chance.pick(3)];
                 durable.resize(len, 0);
@@ -414,6 +437,7 @@ struct FileParts<'a> {
     content: &'a mut Vec<u8>,
     durable: &'a mut Vec<u8>,
     dirty: &'a mut Vec<Range<usize>>,
+    longest: &'a mut Vec<u8>,
 }
 
 /// A source of chance that follows from a seed (splitmix64).
@@ -596,7 +620,7 @@ impl Dir for MemoryDir {
                 state.file(node)?.content.clear();
                 return Ok(node);
             }
-            let empty = Node::File { content: Vec::new(), durable: Vec::new(), dirty: Vec::new() };
+            let empty = Node::File { content: Vec::new(), durable: Vec::new(), dirty: Vec::new(), longest: Vec::new() };
             let node = state.add(empty);
             state.change(self.node, NameChange::Made(name.to_owned(), node))?;
             Ok(node)
@@ -740,8 +764,9 @@ impl File for MemoryFile {
             let grows = end.saturating_sub(state.file(self.node)?.content.len());
             if !state.has_room(grows) {
                 // As a real disk does: what still fits is there, and the answer is an error.
+                let room = state.room();
                 let file = state.file(self.node)?;
-                let fits = file.content.len().saturating_sub(from).min(bytes.len());
+                let fits = (file.content.len() + room).saturating_sub(from).min(bytes.len());
                 file.write(from, &bytes[..fits]);
                 return Err(ErrorKind::StorageFull.into());
             }
@@ -760,6 +785,9 @@ impl File for MemoryFile {
             }
             let file = state.file(self.node)?;
             let from = file.content.len().min(len);
+            if len < file.content.len() && file.longest.len() < file.content.len() {
+                file.longest.clone_from(file.content);
+            }
             file.content.resize(len, 0);
             file.dirty.push(from..len);
             Ok(())
@@ -775,6 +803,7 @@ impl File for MemoryFile {
                 file.dirty.clear();
                 return Err(io::Error::other("the sync failed"));
             }
+            file.longest.clear();
             file.durable.resize(file.content.len(), 0);
             for range in file.dirty.drain(..) {
                 let range = range.start.min(file.content.len())..range.end.min(file.content.len());
