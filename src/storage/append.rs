@@ -119,7 +119,8 @@ impl Log {
             }
         };
         let Err(error) = written else { return Ok(()) };
-        match file.set_len(end) {
+        // Without the sync a power cut could take the new length and leave whole batches that were reported as failed.
+        match file.set_len(end).and_then(|()| file.sync()) {
             Ok(()) => Err(AppendError::Refused(error)),
             Err(cut_error) => Err(AppendError::Broken(cut_error)),
         }

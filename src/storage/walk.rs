@@ -241,7 +241,8 @@ impl<'a> Walk<'a> {
         if let Some(header) = self.bytes_at(position, BatchHeader::LEN_BYTES)? {
             let (length, last_delta) = (BatchHeader::stored_length(&header), BatchHeader::stored_last_delta(&header));
             let by_length = self.place_behind(position, length)?;
-            let follows = |place: &(u64, Offset)| place.1.0 == self.expected.0.saturating_add(1 + i64::from(last_delta));
+            let follows =
+                |place: &(u64, Offset)| place.1.0 == self.expected.0.saturating_add(1 + i64::from(last_delta));
             if let Some(place) = by_length.filter(|place| self.is_known(*place) && follows(place)) {
                 return Ok(Some(place));
             }

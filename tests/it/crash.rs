@@ -13,7 +13,7 @@ mod model;
 mod single_syncs;
 mod threads;
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use app::{App, GROUPS};
 use model::{Crash, Model};
@@ -45,6 +45,20 @@ fn power_cut_at_every_step_that_keeps_some_of_what_was_not_synced() {
 fn second_power_cut_at_every_step_of_the_recovery() {
     for (first, second) in [(Crash::Kill, Crash::Cut), (Crash::CutKeeping(5), Crash::CutKeeping(6))] {
         in_every_recovery(mixed, first, second, 29);
+    }
+}
+
+/// Minutes: `cargo test --release --test it crash -- --ignored`.
+#[test]
+#[ignore = "takes minutes"]
+fn many_more_power_cuts() {
+    for seed in 100..140 {
+        at_every_step(mixed, Crash::CutKeeping(seed), seed);
+    }
+    for seed in 200..204 {
+        in_every_recovery(mixed, Crash::Kill, Crash::CutKeeping(seed), 7);
+        in_every_recovery(mixed, Crash::CutKeeping(seed), Crash::CutKeeping(seed + 1), 7);
+        in_every_recovery(mixed, Crash::CutKeeping(seed), Crash::Cut, 7);
     }
 }
 
@@ -105,7 +119,7 @@ fn in_every_recovery(workload: Workload, first: Crash, second: Crash, sample: us
                 is_through = App::open(&disk, model).is_ok();
                 second.happens(&disk);
                 model.crashed(second);
-                live_on(&disk, second, false, model);
+                live_on(&disk, second, first != Crash::Cut, model);
             });
             if is_through {
                 break;
@@ -192,11 +206,8 @@ fn check_report(app: &App<'_>, is_torn: bool) {
 }
 
 /// Runs `test` with a model, and says `context` if it panics.
-#[expect(clippy::print_stderr, reason = "says which of many runs failed")]
 fn explained(context: &str, test: impl FnOnce(&mut Model)) {
     let mut model = Model::new(context);
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| test(&mut model))) {
-        eprintln!("{context}");
-        resume_unwind(panic);
-    }
+    let ended = catch_unwind(AssertUnwindSafe(|| test(&mut model)));
+    assert!(ended.is_ok(), "{context}");
 }

@@ -170,7 +170,7 @@ impl Dir for MemoryDir {
                 state.file(node)?.content.clear();
                 return Ok(node);
             }
-            let empty = Node::File { content: Vec::new(), durable: Vec::new(), dirty: Vec::new() };
+            let empty = Node::File { content: Vec::new(), durable: Vec::new(), dirty: Vec::new(), longest: Vec::new() };
             let node = state.add(empty);
             state.change(self.node, NameChange::Made(name.to_owned(), node))?;
             Ok(node)
@@ -314,8 +314,9 @@ impl File for MemoryFile {
             let grows = end.saturating_sub(state.file(self.node)?.content.len());
             if !state.has_room(grows) {
                 // As a real disk does: what still fits is there, and the answer is an error.
+                let room = state.room();
                 let file = state.file(self.node)?;
-                let fits = file.content.len().saturating_sub(from).min(bytes.len());
+                let fits = (file.content.len() + room).saturating_sub(from).min(bytes.len());
                 file.write(from, &bytes[..fits]);
                 return Err(ErrorKind::StorageFull.into());
             }
@@ -333,6 +334,9 @@ impl File for MemoryFile {
                 return Err(ErrorKind::StorageFull.into());
             }
             let file = state.file(self.node)?;
+            if len < file.content.len() && file.longest.len() < file.content.len() {
+                file.longest.clone_from(file.content);
+            }
             let from = file.content.len().min(len);
             file.content.resize(len, 0);
             file.dirty.push(from..len);
@@ -349,6 +353,7 @@ impl File for MemoryFile {
                 file.dirty.clear();
                 return Err(io::Error::other("the sync failed"));
             }
+            file.longest.clear();
             file.durable.resize(file.content.len(), 0);
             for range in file.dirty.drain(..) {
                 let range = range.start.min(file.content.len())..range.end.min(file.content.len());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(super) struct State {
     pub(super) nodes: Vec<Node>,
@@ -23,8 +23,18 @@ pub(super) type NodeId = usize;
 
 /// A file or directory: as it is, and as a power cut would leave it.
 pub(super) enum Node {
-    Dir { names: BTreeMap<String, NodeId>, durable: BTreeMap<String, NodeId>, changes: Vec<NameChange> },
-    File { content: Vec<u8>, durable: Vec<u8>, dirty: Vec<Range<usize>> },
+    Dir {
+        names: BTreeMap<String, NodeId>,
+        durable: BTreeMap<String, NodeId>,
+        changes: Vec<NameChange>,
+    },
+    /// `longest` is what it held since it was synced before it became shorter.
+    File {
+        content: Vec<u8>,
+        durable: Vec<u8>,
+        dirty: Vec<Range<usize>>,
+        longest: Vec<u8>,
+    },
 }
 
 /// What happened to the names of a directory since it was synced.
@@ -92,7 +102,7 @@ impl State {
 
     pub(super) fn file(&mut self, node: NodeId) -> io::Result<FileParts<'_>> {
         match &mut self.nodes[node] {
-            Node::File { content, durable, dirty } => Ok(FileParts { content, durable, dirty }),
+            Node::File { content, durable, dirty, longest } => Ok(FileParts { content, durable, dirty, longest }),
             Node::Dir { .. } => Err(ErrorKind::IsADirectory.into()),
         }
     }
@@ -108,9 +118,28 @@ impl State {
 
     /// Whether files may grow by `more` bytes.
     pub(super) fn has_room(&self, more: usize) -> bool {
-        let Some(capacity) = self.capacity else { return true };
-        let used: usize = self.nodes.iter().map(Node::len).sum();
-        (used + more) as u64 <= capacity
+        more == 0 || more <= self.room()
+    }
+
+    /// The paths of all files, and how long they are.
+    pub(super) fn files(&self) -> Vec<(PathBuf, u64)> {
+        let mut found = Vec::new();
+        let mut todo = vec![(PathBuf::new(), 0)];
+        while let Some((path, node)) = todo.pop() {
+            match &self.nodes[node] {
+                Node::Dir { names, .. } => todo.extend(names.iter().map(|(name, node)| (path.join(name), *node))),
+                Node::File { content, .. } => found.push((path, content.len() as u64)),
+            }
+        }
+        found.sort_unstable();
+        found
+    }
+
+    /// By how many bytes files may grow. Those that were removed give theirs back.
+    pub(super) fn room(&self) -> usize {
+        let Some(capacity) = self.capacity else { return usize::MAX / 2 };
+        let used: u64 = self.files().iter().map(|(_, len)| len).sum();
+        usize::try_from(capacity.saturating_sub(used)).unwrap_or(usize::MAX / 2)
     }
 }
 
@@ -145,7 +174,8 @@ impl Node {
                 names.clone_from(durable);
                 changes.clear();
             }
-            Self::File { content, durable, dirty } => {
+            Self::File { content, durable, dirty, longest } => {
+                longest.clear();
                 content.clone_from(durable);
                 dirty.clear();
             }
@@ -160,7 +190,11 @@ impl Node {
                     change.apply(durable);
                 }
             }
-            Self::File { content, durable, dirty } => {
+            Self::File { content, durable, dirty, longest } => {
+                // A length that was set may be lost, and what it cut off be back.
+                if longest.len() > content.len() && chance.pick(2) == 0 {
+                    content.extend_from_slice(&longest[content.len()..]);
+                }
                 let (old, new) = (durable.len(), content.len());
                 let len = [old, new, old.min(new) + chance.pick(old.abs_diff(new) + 1)][chance.pick(3)];
                 durable.resize(len, 0);
@@ -197,6 +231,7 @@ pub(super) struct FileParts<'a> {
     pub(super) content: &'a mut Vec<u8>,
     pub(super) durable: &'a mut Vec<u8>,
     pub(super) dirty: &'a mut Vec<Range<usize>>,
+    pub(super) longest: &'a mut Vec<u8>,
 }
 
 /// A source of chance that follows from a seed (splitmix64).

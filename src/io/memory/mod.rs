@@ -157,17 +157,7 @@ impl MemoryDisk {
     /// The paths of all files, and how long they are.
     #[must_use]
     pub fn files(&self) -> Vec<(PathBuf, u64)> {
-        let state = lock(&self.inner.state);
-        let mut found = Vec::new();
-        let mut todo = vec![(PathBuf::new(), 0)];
-        while let Some((path, node)) = todo.pop() {
-            match &state.nodes[node] {
-                Node::Dir { names, .. } => todo.extend(names.iter().map(|(name, node)| (path.join(name), *node))),
-                Node::File { content, .. } => found.push((path, content.len() as u64)),
-            }
-        }
-        found.sort_unstable();
-        found
+        lock(&self.inner.state).files()
     }
 
     /// Flips the bit `bit` (0 to 7) of the byte at `position` of a file, for good: a fault of the medium.

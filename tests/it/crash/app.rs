@@ -31,7 +31,9 @@ impl<'m> App<'m> {
         let config = EngineConfig::builder().auto_create_topics(false).build()?;
         let engine = Engine::builder().config(config).open_memory(disk)?;
         let producer = |acks| {
-            let config = ProducerConfig::builder().acks(acks).build()?;
+            // Batches of one record with acks = 1: a flush writes several of them together.
+            let batch_size = if acks == Acks::One { 1 } else { 16_384 };
+            let config = ProducerConfig::builder().acks(acks).batch_size(batch_size).build()?;
             Ok::<_, Error>((acks, Producer::with_config(&engine, config)?))
         };
         let producers = [producer(Acks::All)?, producer(Acks::One)?, producer(Acks::Zero)?];

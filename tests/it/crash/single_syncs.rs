@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ottla::{Acks, Admin, Engine, Error, Finding, MemoryDisk, Offset, Result};
+use ottla::{Acks, Admin, Engine, Error, Finding, MemoryDisk, Offset, Producer, ProducerRecord, Result, Timestamp};
 
 use super::SEED;
 use super::app::{App, GROUPS};
@@ -162,6 +162,55 @@ fn what_recovery_cuts_off_is_in_the_quarantine_whenever_the_power_goes() {
         if is_through {
             break;
         }
+    }
+}
+
+#[test]
+fn power_cut_brings_back_no_segment_that_recovery_removed() {
+    let mut scene = Scene::new("removed segments");
+    scene.open(|app| {
+        app.create("stock", 1)?;
+        (0..9).try_for_each(|_| app.send_and_wait(Acks::All, "stock", 0))
+    });
+    // Nobody knows how far the log was synced, so that the damage counts as a tear.
+    scene.disk.remove("positions").unwrap();
+    scene.disk.remove("log/recovery-point-offset-checkpoint").unwrap();
+    let first = "log/stock-0/00000000000000000000.log";
+    scene.disk.flip_bit(first, scene.len(first) / 3 + 70, 0).unwrap();
+
+    let engine = Engine::builder().open_memory(&scene.disk).unwrap();
+    let stock = ("stock", 0).into();
+    assert_eq!(engine.end_offset(&stock).unwrap(), Offset(1));
+    let producer = Producer::<str, str>::new(&engine).unwrap();
+    for _ in 1..3 {
+        // Not so new that the log is rolled, which would sync its directory.
+        let record = ProducerRecord::to("stock").value("new").timestamp(Timestamp(1_600_000_000_000));
+        producer.send(record).unwrap().wait().unwrap();
+    }
+    scene.disk.power_cut();
+    drop((producer, engine));
+    let engine = Engine::builder().open_memory(&scene.disk).unwrap();
+    assert_eq!(engine.end_offset(&stock).unwrap(), Offset(3), "where the removed segment began");
+}
+
+#[test]
+fn power_cut_brings_back_no_record_that_a_full_disk_refused() {
+    for seed in 0..40 {
+        let mut scene = Scene::new(&format!("full disk, seed {seed}"));
+        let mut app = App::open(&scene.disk, &mut scene.model).unwrap();
+        send(&mut app, 1).unwrap();
+        let used: u64 = scene.disk.files().iter().map(|(_, len)| len).sum();
+        scene.disk.set_capacity(Some(used + 180)); // room for some of them, not all
+        for _ in 0..3 {
+            app.send(Acks::One, "orders", 0).unwrap();
+        }
+        app.flush(Acks::One).unwrap();
+        scene.disk.set_capacity(None);
+        scene.disk.power_cut_keeping(seed);
+        drop(app);
+        scene.model.crashed(Crash::CutKeeping(seed));
+        App::open(&scene.disk, &mut scene.model).unwrap().check_all().unwrap();
+        assert_eq!(scene.model.refused(), 3, "seed {seed}");
     }
 }
 
