@@ -20,7 +20,7 @@
 //! Kafka: `DefaultRecordBatch`.
 
 use bytes::Bytes;
-use crc_fast::CrcAlgorithm;
+use crc_fast::{CrcAlgorithm, Digest};
 
 use crate::record::records::Records;
 use crate::types::{Compression, LeaderEpoch, Offset, Timestamp, TimestampType};
@@ -255,10 +255,39 @@ impl BatchHeader {
         bytes.get(LENGTH_AT..).and_then(<[u8]>::first_chunk).map_or(0, |field| u32::from_be_bytes(*field))
     }
 
-    /// Whether `bytes` are a whole batch by their checksum, whatever the length field says.
-    pub(crate) fn crc_holds(bytes: &[u8]) -> bool {
-        let stored = bytes.get(CRC_AT..).and_then(<[u8]>::first_chunk).map(|field| u32::from_be_bytes(*field));
-        bytes.get(ATTRIBUTES_AT..).is_some_and(|covered| stored == Some(crc32c(covered)))
+    /// The last offset delta as it is stored, at the front of a batch that may be damaged.
+    pub(crate) fn stored_last_delta(bytes: &[u8]) -> i32 {
+        bytes.get(LAST_OFFSET_DELTA_AT..).and_then(<[u8]>::first_chunk).map_or(0, |field| i32::from_be_bytes(*field))
+    }
+}
+
+/// Checks the checksum of a batch that comes in pieces, whatever its length field says.
+#[derive(Debug)]
+pub(crate) struct BatchChecksum {
+    digest: Digest,
+    /// The front of the batch, until the checksum's field is over.
+    head: Vec<u8>,
+}
+
+impl Default for BatchChecksum {
+    fn default() -> Self {
+        Self { digest: Digest::new(CrcAlgorithm::Crc32Iscsi), head: Vec::with_capacity(ATTRIBUTES_AT) }
+    }
+}
+
+impl BatchChecksum {
+    /// Takes the next piece.
+    pub(crate) fn update(&mut self, piece: &[u8]) {
+        let (head, covered) = piece.split_at((ATTRIBUTES_AT - self.head.len()).min(piece.len()));
+        self.head.extend_from_slice(head);
+        self.digest.update(covered);
+    }
+
+    /// Whether what was taken is what the checksum was made of.
+    pub(crate) fn check(&self) -> Result<(), BatchFault> {
+        let field = self.head.get(CRC_AT..).and_then(<[u8]>::first_chunk).ok_or(BatchFault::TooShort)?;
+        let (stored, computed) = (u32::from_be_bytes(*field), crc_32(self.digest.finalize()));
+        if stored == computed { Ok(()) } else { Err(BatchFault::BadCrc { stored, computed }) }
     }
 }
 
@@ -322,7 +351,10 @@ fn field<const N: usize>(header: &[u8; RECORDS_AT], at: usize) -> [u8; N] {
 }
 
 fn crc32c(bytes: &[u8]) -> u32 {
-    let crc = crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, bytes);
+    crc_32(crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, bytes))
+}
+
+fn crc_32(crc: u64) -> u32 {
     u32::try_from(crc).expect("a CRC-32 has 32 bits")
 }
 

@@ -10,6 +10,7 @@ mod records;
 mod varint;
 
 pub use batch::{Batch, BatchFault, BatchHeader};
+pub(crate) use batch::BatchChecksum;
 pub(crate) use builder::{BatchBuilder, ProducerStamp, SealedBatch, record_size_upper_bound, single_record_size};
 pub use control::ControlType;
 pub use records::{Headers, Record, Records};

@@ -36,6 +36,8 @@ impl Log {
         bound: Offset,
         max_bytes: usize,
     ) -> Result<Vec<Batch>> {
+        // Before the log start: a segment is removed only when that has moved on.
+        let segments = self.segments.load();
         let start = self.log_start();
         if from < start || from > self.log_end() {
             let partition = self.name.clone();
@@ -44,7 +46,10 @@ impl Log {
         if from >= bound {
             return Ok(Vec::new());
         }
-        let segments = self.segments.load();
+        if let Some(first) = segments.first().filter(|first| from < first.base_offset()) {
+            let last = Offset(first.base_offset().0 - 1);
+            return Err(self.corrupt_batch(first, 0, start, last, "there is no file that has them".to_owned()));
+        }
         let mut here = match place.take().filter(|place| place.offset == from) {
             Some(place) => place,
             None => Self::look_up(&segments, from)?,

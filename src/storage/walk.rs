@@ -4,9 +4,11 @@
 //! must stand there: the offset that is expected, the end of the file, the format that we write. Where a batch is
 //! damaged, the walk goes on at the next place that is sure to begin one:
 //!
-//! 1. where the batch's length leads, if a whole valid batch with a higher offset stands there, or the end;
+//! 1. where the batch's length leads, if a whole batch stands there that begins at the offset behind the damaged one's
+//!    last, or the segment ends at that offset;
 //! 2. where a length that differs in one bit leads, if the damaged batch's checksum holds with it;
-//! 3. where the offset index says that a batch begins.
+//! 3. where the batch's length leads, if a whole batch with a higher offset stands there, or the end;
+//! 4. where the offset index says that a batch begins.
 //!
 //! It never searches byte by byte: a record's value may contain the bytes of a batch.
 
@@ -15,13 +17,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::Result;
-use crate::record::{Batch, BatchFault, BatchHeader};
+use crate::record::{Batch, BatchChecksum, BatchFault, BatchHeader};
 use crate::storage::leader_epochs::LeaderEpochs;
 use crate::storage::segment::Segment;
 use crate::types::{LeaderEpoch, Offset};
 
 /// How much is read at a time; what the pooled buffers of `io` hold.
 const READ_BYTES: usize = 256 * 1024;
+/// A batch that says it is longer is checked piece by piece before memory is taken for it: hardly any is, and a
+/// damaged length may say two gigabytes.
+const LARGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// How closely a batch is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +161,11 @@ impl<'a> Walk<'a> {
             Ok(header) => header,
             Err(fault) => return Ok(Err(fault)),
         };
+        if header.len_bytes > LARGE_BYTES
+            && let Err(fault) = self.check_in_pieces(position, header.len_bytes)?
+        {
+            return Ok(Err(fault));
+        }
         let Some(bytes) = self.bytes_at(position, header.len_bytes)? else {
             return Ok(Err(BatchFault::TooShort));
         };
@@ -229,17 +239,22 @@ impl<'a> Walk<'a> {
             return Ok(Some(place));
         }
         if let Some(header) = self.bytes_at(position, BatchHeader::LEN_BYTES)? {
-            let length = BatchHeader::stored_length(&header);
-            if let Some(place) = self.place_behind(position, length)? {
+            let (length, last_delta) = (BatchHeader::stored_length(&header), BatchHeader::stored_last_delta(&header));
+            let by_length = self.place_behind(position, length)?;
+            let follows = |place: &(u64, Offset)| place.1.0 == self.expected.0.saturating_add(1 + i64::from(last_delta));
+            if let Some(place) = by_length.filter(|place| self.is_known(*place) && follows(place)) {
                 return Ok(Some(place));
             }
-            for bit in 0..31 {
+            for bit in 0..32 {
                 let candidate = length ^ (1 << bit);
-                if self.holds_with_length(position, candidate)?
-                    && let Some(place) = self.place_behind(position, candidate)?
+                if let Some(place) = self.place_behind(position, candidate)?
+                    && self.holds_with_length(position, candidate)?
                 {
                     return Ok(Some(place));
                 }
+            }
+            if by_length.is_some() {
+                return Ok(by_length);
             }
         }
         self.indexed_place(position)
@@ -278,14 +293,32 @@ impl<'a> Walk<'a> {
         Ok(follows.map(|next| (behind, next.header().base_offset)))
     }
 
+    /// Whether the offset at a place behind damage is more than a guess, which it is at an end that nobody has named.
+    fn is_known(&self, (behind, _): (u64, Offset)) -> bool {
+        behind < self.end || self.segment_end.is_some()
+    }
+
     /// Whether the batch at `position` is whole if its length field is `length`.
     fn holds_with_length(&mut self, position: u64, length: u32) -> Result<bool> {
         let len = length as usize + BatchHeader::LENGTH_END;
-        if len < BatchHeader::LEN_BYTES {
-            return Ok(false);
+        Ok(len >= BatchHeader::LEN_BYTES && self.check_in_pieces(position, len)?.is_ok())
+    }
+
+    /// Whether the checksum of the `len` bytes at `position` holds, without taking memory for all of them.
+    fn check_in_pieces(&mut self, position: u64, len: usize) -> Result<Result<(), BatchFault>> {
+        let end = position + len as u64;
+        if end > self.end {
+            return Ok(Err(BatchFault::TooShort));
         }
-        let Some(bytes) = self.bytes_at(position, len)? else { return Ok(false) };
-        Ok(BatchHeader::crc_holds(&bytes))
+        let mut checksum = BatchChecksum::default();
+        let mut at = position;
+        while at < end {
+            let piece = usize::try_from(end - at).unwrap_or(READ_BYTES).min(READ_BYTES);
+            let Some(bytes) = self.bytes_at(at, piece)? else { return Ok(Err(BatchFault::TooShort)) };
+            checksum.update(&bytes);
+            at += piece as u64;
+        }
+        Ok(checksum.check())
     }
 
     /// The next place that the offset index names and where a whole batch stands that ends as it says.
