@@ -5,3 +5,7 @@
 
 mod bits;
 mod content;
+mod files;
+mod sample;
+mod segments;
+mod tree;
