@@ -23,7 +23,7 @@ use crate::io::{Dir, Disk, Entry, Lock};
 use crate::replication::{Offline, Partition};
 use crate::storage::{
     BehindHole, Finding, Journal, JournalFinding, JournalIds, JournalOpening, Log, OpenReport, Opening, PREVIOUS,
-    PartitionDirKind, Position, Positions, RECOVERY_POINTS, SlotId, TopicConfig, ensure_meta_properties,
+    PARTITION_METADATA, PartitionDirKind, Position, Positions, RECOVERY_POINTS, SlotId, TopicConfig, ensure_meta_properties,
     has_clean_shutdown, parse_group_file_name, parse_partition_dir, partition_dir_name, read_offsets,
     read_partition_metadata, remove_clean_shutdown, write_partition_metadata,
 };
@@ -163,8 +163,12 @@ impl Opener<'_> {
             let entry = entries.get(partition.topic());
             entry.is_some_and(|entry| partition.partition() < entry.partitions && self.has_id_of(partition, entry))
         };
-        let marker = self.lane.disk.random();
-        clear_leftovers(self.log_dir.as_ref(), is_ours, marker, &mut |finding| report.push(finding))?;
+        // A catalog that has lost something does not know whose a directory is.
+        let knows_all = !self.lane.offline.is_set();
+        if knows_all {
+            let marker = self.lane.disk.random();
+            clear_leftovers(self.log_dir.as_ref(), is_ours, marker, &mut |finding| report.push(finding))?;
+        }
 
         // Written at the last close; `positions` knows better, unless it is gone. After a crash it may speak of a topic
         // that was deleted since, whose name another one has: it knows names only.
@@ -180,7 +184,7 @@ impl Opener<'_> {
         let known: BTreeSet<TopicId> = topics.all().iter().map(|topic| topic.id()).collect();
         let slots = self.lane.positions.logs().into_iter().filter(|((id, _), _)| !known.contains(id));
         let orphans: Vec<SlotId> = slots.map(|(_, slot)| slot).collect();
-        if !orphans.is_empty() {
+        if knows_all && !orphans.is_empty() {
             self.lane.positions.free(&orphans)?;
         }
         if !self.was_clean {
@@ -193,7 +197,21 @@ impl Opener<'_> {
     fn has_id_of(&self, partition: &TopicPartition, entry: &TopicEntry) -> bool {
         let found =
             self.log_dir.dir(&partition_dir_name(partition)).and_then(|dir| read_partition_metadata(dir.as_ref()));
-        !matches!(found, Ok(Some(id)) if id != entry.id)
+        !matches!(found, Ok(Some(id)) if !is_almost(id, entry.id))
+    }
+
+    /// Makes `partition.metadata` say what the catalog does.
+    fn check_metadata(&self, dir: &dyn Dir, id: TopicId, report: &mut OpenReport) -> Result<()> {
+        let reason = match read_partition_metadata(dir) {
+            Ok(Some(found)) if found == id => return Ok(()),
+            Ok(Some(_)) => "its topic id was damaged".into(),
+            Ok(None) => "it was missing".into(),
+            Err(Error::CorruptFile { reason, .. }) => reason,
+            Err(error) => return Err(error),
+        };
+        write_partition_metadata(dir, id)?;
+        report.push(Finding::Rebuilt { path: dir.path().join(PARTITION_METADATA), reason });
+        Ok(())
     }
 
     fn open_topic(
@@ -236,9 +254,7 @@ impl Opener<'_> {
             }
             found => found?,
         };
-        if read_partition_metadata(dir.as_ref())? != Some(entry.id) {
-            write_partition_metadata(dir.as_ref(), entry.id)?;
-        }
+        self.check_metadata(dir.as_ref(), entry.id, report)?;
         let opening = Opening {
             dir: &dir,
             name,
@@ -268,6 +284,11 @@ impl Opener<'_> {
         self.lane.write_position(&partition);
         Ok(partition)
     }
+}
+
+/// Whether one id is the other with one of its letters damaged: ids are random, and no two are that close by chance.
+fn is_almost(one: TopicId, other: TopicId) -> bool {
+    one.0.iter().zip(&other.0).filter(|(one, other)| one != other).count() <= 2 // a letter has bits of two bytes
 }
 
 /// Loads the groups, and reports what they have committed beyond where a log now ends.
