@@ -100,7 +100,7 @@ impl<'a> Recovery<'a> {
         let interval = u64::from(opening.config.index_interval_bytes);
         let mut segments = Segments::new();
         for entry in opening.dir.list()? {
-            if is_snapshot(&entry.name) && !opening.was_clean {
+            if is_snapshot(&entry.name) && !entry.is_dir && !opening.was_clean {
                 opening.dir.remove(&entry.name)?; // from before the crash; the next close writes one
             }
             if let Some((base, "log")) = parse_segment_name(&entry.name).filter(|_| !entry.is_dir) {
@@ -219,6 +219,7 @@ impl<'a> Recovery<'a> {
                     break;
                 }
                 Some(Step::Damage { position, .. }) => {
+                    self.filler.note_damage();
                     let is_last = walk.position() >= segment.end();
                     let resumes_at = if is_last { next_base.unwrap_or(self.durable_end) } else { walk.expected() };
                     // Nothing is appended behind bytes that a reader may not find its way past.

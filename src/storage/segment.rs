@@ -203,8 +203,9 @@ impl Segment {
         let mut filler = IndexFiller::new(self.index_interval);
         let mut walk = Walk::new(self, 0, self.base_offset, Check::Header);
         while let Some(step) = walk.next_step()? {
-            if let Step::Batch { position, batch } = step {
-                filler.note(&indexes, batch.header(), position);
+            match step {
+                Step::Batch { position, batch } => filler.note(&indexes, batch.header(), position),
+                Step::Damage { .. } => filler.note_damage(),
             }
         }
         filler.finish(&indexes);
@@ -222,9 +223,9 @@ impl Segment {
         self.dir.create(&segment_name(self.base_offset, suffix))?.write_all_at(bytes, 0)
     }
 
-    /// Makes the content of both index files durable, writing them first if that is still to be done.
-    pub(crate) fn sync_indexes(&self) -> Result<()> {
-        if !self.has_trusted_indexes {
+    /// Makes the content of both index files durable, writing them first unless they are `written` already.
+    pub(crate) fn sync_indexes(&self, written: bool) -> Result<()> {
+        if !(written && self.has_trusted_indexes) {
             self.write_indexes()?;
         }
         for suffix in ["index", "timeindex"] {
@@ -311,6 +312,11 @@ impl IndexFiller {
             self.since_last_entry = 0;
         }
         self.since_last_entry += header.len_bytes as u64;
+    }
+
+    /// Damage was passed: the batch behind it gets an entry, without which the next one who comes may not find it.
+    pub(crate) fn note_damage(&mut self) {
+        self.since_last_entry = self.interval + 1;
     }
 
     /// Goes on behind the last entry of `indexes`, whose batch is the next to be noted.

@@ -6,6 +6,7 @@
 mod bits;
 mod content;
 mod files;
+mod random;
 mod sample;
 mod segments;
 mod tree;

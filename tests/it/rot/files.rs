@@ -112,7 +112,7 @@ fn every_bit_of_an_index_may_flip() {
 fn small_files_of_a_log_are_made_again() {
     for sample in [Sample::closed(), Sample::killed()] {
         for path in ["log/t-0/leader-epoch-checkpoint", "log/t-0/partition.metadata"] {
-            for (what, tree) in ruin(&sample.tree, Path::new(path)) {
+            for (_, tree) in ruin(&sample.tree, Path::new(path)) {
                 check(&sample, &tree, []);
             }
         }
@@ -137,7 +137,7 @@ fn files_of_the_log_dir_are_made_again_or_refused_by_name() {
             if !sample.tree.files.contains_key(&path) {
                 continue;
             }
-            for (what, tree) in ruin(&sample.tree, &path) {
+            for (_, tree) in ruin(&sample.tree, &path) {
                 check_or_refused(&sample, &tree, &path);
             }
         }
@@ -147,12 +147,12 @@ fn files_of_the_log_dir_are_made_again_or_refused_by_name() {
 #[test]
 fn positions_cost_no_record() {
     for sample in [Sample::closed(), Sample::killed(), Sample::killed_with_tail()] {
-        for (what, tree) in ruin(&sample.tree, Path::new("positions")) {
+        for (_, tree) in ruin(&sample.tree, Path::new("positions")) {
             check_or_refused(&sample, &tree, Path::new("positions"));
         }
     }
     let sample = Sample::killed();
-    for (what, tree) in flips(&sample.tree, Path::new("positions")).step_by(5) {
+    for (_, tree) in flips(&sample.tree, Path::new("positions")).step_by(5) {
         let root = tree.write();
         match open(root.path()) {
             Ok(engine) => assert!(read(&engine, &t()).unwrap().lost.is_empty()),
