@@ -22,10 +22,10 @@ use crate::error::{Error, Result};
 use crate::io::{Dir, Disk, Entry, Lock};
 use crate::replication::{Offline, Partition};
 use crate::storage::{
-    BehindHole, Finding, Journal, JournalFinding, JournalIds, JournalOpening, Log, OpenReport, Opening, PREVIOUS,
-    PartitionDirKind, Position, Positions, RECOVERY_POINTS, SlotId, TopicConfig, ensure_meta_properties,
-    has_clean_shutdown, parse_group_file_name, parse_partition_dir, partition_dir_name, read_offsets,
-    read_partition_metadata, remove_clean_shutdown, write_partition_metadata,
+    BehindHole, Finding, Journal, JournalFinding, JournalIds, JournalOpening, Log, OpenReport, Opening,
+    PARTITION_METADATA, PREVIOUS, PartitionDirKind, Position, Positions, RECOVERY_POINTS, SlotId, TopicConfig,
+    ensure_meta_properties, has_clean_shutdown, parse_group_file_name, parse_partition_dir, partition_dir_name,
+    read_offsets, read_partition_metadata, remove_clean_shutdown, write_partition_metadata,
 };
 use crate::sync::lock;
 use crate::topics::{Catalog, Change, Topic, TopicEntry, Topics, clear_leftovers};
@@ -163,10 +163,10 @@ impl Opener<'_> {
             let entry = entries.get(partition.topic());
             entry.is_some_and(|entry| partition.partition() < entry.partitions && self.has_id_of(partition, entry))
         };
-        let marker = self.lane.disk.random();
-        // With a damaged catalog nobody knows what is left over: the folders of topics that it has lost stay.
-        let is_whole = !self.lane.offline.is_set();
-        if is_whole {
+        // A catalog that has lost something does not know whose a directory is.
+        let knows_all = !self.lane.offline.is_set();
+        if knows_all {
+            let marker = self.lane.disk.random();
             clear_leftovers(self.log_dir.as_ref(), is_ours, marker, &mut |finding| report.push(finding))?;
         }
 
@@ -184,7 +184,7 @@ impl Opener<'_> {
         let known: BTreeSet<TopicId> = topics.all().iter().map(|topic| topic.id()).collect();
         let slots = self.lane.positions.logs().into_iter().filter(|((id, _), _)| !known.contains(id));
         let orphans: Vec<SlotId> = slots.map(|(_, slot)| slot).collect();
-        if is_whole && !orphans.is_empty() {
+        if knows_all && !orphans.is_empty() {
             self.lane.positions.free(&orphans)?;
         }
         if !self.was_clean {
@@ -197,7 +197,21 @@ impl Opener<'_> {
     fn has_id_of(&self, partition: &TopicPartition, entry: &TopicEntry) -> bool {
         let found =
             self.log_dir.dir(&partition_dir_name(partition)).and_then(|dir| read_partition_metadata(dir.as_ref()));
-        !matches!(found, Ok(Some(id)) if id != entry.id)
+        !matches!(found, Ok(Some(id)) if !is_almost(id, entry.id))
+    }
+
+    /// Makes `partition.metadata` say what the catalog does.
+    fn check_metadata(&self, dir: &dyn Dir, id: TopicId, report: &mut OpenReport) -> Result<()> {
+        let reason = match read_partition_metadata(dir) {
+            Ok(Some(found)) if found == id => return Ok(()),
+            Ok(Some(_)) => "its topic id was damaged".into(),
+            Ok(None) => "it was missing".into(),
+            Err(Error::CorruptFile { reason, .. }) => reason,
+            Err(error) => return Err(error),
+        };
+        write_partition_metadata(dir, id)?;
+        report.push(Finding::Rebuilt { path: dir.path().join(PARTITION_METADATA), reason });
+        Ok(())
     }
 
     fn open_topic(
@@ -240,9 +254,7 @@ impl Opener<'_> {
             }
             found => found?,
         };
-        if read_partition_metadata(dir.as_ref())? != Some(entry.id) {
-            write_partition_metadata(dir.as_ref(), entry.id)?;
-        }
+        self.check_metadata(dir.as_ref(), entry.id, report)?;
         let opening = Opening {
             dir: &dir,
             name,
@@ -272,6 +284,11 @@ impl Opener<'_> {
         self.lane.write_position(&partition);
         Ok(partition)
     }
+}
+
+/// Whether one id is the other with one of its letters damaged: ids are random, and no two are that close by chance.
+fn is_almost(one: TopicId, other: TopicId) -> bool {
+    one.0.iter().zip(&other.0).filter(|(one, other)| one != other).count() <= 2 // a letter has bits of two bytes
 }
 
 /// Loads the groups, and reports what they have committed beyond where a log now ends.

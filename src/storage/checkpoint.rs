@@ -33,7 +33,8 @@ pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 pub(crate) const LOG_STARTS: &str = "log-start-offset-checkpoint";
 
 const META_PROPERTIES: &str = "meta.properties";
-const PARTITION_METADATA: &str = "partition.metadata";
+/// Which topic a partition belongs to.
+pub(crate) const PARTITION_METADATA: &str = "partition.metadata";
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 
 /// A million partitions fit with names of the greatest length.

@@ -124,7 +124,14 @@ impl Journal {
     pub(crate) fn open(dir: Arc<dyn Dir>, name: &str, was_clean: bool, behind: BehindHole) -> Result<JournalOpening> {
         let (file, is_previous) = either_generation(name, |name| dir.open_writable(name))?;
         let content = scan::read(&*file, was_clean, behind)?;
-        let (payloads, findings) = (content.payloads, with_origin(content.findings, &*file, is_previous));
+        let mut findings = content.findings;
+        if is_previous {
+            // The crash that leaves the generation before alone leaves the new one, which says the same, beside it.
+            let is_half_renamed = is_there(&*dir, &beside(name))?;
+            let damage = if is_half_renamed { JournalDamage::HalfRenamed } else { JournalDamage::Outdated };
+            findings.insert(0, JournalFinding { path: file.path().to_owned(), position: 0, bytes: 0, damage });
+        }
+        let payloads = content.payloads;
         let mut journal = Self::of(dir, name, file, content.header, content.last_sequence);
         journal.end = content.len;
         journal.durable_end = if was_clean { content.len } else { journal.durable_end.min(content.len) };
@@ -332,12 +339,12 @@ fn either_generation(name: &str, open: impl Fn(&str) -> Result<Arc<dyn File>>) -
     }
 }
 
-fn with_origin(mut findings: Vec<JournalFinding>, file: &dyn File, is_previous: bool) -> Vec<JournalFinding> {
-    if is_previous {
-        let path = file.path().to_owned();
-        findings.insert(0, JournalFinding { path, position: 0, bytes: 0, damage: JournalDamage::HalfRenamed });
+fn is_there(dir: &dyn Dir, name: &str) -> Result<bool> {
+    match dir.open(name) {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
     }
-    findings
 }
 
 fn previous(name: &str) -> String {

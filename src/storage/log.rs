@@ -237,15 +237,13 @@ impl Log {
         let segments = self.segments.load();
         let active = segments.last().expect("a log has a segment");
         tail.filler.finish(active.indexes()?);
-        active.write_indexes()?; // whatever an earlier shutdown left in the files
-        for segment in segments.iter() {
-            if segment.base_offset() == active.base_offset() || tail.indexes_unsynced.contains(&segment.base_offset()) {
-                segment.sync_indexes()?;
-            }
+        for segment in segments.iter().filter(|segment| tail.indexes_unsynced.contains(&segment.base_offset())) {
+            segment.sync_indexes(true)?; // of those before a crash nobody knows: they are written again
         }
+        active.sync_indexes(false)?; // which may have grown since its files were written
         tail.indexes_unsynced.clear();
-        write_empty_snapshot(self.dir.as_ref(), self.log_end())?;
-        self.dir.sync() // the names of all of them
+        // Last, since it syncs the directory, and with it the names of all of them.
+        write_empty_snapshot(self.dir.as_ref(), self.log_end())
     }
 }
 

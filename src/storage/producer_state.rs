@@ -19,7 +19,7 @@ pub(crate) fn is_snapshot(name: &str) -> bool {
 pub(crate) fn write_empty_snapshot(dir: &dyn Dir, log_end: Offset) -> Result<()> {
     let name = segment_name(log_end, "snapshot");
     for entry in dir.list()? {
-        if is_snapshot(&entry.name) && entry.name != name {
+        if is_snapshot(&entry.name) && !entry.is_dir && entry.name != name {
             dir.remove(&entry.name)?;
         }
     }

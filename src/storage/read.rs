@@ -144,15 +144,13 @@ impl Log {
             if next.is_some() && segment.largest_timestamp()? < at {
                 continue;
             }
-            // No record up to that entry's offset is new enough.
-            let from = segment.indexes()?.time.before(at).map_or(segment.base_offset(), |entry| entry.offset.next());
-            let (position, first) = segment.start_for(from)?;
+            let (position, first) = segment.start_for_time(at)?;
             let mut walk = Walk::new(segment, position, first, Check::Whole).with_epochs(self.epoch_bounds());
             while walk.expected() < bound {
                 let Some(step) = walk.next_step()? else { break };
                 let Step::Batch { batch, .. } = step else { continue };
                 if batch.header().max_timestamp >= at
-                    && let Some(found) = first_at_or_after(&batch, at, start.max(from))
+                    && let Some(found) = first_at_or_after(&batch, at, start)
                 {
                     return Ok(Some(found));
                 }

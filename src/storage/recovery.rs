@@ -34,6 +34,7 @@ use crate::types::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 
 /// How much is copied at a time.
 const COPY_BYTES: usize = 256 * 1024;
+static ZEROS: [u8; COPY_BYTES] = [0; COPY_BYTES];
 
 /// What is known of a log before its directory is looked at.
 #[derive(Debug)]
@@ -99,7 +100,7 @@ impl<'a> Recovery<'a> {
         let interval = u64::from(opening.config.index_interval_bytes);
         let mut segments = Segments::new();
         for entry in opening.dir.list()? {
-            if is_snapshot(&entry.name) && !opening.was_clean {
+            if is_snapshot(&entry.name) && !entry.is_dir && !opening.was_clean {
                 opening.dir.remove(&entry.name)?; // from before the crash; the next close writes one
             }
             if let Some((base, "log")) = parse_segment_name(&entry.name).filter(|_| !entry.is_dir) {
@@ -155,6 +156,7 @@ impl<'a> Recovery<'a> {
         let first = holding.saturating_sub(1);
         if let Some(segment) = self.segments.get(first).filter(|_| first > 0) {
             self.log_end = segment.base_offset();
+            self.note_lost_front(found);
         }
         for index in first..self.segments.len() {
             let base = self.segments[index].base_offset();
@@ -179,12 +181,28 @@ impl<'a> Recovery<'a> {
         Ok(())
     }
 
+    /// The first segments may be gone, which shows without looking into any.
+    fn note_lost_front(&self, found: &mut dyn FnMut(Finding)) {
+        let front = &self.segments[0];
+        if self.log_start < front.base_offset() {
+            found(Finding::Damaged {
+                partition: self.opening.name.clone(),
+                first: self.log_start,
+                last: Offset(front.base_offset().0 - 1),
+                path: self.opening.dir.path().join(front.file_name()),
+                file_position: 0,
+            });
+        }
+    }
+
     /// Goes through one segment, building its indexes.
     fn scan_segment(&mut self, index: usize, found: &mut dyn FnMut(Finding)) -> Result<()> {
         let segment = Arc::clone(&self.segments[index]);
         let (indexes, position, offset) = self.scan_start(&segment)?;
         let bounds = EpochBounds { starts: Arc::new(self.epochs.clone()), latest: self.opening.epoch };
-        let mut walk = Walk::new(&segment, position, offset, Check::Whole).with_epochs(bounds);
+        let next_base = self.segments.get(index + 1).map(|next| next.base_offset());
+        let known_end = next_base.unwrap_or(self.durable_end).min(self.durable_end);
+        let mut walk = Walk::new(&segment, position, offset, Check::Whole).ending_at(known_end).with_epochs(bounds);
         self.log_end = offset;
         loop {
             if self.log_end >= self.durable_end && self.tail_from.is_none() {
@@ -201,8 +219,8 @@ impl<'a> Recovery<'a> {
                     break;
                 }
                 Some(Step::Damage { position, .. }) => {
+                    self.filler.note_damage();
                     let is_last = walk.position() >= segment.end();
-                    let next_base = self.segments.get(index + 1).map(|next| next.base_offset());
                     let resumes_at = if is_last { next_base.unwrap_or(self.durable_end) } else { walk.expected() };
                     // Nothing is appended behind bytes that a reader may not find its way past.
                     self.needs_segment |= is_last && next_base.is_none();
@@ -223,15 +241,16 @@ impl<'a> Recovery<'a> {
     fn scan_start(&mut self, segment: &Segment) -> Result<(Indexes, u64, Offset)> {
         self.filler = IndexFiller::new(u64::from(self.opening.config.index_interval_bytes));
         self.first_timestamp = None;
-        let stored = if self.opening.was_clean { segment.read_indexes() } else { None };
-        let Some(indexes) = stored else {
-            return Ok((Indexes::new(segment.base_offset()), 0, segment.base_offset()));
-        };
+        let anew = (Indexes::new(segment.base_offset()), 0, segment.base_offset());
+        let stored = if self.opening.was_clean { segment.stored_indexes()? } else { None };
+        let Some(indexes) = stored else { return Ok(anew) };
+        let Some(last) = indexes.offset.last() else { return Ok(anew) };
         let (position, offset) = segment.start_within(&indexes, self.durable_end)?;
-        if position > 0 {
-            self.first_timestamp = segment.first_timestamp()?;
-            self.filler.resume(&indexes);
+        if position != last.position {
+            return Ok(anew); // entries that nothing confirms, or that the walk would add again
         }
+        self.first_timestamp = segment.first_timestamp()?;
+        self.filler.resume(&indexes);
         Ok((indexes, position, offset))
     }
 
@@ -405,7 +424,8 @@ fn is_zero(file: &dyn File, from: u64, end: u64) -> Result<bool> {
         if bytes.is_empty() {
             break;
         }
-        if bytes.iter().any(|&byte| byte != 0) {
+        // Compared as a block: a file that somebody has lengthened may have many gigabytes of them.
+        if bytes[..] != ZEROS[..bytes.len()] {
             return Ok(false);
         }
         position += bytes.len() as u64;

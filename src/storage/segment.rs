@@ -133,7 +133,7 @@ impl Segment {
         if let Some(indexes) = self.indexes.get() {
             return Ok(indexes);
         }
-        let stored = if self.has_trusted_indexes { self.read_indexes() } else { None };
+        let stored = if self.has_trusted_indexes { self.stored_indexes()? } else { None };
         let indexes = match stored {
             Some(indexes) => indexes,
             None => self.build_indexes()?,
@@ -156,7 +156,32 @@ impl Segment {
     }
 
     /// The indexes as their files have them; `None` if one is missing or makes no sense: they are caches.
-    pub(crate) fn read_indexes(&self) -> Option<Indexes> {
+    ///
+    /// What an entry says is checked when it is used. What is not there cannot be: so the last time entry has to be
+    /// the largest time, or else a look-up would pass the segment by. That costs the header of one batch where times
+    /// only rise.
+    pub(crate) fn stored_indexes(&self) -> Result<Option<Indexes>> {
+        let Some(indexes) = self.read_indexes() else { return Ok(None) };
+        Ok(self.has_largest_time(&indexes)?.then_some(indexes))
+    }
+
+    fn has_largest_time(&self, indexes: &Indexes) -> Result<bool> {
+        let nothing = TimeEntry { timestamp: Timestamp::NONE, offset: Offset(self.base_offset.0 - 1) };
+        let last = indexes.time.last().unwrap_or(nothing);
+        let (position, first) = self.start_within(indexes, last.offset)?;
+        let mut walk = Walk::new(self, position, first, Check::Header);
+        let mut is_found = last == nothing;
+        while let Some(step) = walk.next_step()? {
+            let Step::Batch { batch, .. } = step else { continue };
+            is_found |= TimeEntry::of(batch.header()) == last;
+            if batch.header().max_timestamp > last.timestamp {
+                return Ok(false);
+            }
+        }
+        Ok(is_found)
+    }
+
+    fn read_indexes(&self) -> Option<Indexes> {
         let time = self.read_index("timeindex", TimeIndex::ENTRY_BYTES)?;
         Some(Indexes { offset: self.read_offset_index()?, time: TimeIndex::decode(self.base_offset, &time)? })
     }
@@ -167,8 +192,8 @@ impl Segment {
 
     fn read_index(&self, suffix: &str, entry_bytes: usize) -> Option<Vec<u8>> {
         let file = self.dir.open(&segment_name(self.base_offset, suffix)).ok()?;
-        // A segment of `end` bytes has at most so many batches.
-        let most = (self.end() / BatchHeader::LEN_BYTES as u64 + 1) * entry_bytes as u64;
+        // A segment of `end` bytes has at most so many batches, and no entry leads further than 2 GiB.
+        let most = (self.end().min(1 << 31) / BatchHeader::LEN_BYTES as u64 + 1) * entry_bytes as u64;
         read_small(file.as_ref(), most).ok()
     }
 
@@ -178,8 +203,9 @@ impl Segment {
         let mut filler = IndexFiller::new(self.index_interval);
         let mut walk = Walk::new(self, 0, self.base_offset, Check::Header);
         while let Some(step) = walk.next_step()? {
-            if let Step::Batch { position, batch } = step {
-                filler.note(&indexes, batch.header(), position);
+            match step {
+                Step::Batch { position, batch } => filler.note(&indexes, batch.header(), position),
+                Step::Damage { .. } => filler.note_damage(),
             }
         }
         filler.finish(&indexes);
@@ -197,9 +223,9 @@ impl Segment {
         self.dir.create(&segment_name(self.base_offset, suffix))?.write_all_at(bytes, 0)
     }
 
-    /// Makes the content of both index files durable, writing them first if nobody can have.
-    pub(crate) fn sync_indexes(&self) -> Result<()> {
-        if !self.has_trusted_indexes {
+    /// Makes the content of both index files durable, writing them first unless they are `written` already.
+    pub(crate) fn sync_indexes(&self, written: bool) -> Result<()> {
+        if !(written && self.has_trusted_indexes) {
             self.write_indexes()?;
         }
         for suffix in ["index", "timeindex"] {
@@ -230,6 +256,20 @@ impl Segment {
             below = Offset(entry.last_offset.0 - 1);
         }
         Ok((0, self.base_offset))
+    }
+
+    /// The same for the first record whose timestamp is at or after `at`: none below the answered offset is.
+    pub(crate) fn start_for_time(&self, at: Timestamp) -> Result<(u64, Offset)> {
+        let Some(entry) = self.indexes()?.time.before(at) else { return Ok((0, self.base_offset)) };
+        let (position, first) = self.start_for(entry.offset)?;
+        let mut walk = Walk::new(self, position, first, Check::Header);
+        while walk.expected() <= entry.offset {
+            let Some(step) = walk.next_step()? else { break };
+            if matches!(step, Step::Batch { batch, .. } if TimeEntry::of(batch.header()) == entry) {
+                return Ok((walk.position(), walk.expected()));
+            }
+        }
+        Ok((0, self.base_offset)) // no batch has what the entry says
     }
 
     /// The largest timestamp of the first batch.
@@ -263,7 +303,7 @@ impl IndexFiller {
     /// Takes note of a batch that was appended at `position`.
     pub(crate) fn note(&mut self, indexes: &Indexes, header: &BatchHeader, position: u64) {
         if header.max_timestamp > self.largest.timestamp {
-            self.largest = TimeEntry { timestamp: header.max_timestamp, offset: header.last_offset() };
+            self.largest = TimeEntry::of(header);
         }
         // The entry comes before the batch is counted, so the first batch of a segment never has one.
         if self.since_last_entry > self.interval {
@@ -272,6 +312,11 @@ impl IndexFiller {
             self.since_last_entry = 0;
         }
         self.since_last_entry += header.len_bytes as u64;
+    }
+
+    /// Damage was passed: the batch behind it gets an entry, without which the next one who comes may not find it.
+    pub(crate) fn note_damage(&mut self) {
+        self.since_last_entry = self.interval + 1;
     }
 
     /// Goes on behind the last entry of `indexes`, whose batch is the next to be noted.

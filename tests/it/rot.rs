@@ -5,3 +5,8 @@
 
 mod bits;
 mod content;
+mod files;
+mod random;
+mod sample;
+mod segments;
+mod tree;

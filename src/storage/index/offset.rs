@@ -81,6 +81,10 @@ impl OffsetIndex {
         self.entry(self.entries.partition_point(|(_, at)| u64::from(at) <= position))
     }
 
+    pub(crate) fn last(&self) -> Option<OffsetEntry> {
+        self.entry(self.len().checked_sub(1)?)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

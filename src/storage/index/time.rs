@@ -8,6 +8,7 @@
 //!
 //! So every record behind that offset that was appended before the next entry is not newer. Kafka: `TimeIndex`.
 
+use crate::record::BatchHeader;
 use crate::storage::index::AppendOnly;
 use crate::types::{Offset, Timestamp};
 
@@ -16,6 +17,13 @@ use crate::types::{Offset, Timestamp};
 pub(crate) struct TimeEntry {
     pub(crate) timestamp: Timestamp,
     pub(crate) offset: Offset,
+}
+
+impl TimeEntry {
+    /// That of a batch with the largest timestamp so far.
+    pub(crate) fn of(header: &BatchHeader) -> Self {
+        Self { timestamp: header.max_timestamp, offset: header.last_offset() }
+    }
 }
 
 /// The entries of one segment.

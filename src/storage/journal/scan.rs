@@ -45,6 +45,8 @@ pub(crate) struct JournalFinding {
 pub(crate) enum JournalDamage {
     /// A compaction ended between its two renames: the file before was opened, which has all there is.
     HalfRenamed,
+    /// The file itself is gone, and not by a compaction: the generation before was opened, which lacks what came since.
+    Outdated,
     /// One copy of the header is damaged; the other one served.
     Header,
     /// Frames that were on the disk are unreadable.
@@ -60,7 +62,7 @@ pub(crate) enum JournalDamage {
 impl JournalFinding {
     /// Whether something is lost that was on the disk.
     pub(crate) const fn is_rot(&self) -> bool {
-        matches!(self.damage, JournalDamage::BadFrame | JournalDamage::MissingFrames)
+        matches!(self.damage, JournalDamage::BadFrame | JournalDamage::MissingFrames | JournalDamage::Outdated)
     }
 }
 
@@ -71,6 +73,9 @@ impl fmt::Display for JournalFinding {
         match damage {
             JournalDamage::HalfRenamed => {
                 write!(f, "{path}: opened in place of a file whose renaming a crash cut short")
+            }
+            JournalDamage::Outdated => {
+                write!(f, "{path}: opened in place of a file that is gone, and lacks what that had")
             }
             JournalDamage::Header => write!(f, "{path}: one copy of the header is damaged, the other one served"),
             JournalDamage::BadFrame => {
