@@ -62,6 +62,20 @@ impl MemoryDisk {
 
     /// An empty disk whose engines run inside the calls that wait for them, with no threads at all: the same calls
     /// from one thread, with the same `seed`, make the same run. Time passes only while a call waits.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, MemoryDisk, Producer, ProducerRecord};
+    /// let run = |seed| {
+    ///     let disk = MemoryDisk::stepped(seed);
+    ///     let engine = Engine::builder().open_memory(&disk)?;
+    ///     Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
+    ///     engine.close()?;
+    ///     ottla::Result::Ok((disk.steps(), disk.files()))
+    /// };
+    /// assert_eq!(run(7)?, run(7)?);
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     #[must_use]
     pub fn stepped(seed: u64) -> Self {
         Self::with(Arc::new(Stepped::new(seed)), seed, true)
@@ -85,6 +99,19 @@ impl MemoryDisk {
     }
 
     /// Cuts the power, and turns it on again: what was not synced is gone, and so is every process that used the disk.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Acks, Engine, MemoryDisk, Offset, Producer, ProducerConfig, ProducerRecord};
+    /// let disk = MemoryDisk::stepped(7);
+    /// let engine = Engine::builder().open_memory(&disk)?;
+    /// let quick = Producer::<str, str>::with_config(&engine, ProducerConfig::builder().acks(Acks::One).build()?)?;
+    /// quick.send(ProducerRecord::to("orders").value("paid"))?.wait()?; // written, and not synced
+    /// disk.power_cut();
+    /// drop((quick, engine));
+    /// assert_eq!(Engine::builder().open_memory(&disk)?.end_offset(&("orders", 0).into())?, Offset(0));
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn power_cut(&self) {
         let mut state = lock(&self.inner.state);
         state.nodes.iter_mut().for_each(Node::lose_unsynced);
@@ -118,6 +145,19 @@ impl MemoryDisk {
     }
 
     /// Kills every process that uses the disk, as `kill -9` would: what was written stays, synced or not.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Acks, Engine, MemoryDisk, Offset, Producer, ProducerConfig, ProducerRecord};
+    /// let disk = MemoryDisk::new();
+    /// let engine = Engine::builder().open_memory(&disk)?;
+    /// let quick = Producer::<str, str>::with_config(&engine, ProducerConfig::builder().acks(Acks::One).build()?)?;
+    /// quick.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
+    /// disk.kill();
+    /// drop((quick, engine));
+    /// assert_eq!(Engine::builder().open_memory(&disk)?.end_offset(&("orders", 0).into())?, Offset(1));
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn kill(&self) {
         lock(&self.inner.state).begin_life();
     }
@@ -131,12 +171,44 @@ impl MemoryDisk {
     /// Lets the power fail in the place of step number `step` (see [`steps`](Self::steps)): it and all that follow
     /// fail until [`power_cut`](Self::power_cut) turns the power on again, or [`kill`](Self::kill), with which
     /// everything up to that step is there.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, MemoryDisk};
+    /// for step in 0.. {
+    ///     let disk = MemoryDisk::stepped(7);
+    ///     disk.fail_from(step); // each step of a first opening and closing in turn
+    ///     let outcome = Engine::builder().open_memory(&disk).and_then(|engine| engine.close());
+    ///     disk.power_cut();
+    ///     Engine::builder().open_memory(&disk)?.close()?; // it opens, whatever was lost
+    ///     if outcome.is_ok() {
+    ///         assert!(step > 0 && disk.steps() >= step);
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn fail_from(&self, step: u64) {
         lock(&self.inner.state).cut_at = Some(step);
     }
 
     /// Lets the next `count` syncs fail. What they should have made durable still reads well, and is lost with the
     /// next power cut even if later syncs succeed, unless it is written again.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Admin, Engine, Error, MemoryDisk, NewTopic, Producer, ProducerRecord};
+    /// let disk = MemoryDisk::new();
+    /// let engine = Engine::builder().open_memory(&disk)?;
+    /// Admin::new(&engine).create_topic(NewTopic::new("orders"))?;
+    /// let producer = Producer::<str, str>::new(&engine)?;
+    /// disk.fail_next_syncs(1);
+    /// let failed = producer.send(ProducerRecord::to("orders").value("paid"))?.wait();
+    /// assert!(matches!(failed, Err(Error::OutcomeUnknown { .. })));
+    /// let refused = producer.send(ProducerRecord::to("orders").value("sent"))?.wait();
+    /// assert!(matches!(refused, Err(Error::Storage { .. }))); // until the directory is opened again
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn fail_next_syncs(&self, count: u32) {
         self.fail_syncs_from(0, count);
     }
@@ -150,11 +222,32 @@ impl MemoryDisk {
     }
 
     /// Limits how many bytes all files may have together; `None`, as at first, for no limit.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Error, MemoryDisk};
+    /// let disk = MemoryDisk::new();
+    /// disk.set_capacity(Some(100));
+    /// let full = Engine::builder().open_memory(&disk);
+    /// assert!(matches!(full, Err(Error::DiskFull { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn set_capacity(&self, bytes: Option<u64>) {
         lock(&self.inner.state).capacity = bytes;
     }
 
     /// The paths of all files, and how long they are.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Admin, Engine, MemoryDisk, NewTopic};
+    /// let disk = MemoryDisk::new();
+    /// let engine = Engine::builder().open_memory(&disk)?;
+    /// Admin::new(&engine).create_topic(NewTopic::new("orders"))?;
+    /// let segment = "log/orders-0/00000000000000000000.log";
+    /// assert!(disk.files().iter().any(|(path, bytes)| path.ends_with(segment) && *bytes == 0));
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     #[must_use]
     pub fn files(&self) -> Vec<(PathBuf, u64)> {
         lock(&self.inner.state).files()
@@ -164,6 +257,21 @@ impl MemoryDisk {
     ///
     /// # Errors
     /// [`Error::Io`] if there is no such file, or it is not that long.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, Error, MemoryDisk, Producer, ProducerRecord};
+    /// # use std::time::Duration;
+    /// let disk = MemoryDisk::new();
+    /// let engine = Engine::builder().open_memory(&disk)?;
+    /// Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
+    /// disk.flip_bit("log/orders-0/00000000000000000000.log", 65, 0)?; // in the first batch
+    ///
+    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// consumer.subscribe(["orders"])?;
+    /// assert!(matches!(consumer.poll(Duration::ZERO), Err(Error::CorruptBatch { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn flip_bit(&self, path: impl AsRef<Path>, position: u64, bit: u32) -> Result<()> {
         let path = path.as_ref();
         let missing = |kind: ErrorKind| Error::io("flip a bit of", path, kind.into());
@@ -186,6 +294,20 @@ impl MemoryDisk {
     ///
     /// # Errors
     /// [`Error::Io`] if there is nothing of that name.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Admin, Engine, MemoryDisk, NewTopic};
+    /// let disk = MemoryDisk::new();
+    /// let engine = Engine::builder().open_memory(&disk)?;
+    /// Admin::new(&engine).create_topic(NewTopic::new("orders"))?;
+    /// engine.close()?;
+    /// disk.remove("log/orders-0")?;
+    ///
+    /// let engine = Engine::builder().open_memory(&disk)?; // makes it again, and says so
+    /// assert!(engine.report().iter().any(|finding| finding.to_string().contains("orders-0")));
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn remove(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let missing = || Error::io("remove", path, ErrorKind::NotFound.into());
