@@ -10,6 +10,15 @@ use crate::error::{Error, Result};
 use crate::types::{Acks, Compression, TimestampType};
 
 /// What a setting is called, takes and does; see `settings` of each configuration.
+///
+/// ```
+/// # use ottla::ProducerConfig;
+/// for setting in ProducerConfig::settings() {
+///     println!("{:<18} {:<10} {}", setting.name, setting.default, setting.kind); // linger.ms  5  ms
+/// }
+/// let linger = ProducerConfig::settings().into_iter().find(|setting| setting.name == "linger.ms").expect("it is one");
+/// assert_eq!((linger.kind, linger.default.as_str()), ("ms", "5"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Setting {

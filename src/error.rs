@@ -11,9 +11,27 @@ use std::time::Duration;
 use crate::types::{Compression, Offset, TopicPartition};
 
 /// A `Result` whose error is [`Error`].
+///
+/// ```
+/// # use ottla::{Engine, Producer, ProducerRecord};
+/// fn pay(producer: &Producer<str, str>, order: &str) -> ottla::Result<()> {
+///     producer.send(ProducerRecord::to("orders").key(order).value("paid"))?.wait()?;
+///     Ok(())
+/// }
+/// # let engine = Engine::in_memory()?;
+/// assert!(pay(&Producer::new(&engine)?, "o-17").is_ok());
+/// # Ok::<(), ottla::Error>(())
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What any other error may be turned into, to travel inside an [`Error`].
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use ottla::Cause;
+/// let cause: Cause = Arc::new("x".parse::<u32>().unwrap_err());
+/// assert_eq!(cause.to_string(), "invalid digit found in string");
+/// ```
 pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
 /// Why an operation failed; [`class`](Error::class) says what to do about it.
@@ -169,6 +187,20 @@ pub enum Error {
 }
 
 /// The part of a record that a serializer or deserializer works on.
+///
+/// ```
+/// # use ottla::{Consumer, Engine, Error, Producer, ProducerRecord, RecordPart};
+/// # use std::time::Duration;
+/// # let engine = Engine::in_memory()?;
+/// Producer::<str, [u8]>::new(&engine)?.send(ProducerRecord::to("orders").value(b"\xff"))?.wait()?;
+/// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+/// consumer.subscribe(["orders"])?;
+/// match consumer.poll(Duration::from_secs(1)).unwrap_err() {
+///     Error::RecordDeserialization { part, .. } => assert_eq!(part, RecordPart::Value),
+///     other => return Err(other),
+/// }
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordPart {
     /// The key.
@@ -187,6 +219,22 @@ impl std::fmt::Display for RecordPart {
 }
 
 /// What to do about an [`Error`]; the table is [there](Error).
+///
+/// ```
+/// # use ottla::{Admin, Engine, Error, ErrorClass};
+/// /// Whether a worker should sleep and try the same again.
+/// fn should_retry(error: &Error) -> bool {
+///     match error.class() {
+///         ErrorClass::Retry => true,
+///         ErrorClass::Refused => false, // it would be refused again
+///         _ => panic!("to be opened again: {error}"),
+///     }
+/// }
+/// # let engine = Engine::in_memory()?;
+/// let refused = Admin::new(&engine).delete_topic("orders").unwrap_err();
+/// assert!(!should_retry(&refused));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorClass {
@@ -202,6 +250,16 @@ pub enum ErrorClass {
 
 impl Error {
     /// What to do about it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, ErrorClass};
+    /// let engine = Engine::in_memory()?;
+    /// engine.close()?;
+    /// let closed = engine.end_offset(&("orders", 0).into()).unwrap_err();
+    /// assert_eq!(closed.class(), ErrorClass::Fatal);
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         match self {
@@ -214,12 +272,43 @@ impl Error {
     }
 
     /// Whether trying the same again may succeed, with nothing written twice.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Admin, Engine, MemoryDisk, NewTopic, Producer, ProducerRecord};
+    /// let disk = MemoryDisk::new();
+    /// let engine = Engine::builder().open_memory(&disk)?;
+    /// Admin::new(&engine).create_topic(NewTopic::new("orders"))?;
+    /// let producer = Producer::<str, str>::new(&engine)?;
+    /// let send = || producer.send(ProducerRecord::to("orders").value("paid"))?.wait();
+    ///
+    /// disk.set_capacity(Some(0));
+    /// assert!(send().unwrap_err().is_retriable()); // the disk is full: nothing was written
+    /// disk.set_capacity(None);
+    /// assert!(send().is_ok());
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     #[must_use]
     pub fn is_retriable(&self) -> bool {
         self.class() == ErrorClass::Retry
     }
 
     /// Whether stored bytes turned out to be damaged.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Error, Engine, Offset, TopicPartition};
+    /// # use std::path::PathBuf;
+    /// let damaged = Error::CorruptBatch {
+    ///     partition: TopicPartition::new("orders", 0),
+    ///     first: Offset(4),
+    ///     last: Offset(7),
+    ///     path: PathBuf::from("log/orders-0/00000000000000000000.log"),
+    ///     file_position: 210,
+    ///     reason: "the checksum does not hold".into(),
+    /// };
+    /// assert!(damaged.is_corruption() && !damaged.is_retriable());
+    /// ```
     #[must_use]
     pub const fn is_corruption(&self) -> bool {
         matches!(self, Self::CorruptBatch { .. } | Self::CorruptFile { .. })
@@ -238,6 +327,16 @@ impl Error {
     /// Whether the operating system said that there is no such file.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Whether a sync failed: what it should have brought to the disk may be lost though it still reads well, and no
+    /// later sync tells.
+    pub(crate) fn is_failed_sync(&self) -> bool {
+        match self {
+            Self::Io { action, .. } | Self::DiskFull { action, .. } => action.starts_with("sync"),
+            Self::Storage { cause, .. } => cause.is_failed_sync(),
+            _ => false,
+        }
     }
 
     /// A damaged file of ours.

@@ -78,6 +78,21 @@ impl fmt::Display for Timestamp {
 /// A new epoch begins when a directory is opened that was not closed cleanly. Offsets that were committed under an
 /// older epoch are read as the smaller of themselves and the end of that epoch, so a group never skips a record that
 /// took the place of one a crash took away.
+///
+/// ```
+/// # use ottla::{Admin, Engine, LeaderEpoch, MemoryDisk, NewTopic};
+/// let disk = MemoryDisk::new();
+/// let engine = Engine::builder().open_memory(&disk)?;
+/// let orders = Admin::new(&engine).create_topic(NewTopic::new("orders"))?;
+/// assert_eq!(orders.partitions[0].leader_epoch, LeaderEpoch::FIRST);
+/// disk.power_cut();
+/// # drop(engine);
+///
+/// let engine = Engine::builder().open_memory(&disk)?;
+/// let orders = Admin::new(&engine).describe_topic("orders")?;
+/// assert_eq!(orders.partitions[0].leader_epoch, LeaderEpoch(1));
+/// # Ok::<(), ottla::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaderEpoch(pub i32);
 
@@ -143,6 +158,18 @@ impl<T: Into<Arc<str>>> From<(T, u32)> for TopicPartition {
 }
 
 /// What tells a topic from another one that had the same name before. Kafka: `topic_id`, a UUID.
+///
+/// ```
+/// # use ottla::{Admin, Engine, NewTopic};
+/// # let engine = Engine::in_memory()?;
+/// let admin = Admin::new(&engine);
+/// let before = admin.create_topic(NewTopic::new("orders"))?.id;
+/// admin.delete_topic("orders")?;
+/// let after = admin.create_topic(NewTopic::new("orders"))?.id;
+/// assert_ne!(before, after);
+/// assert_eq!(after.to_string().len(), 22); // URL-safe base64, as Kafka writes it
+/// # Ok::<(), ottla::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicId(pub(crate) [u8; 16]);
 
@@ -187,6 +214,17 @@ impl fmt::Debug for TopicId {
 /// | [`Acks::Zero`] | `send` returned: the record is queued | nothing: it is written unless the process dies |
 /// | [`Acks::One`] | it is in the leader's file (the page cache) | `kill -9` |
 /// | [`Acks::All`] | it is on the disk of every in-sync replica, names included | a power cut |
+///
+/// ```
+/// # use ottla::{Acks, Engine, Producer, ProducerConfig, ProducerRecord};
+/// # let engine = Engine::in_memory()?;
+/// let config = ProducerConfig::builder().acks(Acks::Zero).build()?;
+/// let producer = Producer::<str, str>::with_config(&engine, config)?;
+/// let metadata = producer.send(ProducerRecord::to("clicks").value("home"))?.wait()?; // returns at once
+/// assert_eq!(metadata.offset(), None); // nobody waits to learn it
+/// assert_eq!(Acks::default(), Acks::All);
+/// # Ok::<(), ottla::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Acks {
     /// At once. The delivery carries no offset and never reports an error.
@@ -209,6 +247,13 @@ impl fmt::Display for Acks {
 }
 
 /// How the records of a batch are compressed. Kafka: `compression.type`, the low three bits of a batch's attributes.
+///
+/// ```
+/// # use ottla::{BatchFault, Compression};
+/// assert_eq!(Compression::default().to_string(), "none");
+/// let fault = BatchFault::CodecNotCompiled { codec: Compression::Zstd };
+/// assert!(fault.to_string().contains("zstd"));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Compression {
@@ -238,6 +283,17 @@ impl fmt::Display for Compression {
 }
 
 /// Whose clock a timestamp is from. Kafka: `message.timestamp.type`.
+///
+/// ```
+/// # use ottla::{Admin, Engine, NewTopic, Producer, ProducerRecord, Timestamp};
+/// # let engine = Engine::in_memory()?;
+/// let by_the_log = NewTopic::new("audit").config("message.timestamp.type", "LogAppendTime");
+/// Admin::new(&engine).create_topic(by_the_log)?;
+/// let producer = Producer::<str, str>::new(&engine)?;
+/// let sent = producer.send(ProducerRecord::to("audit").value("login").timestamp(Timestamp(1000)))?;
+/// assert!(sent.wait()?.timestamp() > Timestamp(1000)); // the time of the append
+/// # Ok::<(), ottla::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum TimestampType {
     /// The producer's: the record's own timestamp.

@@ -49,7 +49,6 @@ fn assert_free(what: &str, mut work: impl FnMut(u64)) {
     let many = allocations(|| work(10 * RECORDS));
     let batches = 9 * RECORDS * VALUE_BYTES / BATCH_BYTES;
     let more = many.saturating_sub(few);
-    println!("{what}: {more} allocations for {} records more, in {batches} batches", 9 * RECORDS);
     assert!(more < batches * ALLOCATIONS_A_BATCH, "{what}: {more} allocations for {batches} batches");
 }
 

@@ -11,6 +11,18 @@ use crate::topics::Topic;
 use crate::types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
 /// A group in a list.
+///
+/// ```
+/// # use ottla::{Admin, Consumer, Engine, NewTopic, Offset};
+/// # let engine = Engine::in_memory()?;
+/// # let admin = Admin::new(&engine);
+/// admin.create_topic(NewTopic::new("orders"))?;
+/// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+/// assert!(admin.list_groups()?.is_empty()); // it has committed nothing
+/// consumer.commit_sync_offsets([(("orders", 0).into(), Offset(0).into())])?;
+/// assert_eq!(admin.list_groups()?[0].group, "billing");
+/// # Ok::<(), ottla::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GroupListing {
@@ -19,6 +31,18 @@ pub struct GroupListing {
 }
 
 /// A group, with how far it has read.
+///
+/// ```
+/// # use ottla::{Admin, Consumer, Engine, NewTopic, Offset};
+/// # let engine = Engine::in_memory()?;
+/// # let admin = Admin::new(&engine);
+/// admin.create_topic(NewTopic::new("orders"))?;
+/// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+/// consumer.commit_sync_offsets([(("orders", 0).into(), Offset(0).into())])?;
+/// let behind: u64 = admin.describe_group("billing")?.partitions.iter().map(|row| row.lag).sum();
+/// assert_eq!(behind, 0);
+/// # Ok::<(), ottla::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GroupDescription {
@@ -29,6 +53,20 @@ pub struct GroupDescription {
 }
 
 /// How far a group has read a partition, at the moment it was asked.
+///
+/// ```
+/// # use ottla::{Admin, Consumer, Engine, NewTopic, Offset, OffsetAndMetadata};
+/// # let engine = Engine::in_memory()?;
+/// # let admin = Admin::new(&engine);
+/// admin.create_topic(NewTopic::new("orders"))?;
+/// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+/// let noted = OffsetAndMetadata::new(Offset(0)).with_metadata("shift 2");
+/// consumer.commit_sync_offsets([(("orders", 0).into(), noted)])?;
+/// let row = admin.describe_group("billing")?.partitions.remove(0);
+/// assert_eq!(row.partition.to_string(), "orders-0");
+/// assert_eq!((row.committed, row.metadata.as_str(), row.lag), (Offset(0), "shift 2", 0));
+/// # Ok::<(), ottla::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GroupPartition {
@@ -53,6 +91,20 @@ impl Admin {
     ///
     /// # Errors
     /// [`Error::Closed`] after the engine was closed; what the disk gives.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Admin, Consumer, Engine, NewTopic, Offset};
+    /// # let engine = Engine::in_memory()?;
+    /// # let admin = Admin::new(&engine);
+    /// admin.create_topic(NewTopic::new("orders"))?;
+    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// consumer.commit_sync_offsets([(("orders", 0).into(), Offset(0).into())])?;
+    /// for listed in admin.list_groups()? {
+    ///     assert_eq!(admin.describe_group(&listed.group)?.partitions.len(), 1);
+    /// }
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn list_groups(&self) -> Result<Vec<GroupListing>> {
         self.engine.ensure_open()?;
         Ok(self.engine.groups().into_iter().map(|group| GroupListing { group: group.to_string() }).collect())

@@ -47,6 +47,17 @@ impl NewTopic {
 }
 
 /// A topic in a list.
+///
+/// ```
+/// # use ottla::{Admin, Engine, NewTopic};
+/// # let engine = Engine::in_memory()?;
+/// # let admin = Admin::new(&engine);
+/// admin.create_topic(NewTopic::new("orders").partitions(4))?;
+/// for topic in admin.list_topics()? {
+///     assert_eq!((topic.name.as_str(), topic.partitions), ("orders", 4));
+/// }
+/// # Ok::<(), ottla::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TopicListing {
@@ -59,6 +70,17 @@ pub struct TopicListing {
 }
 
 /// A topic, with what its partitions hold.
+///
+/// ```
+/// # use ottla::{Admin, Engine, NewTopic};
+/// # let engine = Engine::in_memory()?;
+/// # let admin = Admin::new(&engine);
+/// admin.create_topic(NewTopic::new("orders").partitions(2).config("segment.bytes", "1048576"))?;
+/// let orders = admin.describe_topic("orders")?;
+/// assert_eq!(orders.partitions.len(), 2);
+/// assert_eq!(orders.config["segment.bytes"], "1048576"); // only what differs from the defaults
+/// # Ok::<(), ottla::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TopicDescription {
@@ -73,6 +95,16 @@ pub struct TopicDescription {
 }
 
 /// What a partition holds, at the moment it was asked.
+///
+/// ```
+/// # use ottla::{Admin, Engine, Offset, Producer, ProducerRecord};
+/// # let engine = Engine::in_memory()?;
+/// Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
+/// let partition = Admin::new(&engine).describe_topic("orders")?.partitions.remove(0);
+/// assert_eq!((partition.log_start_offset, partition.log_end_offset), (Offset(0), Offset(1)));
+/// assert!(partition.size_bytes > 61 && partition.segments == 1);
+/// # Ok::<(), ottla::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PartitionDescription {
@@ -102,6 +134,18 @@ impl Admin {
     /// [`Error::InvalidTopic`](crate::Error::InvalidTopic) if a topic cannot have that name,
     /// [`Error::InvalidPartitions`](crate::Error::InvalidPartitions) or
     /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) if it cannot be as asked for; what the disk gives.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Admin, Engine, Error, NewTopic};
+    /// # let engine = Engine::in_memory()?;
+    /// # let admin = Admin::new(&engine);
+    /// let made = admin.create_topic(NewTopic::new("orders").partitions(4).config("segment.ms", "3600000"))?;
+    /// assert_eq!(made.partitions.len(), 4);
+    /// let again = admin.create_topic(NewTopic::new("orders"));
+    /// assert!(matches!(again, Err(Error::TopicAlreadyExists { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn create_topic(&self, topic: NewTopic) -> Result<TopicDescription> {
         let NewTopic { name, partitions, config } = topic;
         let topic = self.engine.create_topic(&name, partitions, &config)?;
@@ -112,6 +156,18 @@ impl Admin {
     ///
     /// # Errors
     /// [`Error::Closed`](crate::Error::Closed) after the engine was closed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Admin, Engine, NewTopic};
+    /// # let engine = Engine::in_memory()?;
+    /// # let admin = Admin::new(&engine);
+    /// admin.create_topic(NewTopic::new("orders"))?;
+    /// admin.create_topic(NewTopic::new("clicks"))?;
+    /// let names: Vec<_> = admin.list_topics()?.into_iter().map(|topic| topic.name).collect();
+    /// assert_eq!(names, ["clicks", "orders"]);
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn list_topics(&self) -> Result<Vec<TopicListing>> {
         self.engine.ensure_open()?;
         Ok(self.engine.topics().iter().map(|topic| listing(topic)).collect())
@@ -143,6 +199,17 @@ impl Admin {
     /// # Errors
     /// [`Error::UnknownTopicOrPartition`](crate::Error::UnknownTopicOrPartition) if there is no such topic; what the
     /// disk gives.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Admin, Engine, Error, NewTopic};
+    /// # let engine = Engine::in_memory()?;
+    /// # let admin = Admin::new(&engine);
+    /// admin.create_topic(NewTopic::new("orders"))?;
+    /// admin.delete_topic("orders")?;
+    /// assert!(matches!(admin.delete_topic("orders"), Err(Error::UnknownTopicOrPartition { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn delete_topic(&self, name: &str) -> Result<()> {
         self.engine.delete_topic(name)
     }

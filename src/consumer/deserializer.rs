@@ -57,11 +57,53 @@ pub trait Deserialize: 'static {
 ///
 /// It runs inside [`poll`](crate::Consumer::poll), which looks at each record before it returns it, and again when the
 /// value is asked for: it should be cheap, and say the same both times.
+///
+/// ```
+/// # use ottla::{Cause, Consumer, ConsumerConfig, Deserialize, Deserializer, Engine, OwnDeserializer};
+/// # use ottla::{Producer, ProducerRecord};
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// /// Numbers that are written as text.
+/// struct Number;
+///
+/// impl Deserialize for Number {
+///     type View<'a> = u64;
+/// }
+///
+/// struct Decimal;
+///
+/// impl Deserializer<Number> for Decimal {
+///     fn deserialize(&self, _topic: &str, bytes: &[u8]) -> Result<u64, Cause> {
+///         let text = std::str::from_utf8(bytes).map_err(|error| Arc::new(error) as Cause)?;
+///         text.parse().map_err(|error| Arc::new(error) as Cause)
+///     }
+/// }
+///
+/// # let engine = Engine::in_memory()?;
+/// Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("cents").value("1299"))?.wait()?;
+/// let (keys, values) = (str::deserializer(), Arc::new(Decimal));
+/// let mut consumer =
+///     Consumer::<str, Number>::with_deserializers(&engine, ConsumerConfig::default(), keys, values)?;
+/// consumer.assign([("cents", 0).into()])?;
+/// for record in &consumer.poll(Duration::from_secs(1))? {
+///     assert_eq!(record.value()?, Some(1299));
+/// }
+/// # Ok::<(), ottla::Error>(())
+/// ```
 pub trait Deserializer<T: ?Sized + Deserialize>: Send + Sync {
     /// What `bytes`, the key or value of a record of `topic`, stand for.
     ///
     /// # Errors
     /// Why they stand for nothing: any error, in an `Arc`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Deserializer, OwnDeserializer};
+    /// let text = str::deserializer();
+    /// assert_eq!(text.deserialize("orders", b"paid")?, "paid");
+    /// assert!(text.deserialize("orders", b"\xff").is_err()); // not UTF-8
+    /// # Ok::<(), ottla::Cause>(())
+    /// ```
     fn deserialize<'a>(&self, topic: &str, bytes: &'a [u8]) -> Result<T::View<'a>, Cause>;
 
     /// Whether [`deserialize`](Self::deserialize) would succeed; to be written where that is cheaper to find out.
@@ -79,6 +121,39 @@ pub trait Deserializer<T: ?Sized + Deserialize>: Send + Sync {
 }
 
 /// A type that brings its deserializer along.
+///
+/// ```
+/// # use ottla::{Cause, Consumer, Deserialize, Deserializer, Engine, OwnDeserializer};
+/// # use ottla::{Producer, ProducerRecord};
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// struct Flag;
+///
+/// impl Deserialize for Flag {
+///     type View<'a> = bool;
+/// }
+///
+/// impl Deserializer<Flag> for Flag {
+///     fn deserialize(&self, _topic: &str, bytes: &[u8]) -> Result<bool, Cause> {
+///         Ok(bytes != b"off")
+///     }
+/// }
+///
+/// impl OwnDeserializer for Flag {
+///     fn deserializer() -> Arc<dyn Deserializer<Self>> {
+///         Arc::new(Flag)
+///     }
+/// }
+///
+/// # let engine = Engine::in_memory()?;
+/// Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("switches").value("on"))?.wait()?;
+/// let mut consumer = Consumer::<str, Flag>::new(&engine, "hall")?;
+/// consumer.subscribe(["switches"])?;
+/// for record in &consumer.poll(Duration::from_secs(1))? {
+///     assert_eq!(record.value()?, Some(true));
+/// }
+/// # Ok::<(), ottla::Error>(())
+/// ```
 pub trait OwnDeserializer: Deserialize {
     /// The deserializer that consumers use if they are not given another one.
     fn deserializer() -> Arc<dyn Deserializer<Self>>;

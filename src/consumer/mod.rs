@@ -77,6 +77,16 @@ impl<K: ?Sized + OwnDeserializer, V: ?Sized + OwnDeserializer> Consumer<K, V> {
     ///
     /// # Errors
     /// [`Error::InvalidGroupId`] if a group cannot have that name, [`Error::Closed`] if the engine was closed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, Error};
+    /// # let engine = Engine::in_memory()?;
+    /// let consumer = Consumer::<str, [u8]>::new(&engine, "billing")?; // keys are text, values bytes
+    /// assert!(consumer.assignment().is_empty()); // until it subscribes or assigns
+    /// assert!(matches!(Consumer::<str, str>::new(&engine, " "), Err(Error::InvalidGroupId { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn new(engine: &Engine, group: &str) -> Result<Self> {
         Self::with_config(engine, ConsumerConfig::builder().group_id(Some(group.to_owned())).build()?)
     }
@@ -104,6 +114,18 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     ///
     /// # Errors
     /// As [`new`](Self::new).
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, ConsumerConfig, Engine, Error, OwnDeserializer};
+    /// # let engine = Engine::in_memory()?;
+    /// let config = ConsumerConfig::builder().group_id(Some("billing".into())).build()?;
+    /// let text = str::deserializer();
+    /// let mut consumer = Consumer::<str, str>::with_deserializers(&engine, config, text.clone(), text)?;
+    /// let unknown = consumer.subscribe(["orders"]); // a consumer makes no topic
+    /// assert!(matches!(unknown, Err(Error::UnknownTopicOrPartition { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn with_deserializers(
         engine: &Engine,
         config: ConsumerConfig,
@@ -132,6 +154,25 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// [`Error::IllegalState`] after [`assign`](Self::assign); [`Error::InvalidGroupId`] without a group;
     /// [`Error::GroupMaxSizeReached`] if the group has another member; [`Error::UnknownTopicOrPartition`] if there is
     /// no such topic. Then nothing has changed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, Error, Producer, ProducerRecord};
+    /// # use std::time::Duration;
+    /// # let engine = Engine::in_memory()?;
+    /// # let producer = Producer::<str, str>::new(&engine)?;
+    /// # for value in ["made", "paid", "sent"] {
+    /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
+    /// # }
+    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// consumer.subscribe(["orders"])?;
+    /// assert_eq!(consumer.subscription(), ["orders"]);
+    /// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 3);
+    ///
+    /// let mut second = Consumer::<str, str>::new(&engine, "billing")?;
+    /// assert!(matches!(second.subscribe(["orders"]), Err(Error::GroupMaxSizeReached { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn subscribe(&mut self, topics: impl IntoIterator<Item = impl AsRef<str>>) -> Result<()> {
         self.ensure_open()?;
         let names: Vec<Arc<str>> = topics.into_iter().map(|name| name.as_ref().into()).collect();
@@ -186,6 +227,23 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     ///
     /// # Errors
     /// [`Error::Closed`] after [`close`](Self::close).
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, Error, Producer, ProducerRecord};
+    /// # use std::time::Duration;
+    /// # let engine = Engine::in_memory()?;
+    /// # let producer = Producer::<str, str>::new(&engine)?;
+    /// # for value in ["made", "paid", "sent"] {
+    /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
+    /// # }
+    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// consumer.subscribe(["orders"])?;
+    /// consumer.unsubscribe()?;
+    /// assert!(matches!(consumer.poll(Duration::ZERO), Err(Error::IllegalState { .. })));
+    /// consumer.assign([("orders", 0).into()])?; // now it may
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn unsubscribe(&mut self) -> Result<()> {
         self.ensure_open()?;
         self.let_go();
@@ -224,6 +282,31 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// - [`Error::CodecNotCompiled`]: at the [`position`](Self::position) is a batch that this build cannot unpack.
     /// - [`Error::Io`] and [`Error::Storage`] from the disk, [`Error::Closed`] after the engine or the consumer was
     ///   closed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, Producer, ProducerRecord};
+    /// # use std::time::Duration;
+    /// # let engine = Engine::in_memory()?;
+    /// # let producer = Producer::<str, str>::new(&engine)?;
+    /// # for value in ["made", "paid", "sent"] {
+    /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
+    /// # }
+    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// consumer.subscribe(["orders"])?;
+    /// let mut seen = Vec::new();
+    /// loop {
+    ///     let records = consumer.poll(Duration::from_millis(100))?;
+    ///     if records.is_empty() {
+    ///         break; // nothing came for as long
+    ///     }
+    ///     for record in &records {
+    ///         seen.extend(record.value()?.map(str::to_owned));
+    ///     }
+    /// }
+    /// assert_eq!(seen, ["made", "paid", "sent"]);
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn poll(&mut self, timeout: Duration) -> Result<ConsumerRecords<K, V>> {
         self.ensure_open()?;
         if self.subscription.is_none() {
@@ -282,6 +365,24 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     ///
     /// # Errors
     /// [`Error::IllegalArgument`] if `offset` is negative, [`Error::IllegalState`] if the partition is not assigned.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, Offset, Producer, ProducerRecord};
+    /// # use std::time::Duration;
+    /// # let engine = Engine::in_memory()?;
+    /// # let producer = Producer::<str, str>::new(&engine)?;
+    /// # for value in ["made", "paid", "sent"] {
+    /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
+    /// # }
+    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// let partition = ("orders", 0).into();
+    /// consumer.assign([("orders", 0).into()])?;
+    /// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 3);
+    /// consumer.seek(&partition, Offset(1))?; // again from the second record on
+    /// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 2);
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> Result<()> {
         self.ensure_open()?;
         if offset < Offset::ZERO {
@@ -296,6 +397,23 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// # Errors
     /// [`Error::IllegalState`] if the partition is not assigned; [`Error::NoOffsetForPartition`] if there is nothing to
     /// begin with, and `auto.offset.reset` is `none`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, Offset, Producer, ProducerRecord};
+    /// # use std::time::Duration;
+    /// # let engine = Engine::in_memory()?;
+    /// # let producer = Producer::<str, str>::new(&engine)?;
+    /// # for value in ["made", "paid", "sent"] {
+    /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
+    /// # }
+    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// consumer.assign([("orders", 0).into()])?;
+    /// assert_eq!(consumer.position(&("orders", 0).into())?, Offset(0));
+    /// consumer.poll(Duration::from_secs(1))?;
+    /// assert_eq!(consumer.position(&("orders", 0).into())?, Offset(3));
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn position(&mut self, partition: &TopicPartition) -> Result<Offset> {
         self.ensure_open()?;
         let lane = self.fetcher.lane(partition)?;
@@ -307,6 +425,22 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     ///
     /// # Errors
     /// [`Error::UnknownTopicOrPartition`] if there is no such partition.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, Offset, Producer, ProducerRecord};
+    /// # let engine = Engine::in_memory()?;
+    /// # let producer = Producer::<str, str>::new(&engine)?;
+    /// # for value in ["made", "paid", "sent"] {
+    /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
+    /// # }
+    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// let partition = ("orders", 0).into();
+    /// consumer.assign([("orders", 0).into()])?;
+    /// consumer.seek(&partition, consumer.beginning_offset(&partition)?)?; // all over again
+    /// assert_eq!(consumer.position(&partition)?, Offset(0));
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn beginning_offset(&self, partition: &TopicPartition) -> Result<Offset> {
         let topic = self.engine.topic(partition.topic())?;
         Ok(topic.partition(partition.partition())?.log_start())
@@ -346,6 +480,24 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     ///
     /// # Errors
     /// [`Error::IllegalState`] if one of them is not assigned; then none is paused.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, Producer, ProducerRecord};
+    /// # use std::time::Duration;
+    /// # let engine = Engine::in_memory()?;
+    /// # let producer = Producer::<str, str>::new(&engine)?;
+    /// # for value in ["made", "paid", "sent"] {
+    /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
+    /// # }
+    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// let partition = ("orders", 0).into();
+    /// consumer.assign([("orders", 0).into()])?;
+    /// consumer.pause([&partition])?;
+    /// assert!(consumer.poll(Duration::ZERO)?.is_empty());
+    /// assert_eq!(consumer.paused(), [partition]);
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn pause<'a>(&mut self, partitions: impl IntoIterator<Item = &'a TopicPartition>) -> Result<()> {
         self.set_paused(partitions.into_iter().collect(), true)
     }
@@ -354,6 +506,24 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     ///
     /// # Errors
     /// [`Error::IllegalState`] if one of them is not assigned; then none is resumed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, Producer, ProducerRecord};
+    /// # use std::time::Duration;
+    /// # let engine = Engine::in_memory()?;
+    /// # let producer = Producer::<str, str>::new(&engine)?;
+    /// # for value in ["made", "paid", "sent"] {
+    /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
+    /// # }
+    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// let partition = ("orders", 0).into();
+    /// consumer.assign([("orders", 0).into()])?;
+    /// consumer.pause([&partition])?;
+    /// consumer.resume([&partition])?;
+    /// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 3);
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn resume<'a>(&mut self, partitions: impl IntoIterator<Item = &'a TopicPartition>) -> Result<()> {
         self.set_paused(partitions.into_iter().collect(), false)
     }
@@ -380,6 +550,25 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     ///
     /// # Errors
     /// [`Error::InvalidGroupId`] without a group, [`Error::UnknownTopicOrPartition`] if there is no such partition.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, Offset, Producer, ProducerRecord};
+    /// # use std::time::Duration;
+    /// # let engine = Engine::in_memory()?;
+    /// # let producer = Producer::<str, str>::new(&engine)?;
+    /// # for value in ["made", "paid", "sent"] {
+    /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
+    /// # }
+    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// let partition = ("orders", 0).into();
+    /// assert_eq!(consumer.committed(&partition)?, None);
+    /// consumer.assign([("orders", 0).into()])?;
+    /// consumer.poll(Duration::from_secs(1))?;
+    /// consumer.commit_sync()?;
+    /// assert_eq!(consumer.committed(&partition)?.map(|committed| committed.offset), Some(Offset(3)));
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn committed(&self, partition: &TopicPartition) -> Result<Option<OffsetAndMetadata>> {
         self.ensure_open()?;
         self.commits.committed(partition)
@@ -392,6 +581,29 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// # Errors
     /// [`Error::InvalidGroupId`] without a group; [`Error::CommitFailed`] if the group has another member; what writing
     /// and syncing gives. Then nothing is committed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, Offset, Producer, ProducerRecord};
+    /// # use std::time::Duration;
+    /// # let engine = Engine::in_memory()?;
+    /// # let producer = Producer::<str, str>::new(&engine)?;
+    /// # for value in ["made", "paid", "sent"] {
+    /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
+    /// # }
+    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// consumer.subscribe(["orders"])?;
+    /// for record in &consumer.poll(Duration::from_secs(1))? {
+    ///     assert!(record.value()?.is_some()); // the application's work
+    /// }
+    /// consumer.commit_sync()?; // a crash from here on repeats none of it
+    /// consumer.close()?;
+    ///
+    /// let mut next = Consumer::<str, str>::new(&engine, "billing")?;
+    /// next.assign([("orders", 0).into()])?;
+    /// assert_eq!(next.position(&("orders", 0).into())?, Offset(3));
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn commit_sync(&mut self) -> Result<()> {
         self.ensure_open()?;
         self.commits.commit_positions(&self.fetcher)
@@ -430,6 +642,27 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     ///
     /// # Errors
     /// As [`commit_sync`](Self::commit_sync). The consumer is closed all the same.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, Error, Producer, ProducerRecord};
+    /// # use std::time::Duration;
+    /// # let engine = Engine::in_memory()?;
+    /// # let producer = Producer::<str, str>::new(&engine)?;
+    /// # for value in ["made", "paid", "sent"] {
+    /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
+    /// # }
+    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// consumer.subscribe(["orders"])?;
+    /// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 3);
+    /// consumer.close()?; // commits them, and makes room for another one
+    /// assert!(matches!(consumer.poll(Duration::ZERO), Err(Error::Closed { .. })));
+    ///
+    /// let mut next = Consumer::<str, str>::new(&engine, "billing")?;
+    /// next.subscribe(["orders"])?;
+    /// assert!(next.poll(Duration::ZERO)?.is_empty());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn close(&mut self) -> Result<()> {
         if self.is_closed {
             return Ok(());

@@ -117,6 +117,24 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> fmt::Debug for ConsumerRe
 }
 
 /// Iterates over [`ConsumerRecords`].
+///
+/// ```
+/// # use ottla::{Consumer, Engine, Producer, ProducerRecord};
+/// # use std::time::Duration;
+/// # let engine = Engine::in_memory()?;
+/// # let producer = Producer::<str, str>::new(&engine)?;
+/// for value in ["made", "paid", "sent"] {
+///     producer.send(ProducerRecord::to("orders").value(value))?;
+/// }
+/// producer.flush()?;
+/// # let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+/// # consumer.subscribe(["orders"])?;
+/// let records = consumer.poll(Duration::from_secs(1))?;
+/// let mut records = records.iter();
+/// assert_eq!(records.next().map(|record| record.value()).transpose()?, Some(Some("made")));
+/// assert_eq!(records.len(), 2); // what is left
+/// # Ok::<(), ottla::Error>(())
+/// ```
 pub struct Iter<'a, K: ?Sized + Deserialize, V: ?Sized + Deserialize> {
     rest: std::slice::Iter<'a, Chunk>,
     current: Option<(&'a Chunk, Records<'a>)>,
@@ -159,6 +177,25 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> fmt::Debug for Iter<'_, K
 }
 
 /// A record, borrowed from the [`ConsumerRecords`] that own its bytes.
+///
+/// ```
+/// # use ottla::{Consumer, Engine, Producer, ProducerRecord, Timestamp};
+/// # use std::time::Duration;
+/// # let engine = Engine::in_memory()?;
+/// # let producer = Producer::<str, str>::new(&engine)?;
+/// let sent = ProducerRecord::to("orders").key("o-17").value("paid").header("by", "till 3").timestamp(Timestamp(1000));
+/// producer.send(sent)?.wait()?;
+/// # let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+/// # consumer.subscribe(["orders"])?;
+/// for record in &consumer.poll(Duration::from_secs(1))? {
+///     assert_eq!((record.topic(), record.partition(), record.offset().0), ("orders", 0, 0));
+///     assert_eq!((record.key()?, record.value()?), (Some("o-17"), Some("paid")));
+///     assert_eq!(record.value_bytes(), Some(&b"paid"[..]));
+///     assert_eq!(record.timestamp(), Timestamp(1000));
+///     assert_eq!(record.headers().last("by"), Some(Some(&b"till 3"[..])));
+/// }
+/// # Ok::<(), ottla::Error>(())
+/// ```
 pub struct ConsumerRecord<'a, K: ?Sized + Deserialize, V: ?Sized + Deserialize> {
     chunk: &'a Chunk,
     record: Record<'a>,
@@ -229,6 +266,22 @@ impl<'a, K: ?Sized + Deserialize, V: ?Sized + Deserialize> ConsumerRecord<'a, K,
     ///
     /// # Errors
     /// [`Error::RecordDeserialization`] if the deserializer refuses what it accepted when `poll` looked at the record.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, Producer, ProducerRecord};
+    /// # use std::time::Duration;
+    /// # let engine = Engine::in_memory()?;
+    /// # let producer = Producer::<str, str>::new(&engine)?;
+    /// producer.send(ProducerRecord::to("orders").value("nobody's"))?.wait()?;
+    /// producer.send(ProducerRecord::to("orders").key("o-17").value("paid"))?.wait()?;
+    /// # let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// # consumer.subscribe(["orders"])?;
+    /// let records = consumer.poll(Duration::from_secs(1))?;
+    /// let keys = records.iter().map(|record| record.key()).collect::<ottla::Result<Vec<_>>>()?;
+    /// assert_eq!(keys, [None, Some("o-17")]);
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn key(&self) -> Result<Option<K::View<'a>>> {
         let key = self.key_bytes().map(|bytes| self.deserializers.key.deserialize(self.topic(), bytes));
         key.transpose().map_err(|cause| self.refused(RecordPart::Key, cause))
@@ -238,6 +291,24 @@ impl<'a, K: ?Sized + Deserialize, V: ?Sized + Deserialize> ConsumerRecord<'a, K,
     ///
     /// # Errors
     /// As [`key`](Self::key).
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, Producer, ProducerRecord};
+    /// # use std::time::Duration;
+    /// # let engine = Engine::in_memory()?;
+    /// # let producer = Producer::<str, str>::new(&engine)?;
+    /// producer.send(ProducerRecord::to("orders").key("o-17"))?.wait()?; // no value
+    /// # let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// # consumer.subscribe(["orders"])?;
+    /// for record in &consumer.poll(Duration::from_secs(1))? {
+    ///     match record.value()? {
+    ///         Some(value) => panic!("{value} was not sent"),
+    ///         None => assert_eq!(record.key()?, Some("o-17")), // what is known of o-17 is to be forgotten
+    ///     }
+    /// }
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn value(&self) -> Result<Option<V::View<'a>>> {
         let value = self.value_bytes().map(|bytes| self.deserializers.value.deserialize(self.topic(), bytes));
         value.transpose().map_err(|cause| self.refused(RecordPart::Value, cause))

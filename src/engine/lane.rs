@@ -30,6 +30,14 @@ impl Lane {
         }
         self.positions_changed.store(true, Ordering::Release);
     }
+
+    /// Takes the directory offline if `error` is a failed sync, wherever it came up. Else a clean shutdown would vouch
+    /// for what is in the page cache alone.
+    pub(crate) fn note_failed_sync(&self, error: &Error) {
+        if error.is_failed_sync() {
+            self.offline.set(error.clone());
+        }
+    }
 }
 
 /// A file that holds a little room, to be given back when the disk is full: so that offsets can be committed, and the

@@ -112,6 +112,17 @@ impl Engine {
     /// # Errors
     /// [`Error::DirectoryLocked`] while another engine, or a Kafka broker, has it open;
     /// [`Error::UnsupportedVersion`] if a newer version wrote it; [`Error::Io`] and [`Error::DiskFull`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Error};
+    /// let data = tempfile::tempdir().expect("a temporary directory");
+    /// let engine = Engine::open(data.path().join("queue"))?;
+    /// let second = Engine::open(data.path().join("queue"));
+    /// assert!(matches!(second, Err(Error::DirectoryLocked { .. })));
+    /// # engine.close()?;
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::builder().open(path)
     }
@@ -132,6 +143,15 @@ impl Engine {
     }
 
     /// Starts from the defaults.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, EngineConfig, MemoryDisk};
+    /// let config = EngineConfig::builder().num_partitions(4).build()?;
+    /// let engine = Engine::builder().config(config).open_memory(&MemoryDisk::new())?;
+    /// assert!(engine.report().is_empty());
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn builder() -> EngineBuilder {
         EngineBuilder { config: EngineConfig::default() }
     }
@@ -189,12 +209,37 @@ impl Engine {
     /// # Errors
     /// [`Error::Storage`] if the directory went offline, and what writing and syncing give: then the next opening
     /// recovers. [`Error::IllegalState`] inside a callback.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Error, Producer, ProducerRecord};
+    /// # let engine = Engine::in_memory()?;
+    /// let producer = Producer::<str, str>::new(&engine)?;
+    /// let delivery = producer.send(ProducerRecord::to("orders").value("paid"))?;
+    /// engine.close()?;
+    /// assert!(delivery.wait().is_ok()); // it was written on the way out
+    /// let late = producer.send(ProducerRecord::to("orders").value("sent"));
+    /// assert!(matches!(late, Err(Error::Closed { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn close(&self) -> Result<()> {
         self.handle.shared.callbacks.refuse_inside("close")?;
         self.handle.close()
     }
 
     /// What opening found and did: nothing, after a clean shutdown of a healthy directory.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, MemoryDisk};
+    /// # let disk = MemoryDisk::new();
+    /// let engine = Engine::builder().open_memory(&disk)?;
+    /// for finding in engine.report().iter() {
+    ///     eprintln!("{finding}");
+    /// }
+    /// assert!(engine.report().is_empty());
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     #[must_use]
     pub fn report(&self) -> &OpenReport {
         &self.shared().report
@@ -298,7 +343,8 @@ impl Engine {
         let entry = TopicEntry { name: name.into(), id, partitions, overrides: overrides.clone() };
         let epoch = lock(&shared.catalog).epoch();
         let (log_dir, now) = (shared.log_dir.as_ref(), shared.lane.disk.now());
-        let logs = create_partitions(&NewPartitions { log_dir, entry: &entry, config: &config, epoch, now })?;
+        let made = create_partitions(&NewPartitions { log_dir, entry: &entry, config: &config, epoch, now });
+        let logs = made.inspect_err(|error| shared.lane.note_failed_sync(error))?;
         self.change_catalog(Change::Created(entry.clone()))?;
 
         let partition = |log: Log| {
@@ -322,11 +368,13 @@ impl Engine {
         self.ask_writer(Command::Barrier)?;
         let slots: Vec<_> = topic.partitions.iter().map(|partition| partition.slot()).collect();
         if let Err(error) = shared.lane.positions.free(&slots) {
+            shared.lane.note_failed_sync(&error);
             log::warn!("{error}"); // the next opening frees them
         }
         // From here on the topic is gone whatever happens: the next opening removes what is left of it.
         self.forget_offsets(topic.id());
-        remove_partitions(shared.log_dir.as_ref(), &topic.entry)
+        let removed = remove_partitions(shared.log_dir.as_ref(), &topic.entry);
+        removed.inspect_err(|error| shared.lane.note_failed_sync(error))
     }
 
     /// Removes what groups have committed of a topic that is gone. A failure is no harm: the topic's id never comes
@@ -347,7 +395,10 @@ impl Engine {
     /// Commits `entries` for a group; they are on the disk when this returns.
     pub(crate) fn commit(&self, group: &Arc<GroupOffsets>, entries: &[CommitEntry]) -> Result<()> {
         self.ensure_open()?;
-        let cell = self.shared().groups.journal_of(group, || self.shared().lane.disk.random())?;
+        let lane = &self.shared().lane;
+        lane.offline.check()?;
+        let cell = self.shared().groups.journal_of(group, || lane.disk.random());
+        let cell = cell.inspect_err(|error| lane.note_failed_sync(error))?;
         self.write_group_frame(group, &cell, GroupOffsets::encode_commit(entries))
     }
 
@@ -488,6 +539,15 @@ impl fmt::Debug for Engine {
 }
 
 /// Opens an [`Engine`] with settings.
+///
+/// ```
+/// # use ottla::{Engine, EngineConfig, Error, MemoryDisk, Producer, ProducerRecord};
+/// let config = EngineConfig::builder().auto_create_topics(false).build()?;
+/// let engine = Engine::builder().config(config).open_memory(&MemoryDisk::new())?;
+/// let sent = Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("orders").value("paid"));
+/// assert!(matches!(sent, Err(Error::UnknownTopicOrPartition { .. })));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct EngineBuilder {
@@ -505,6 +565,17 @@ impl EngineBuilder {
     ///
     /// # Errors
     /// As [`Engine::open`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Admin, Engine, EngineConfig, NewTopic};
+    /// let data = tempfile::tempdir().expect("a temporary directory");
+    /// let config = EngineConfig::builder().num_partitions(3).build()?;
+    /// let engine = Engine::builder().config(config).open(data.path())?;
+    /// assert_eq!(Admin::new(&engine).create_topic(NewTopic::new("orders"))?.partitions.len(), 3);
+    /// # engine.close()?;
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn open(self, path: impl AsRef<Path>) -> Result<Engine> {
         Engine::start(Arc::new(OsDisk::open(path.as_ref(), true)?), self.config)
     }

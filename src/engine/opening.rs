@@ -22,10 +22,10 @@ use crate::error::{Error, Result};
 use crate::io::{Dir, Disk, Entry, Lock};
 use crate::replication::{Offline, Partition};
 use crate::storage::{
-    BehindHole, Finding, Journal, JournalFinding, JournalIds, JournalOpening, Log, OpenReport, Opening, PREVIOUS,
-    PARTITION_METADATA, PartitionDirKind, Position, Positions, RECOVERY_POINTS, SlotId, TopicConfig, ensure_meta_properties,
-    has_clean_shutdown, parse_group_file_name, parse_partition_dir, partition_dir_name, read_offsets,
-    read_partition_metadata, remove_clean_shutdown, write_partition_metadata,
+    BehindHole, Finding, Journal, JournalFinding, JournalIds, JournalOpening, Log, OpenReport, Opening,
+    PARTITION_METADATA, PREVIOUS, PartitionDirKind, Position, Positions, RECOVERY_POINTS, SlotId, TopicConfig,
+    ensure_meta_properties, has_clean_shutdown, parse_group_file_name, parse_partition_dir, partition_dir_name,
+    read_offsets, read_partition_metadata, remove_clean_shutdown, write_partition_metadata,
 };
 use crate::sync::lock;
 use crate::topics::{Catalog, Change, Topic, TopicEntry, Topics, clear_leftovers};

@@ -166,7 +166,8 @@ impl Syncer {
         let Some(InFlight { round, work, journal_ends }) = self.in_flight.take() else { return };
         if let Err(error) = result {
             self.lane.offline.set(error.clone());
-            round.fail(&error);
+            // As what it is from now on: the system's own word may sound as if trying again could help.
+            round.fail(&self.lane.offline.check().err().unwrap_or(error));
             return;
         }
         for (partition, work) in &work {

@@ -161,6 +161,9 @@ impl Writer {
         let mut sources = lock(&self.sources.list);
         let mut next = None;
         sources.retain(|source| !source.is_finished());
+        if sources.len() > 1 {
+            sources.rotate_left(1); // a producer that fills whole rounds does not keep the others out
+        }
         for source in sources.iter() {
             let taken: usize = self.ready.iter().map(|ready| ready.batch.len_bytes()).sum();
             let ask_at = source.take(now, ROUND_BYTES.saturating_sub(taken), &mut self.ready);
@@ -231,6 +234,7 @@ impl Writer {
             if entry.1.is_empty()
                 && let Err(error) = cell.compact_if_grown(self.lane.disk.random())
             {
+                self.lane.note_failed_sync(&error);
                 log::warn!("{error}"); // the old file goes on
             }
             match lock(&cell.journal).append(&payload) {
@@ -253,6 +257,7 @@ impl Writer {
     fn write_journal(&self, cell: &JournalCell) -> Result<()> {
         self.lane.offline.check()?;
         lock(&cell.journal).write_round().map(drop).inspect_err(|error| {
+            self.lane.note_failed_sync(error);
             if matches!(error, Error::DiskFull { .. }) {
                 self.lane.reserve.release(); // so that the next one succeeds
             }
@@ -323,5 +328,6 @@ impl Drop for Writer {
                 }
             }
         }
+        let _ = self.to_syncer.send(ToSyncer::Close); // or closing would wait for it
     }
 }

@@ -338,6 +338,17 @@ impl Delivery {
     /// [`Error::OutcomeUnknown`] if only reading the log tells, [`Error::Storage`] if the directory is offline,
     /// [`Error::Closed`] if the engine closed first. [`Error::IllegalState`] inside a callback, which would wait for
     /// itself.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Producer, ProducerRecord};
+    /// # let engine = Engine::in_memory()?;
+    /// let producer = Producer::<str, str>::new(&engine)?;
+    /// let delivery = producer.send(ProducerRecord::to("orders").value("paid"))?;
+    /// let metadata = delivery.wait()?;
+    /// assert_eq!(metadata.topic_partition(), delivery.partition());
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn wait(&self) -> Result<RecordMetadata> {
         self.wait_until(None)?.ok_or(Error::Timeout { what: "the delivery", waited: Duration::MAX })
     }
@@ -346,6 +357,20 @@ impl Delivery {
     ///
     /// # Errors
     /// As [`wait`](Self::wait).
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Producer, ProducerRecord};
+    /// # use std::time::Duration;
+    /// # let engine = Engine::in_memory()?;
+    /// let producer = Producer::<str, str>::new(&engine)?;
+    /// let delivery = producer.send(ProducerRecord::to("orders").value("paid"))?;
+    /// let Some(metadata) = delivery.wait_timeout(Duration::from_secs(30))? else {
+    ///     panic!("the disk is slow; the record is still on its way");
+    /// };
+    /// assert!(metadata.offset().is_some());
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> Result<Option<RecordMetadata>> {
         self.wait_until(Some(self.outcome.accumulator.scheduler().now() + timeout))
     }
@@ -362,6 +387,21 @@ impl Delivery {
     }
 
     /// What became of the record, if that is known already. Never blocks.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Producer, ProducerRecord};
+    /// # let engine = Engine::in_memory()?;
+    /// let producer = Producer::<str, str>::new(&engine)?;
+    /// let delivery = producer.send(ProducerRecord::to("orders").value("paid"))?;
+    /// match delivery.try_get() {
+    ///     None => {} // it is not known yet
+    ///     Some(outcome) => assert!(outcome.is_ok()),
+    /// }
+    /// producer.flush()?;
+    /// assert!(delivery.try_get().is_some());
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     #[must_use]
     pub fn try_get(&self) -> Option<Result<RecordMetadata>> {
         if self.outcome.accumulator.acks() == Acks::Zero {
@@ -378,6 +418,35 @@ impl Delivery {
 }
 
 /// Polling wants the batch written at once, as waiting does. No runtime is needed, and none is used.
+///
+/// ```
+/// # use ottla::{Engine, Offset, Producer, ProducerRecord};
+/// async fn pay(producer: &Producer<str, str>, order: &str) -> ottla::Result<Option<Offset>> {
+///     let delivery = producer.send(ProducerRecord::to("orders").key(order).value("paid"))?;
+///     Ok(delivery.await?.offset())
+/// }
+/// # // An executor: it parks the thread until it is woken.
+/// # struct Unpark(std::thread::Thread);
+/// # impl std::task::Wake for Unpark {
+/// #     fn wake(self: std::sync::Arc<Self>) {
+/// #         self.0.unpark();
+/// #     }
+/// # }
+/// # fn block_on<T>(future: impl Future<Output = T>) -> T {
+/// #     let waker = std::task::Waker::from(std::sync::Arc::new(Unpark(std::thread::current())));
+/// #     let mut future = std::pin::pin!(future);
+/// #     loop {
+/// #         match future.as_mut().poll(&mut std::task::Context::from_waker(&waker)) {
+/// #             std::task::Poll::Ready(done) => return done,
+/// #             std::task::Poll::Pending => std::thread::park(),
+/// #         }
+/// #     }
+/// # }
+/// # let engine = Engine::in_memory()?;
+/// let producer = Producer::<str, str>::new(&engine)?;
+/// assert_eq!(block_on(pay(&producer, "o-17"))?, Some(Offset(0))); // with whatever runs your futures
+/// # Ok::<(), ottla::Error>(())
+/// ```
 impl Future for Delivery {
     type Output = Result<RecordMetadata>;
 

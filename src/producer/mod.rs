@@ -74,6 +74,16 @@ impl<K: Serialize + ?Sized, V: Serialize + ?Sized> Producer<K, V> {
     ///
     /// # Errors
     /// [`Error::Closed`] if the engine is closed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Producer, ProducerRecord};
+    /// # let engine = Engine::in_memory()?;
+    /// let producer = Producer::<[u8], [u8]>::new(&engine)?; // bytes as they are
+    /// let metadata = producer.send(ProducerRecord::to("frames").value(b"\x00\x01"))?.wait()?;
+    /// assert_eq!(metadata.serialized_value_size(), Some(2));
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn new(engine: &Engine) -> Result<Self> {
         Self::with_config(engine, ProducerConfig::default())
     }
@@ -82,6 +92,17 @@ impl<K: Serialize + ?Sized, V: Serialize + ?Sized> Producer<K, V> {
     ///
     /// # Errors
     /// [`Error::Closed`] if the engine is closed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Producer, ProducerConfig};
+    /// # use std::time::Duration;
+    /// # let engine = Engine::in_memory()?;
+    /// let config = ProducerConfig::builder().linger(Duration::from_millis(20)).batch_size(256 * 1024).build()?;
+    /// let producer = Producer::<str, str>::with_config(&engine, config)?;
+    /// assert_eq!(producer.config().linger(), Duration::from_millis(20));
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn with_config(engine: &Engine, config: ProducerConfig) -> Result<Self> {
         Self::with_serializers(engine, config, K::Serializer::default(), V::Serializer::default())
     }
@@ -92,6 +113,26 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
     ///
     /// # Errors
     /// [`Error::Closed`] if the engine is closed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Cause, Engine, Producer, ProducerConfig, ProducerRecord, Serializer, StringSerializer};
+    /// struct Decimal;
+    ///
+    /// impl Serializer<u64> for Decimal {
+    ///     fn serialize<'a>(&self, _topic: &str, data: &'a u64, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], Cause> {
+    ///         scratch.extend_from_slice(data.to_string().as_bytes());
+    ///         Ok(scratch)
+    ///     }
+    /// }
+    ///
+    /// # let engine = Engine::in_memory()?;
+    /// let config = ProducerConfig::default();
+    /// let producer = Producer::<str, u64>::with_serializers(&engine, config, StringSerializer, Decimal)?;
+    /// let metadata = producer.send(ProducerRecord::to("cents").key("o-17").value(&1299))?.wait()?;
+    /// assert_eq!(metadata.serialized_value_size(), Some(4));
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn with_serializers(
         engine: &Engine,
         config: ProducerConfig,
@@ -127,6 +168,24 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
     /// [`Error::Serialization`]; [`Error::InvalidTopic`], [`Error::UnknownTopicOrPartition`];
     /// [`Error::InvalidTimestamp`] if it is negative; [`Error::BufferExhausted`] after `max.block.ms`;
     /// [`Error::Closed`]. Then nothing of it was queued. Later failures arrive through the `Delivery`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Error, Producer, ProducerRecord};
+    /// # let engine = Engine::in_memory()?;
+    /// let producer = Producer::<str, str>::new(&engine)?;
+    /// let mut deliveries = Vec::new();
+    /// for order in ["o-17", "o-18", "o-19"] {
+    ///     deliveries.push(producer.send(ProducerRecord::to("orders").key(order).value("paid"))?);
+    /// }
+    /// for delivery in deliveries {
+    ///     assert!(delivery.wait()?.offset().is_some()); // on the disk
+    /// }
+    /// let too_large = "x".repeat(2 * 1024 * 1024);
+    /// let refused = producer.send(ProducerRecord::to("orders").value(&too_large));
+    /// assert!(matches!(refused, Err(Error::RecordTooLarge { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn send(&self, record: ProducerRecord<'_, K, V>) -> Result<Delivery> {
         self.inner.send(&record, None)
     }
@@ -170,6 +229,17 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
     ///
     /// # Errors
     /// [`Error::IllegalState`] inside a callback. What became of the records, their deliveries say.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Producer, ProducerRecord};
+    /// # let engine = Engine::in_memory()?;
+    /// let producer = Producer::<str, str>::new(&engine)?;
+    /// let delivery = producer.send(ProducerRecord::to("orders").value("paid"))?;
+    /// producer.flush()?;
+    /// assert!(delivery.try_get().expect("it is resolved").is_ok());
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
     pub fn flush(&self) -> Result<()> {
         self.inner.engine.callbacks().refuse_inside("flush")?;
         self.inner.accumulator.flush();
@@ -181,6 +251,19 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
     ///
     /// # Errors
     /// [`Error::IllegalState`] inside a callback.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Error, Producer, ProducerRecord};
+    /// # let engine = Engine::in_memory()?;
+    /// let producer = Producer::<str, str>::new(&engine)?;
+    /// let delivery = producer.send(ProducerRecord::to("orders").value("paid"))?;
+    /// producer.close()?;
+    /// assert!(delivery.try_get().expect("it is resolved").is_ok());
+    /// let late = producer.send(ProducerRecord::to("orders").value("sent"));
+    /// assert!(matches!(late, Err(Error::Closed { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn close(&self) -> Result<()> {
         self.inner.engine.callbacks().refuse_inside("close")?;
         self.inner.accumulator.refuse();

@@ -49,6 +49,19 @@ const CONTROL: i16 = 1 << 5;
 const DELETE_HORIZON: i16 = 1 << 6;
 
 /// What is wrong with the bytes of a batch.
+///
+/// ```
+/// # use ottla::{Batch, BatchFault, Engine, Producer, ProducerRecord};
+/// # let dir = tempfile::tempdir().expect("a temporary directory");
+/// # let engine = Engine::open(dir.path())?;
+/// # let producer = Producer::<str, str>::new(&engine)?;
+/// # producer.send(ProducerRecord::to("orders").key("o-17").value("paid").header("by", "till 3"))?.wait()?;
+/// # let segment = dir.path().join("log/orders-0/00000000000000000000.log");
+/// let mut bytes = std::fs::read(segment)?;
+/// bytes[65] ^= 1;
+/// assert!(matches!(Batch::decode(bytes.into()), Err(BatchFault::BadCrc { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BatchFault {
@@ -112,6 +125,20 @@ pub enum BatchFault {
 }
 
 /// The fields of a batch's header.
+///
+/// ```
+/// # use ottla::{BatchHeader, Offset, Engine, Producer, ProducerRecord};
+/// # let dir = tempfile::tempdir().expect("a temporary directory");
+/// # let engine = Engine::open(dir.path())?;
+/// # let producer = Producer::<str, str>::new(&engine)?;
+/// # producer.send(ProducerRecord::to("orders").key("o-17").value("paid").header("by", "till 3"))?.wait()?;
+/// # let segment = dir.path().join("log/orders-0/00000000000000000000.log");
+/// let header = BatchHeader::parse(&std::fs::read(segment)?)?;
+/// assert_eq!((header.base_offset, header.next_offset(), header.count), (Offset(0), Offset(1), 1));
+/// assert!(!header.is_control() && !header.is_transactional());
+/// assert_eq!(header.delete_horizon(), None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BatchHeader {
@@ -215,6 +242,19 @@ impl BatchHeader {
     ///
     /// # Errors
     /// [`BatchFault::UnknownCodec`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{BatchHeader, Compression, Engine, Producer, ProducerRecord};
+    /// # let dir = tempfile::tempdir().expect("a temporary directory");
+    /// # let engine = Engine::open(dir.path())?;
+    /// # let producer = Producer::<str, str>::new(&engine)?;
+    /// # producer.send(ProducerRecord::to("orders").key("o-17").value("paid").header("by", "till 3"))?.wait()?;
+    /// # let segment = dir.path().join("log/orders-0/00000000000000000000.log");
+    /// let header = BatchHeader::parse(&std::fs::read(segment)?)?;
+    /// assert_eq!(header.compression()?, Compression::None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub const fn compression(&self) -> Result<Compression, BatchFault> {
         Ok(match self.attributes & CODEC {
             0 => Compression::None,
@@ -378,6 +418,21 @@ impl Batch {
     ///
     /// # Errors
     /// What is wrong with it: it is not whole, its length, format or checksum is not right.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Batch, BatchFault, Engine, Producer, ProducerRecord};
+    /// # let dir = tempfile::tempdir().expect("a temporary directory");
+    /// # let engine = Engine::open(dir.path())?;
+    /// # let producer = Producer::<str, str>::new(&engine)?;
+    /// # producer.send(ProducerRecord::to("orders").key("o-17").value("paid").header("by", "till 3"))?.wait()?;
+    /// # let segment = dir.path().join("log/orders-0/00000000000000000000.log");
+    /// let stored = bytes::Bytes::from(std::fs::read(segment)?);
+    /// let batch = Batch::decode(stored.clone())?;
+    /// let behind = stored.slice(batch.header().len_bytes..); // where the next one begins
+    /// assert_eq!(Batch::decode(behind), Err(BatchFault::TooShort)); // there is none
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn decode(bytes: Bytes) -> Result<Self, BatchFault> {
         let batch = Self::decode_unchecked(bytes)?;
         let computed = batch.bytes.get(ATTRIBUTES_AT..).map_or(0, crc32c);
@@ -413,6 +468,21 @@ impl Batch {
     /// # Errors
     /// [`BatchFault::UnknownCodec`] and [`BatchFault::CodecNotCompiled`] if they are compressed in a way that cannot
     /// be undone here.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Batch, Engine, Producer, ProducerRecord};
+    /// # let dir = tempfile::tempdir().expect("a temporary directory");
+    /// # let engine = Engine::open(dir.path())?;
+    /// # let producer = Producer::<str, str>::new(&engine)?;
+    /// # producer.send(ProducerRecord::to("orders").key("o-17").value("paid").header("by", "till 3"))?.wait()?;
+    /// # let segment = dir.path().join("log/orders-0/00000000000000000000.log");
+    /// let batch = Batch::decode(std::fs::read(segment)?.into())?;
+    /// for record in batch.records()? {
+    ///     assert_eq!(record?.value(), Some(&b"paid"[..]));
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn records(&self) -> Result<Records<'_>, BatchFault> {
         match self.header.compression()? {
             Compression::None => Ok(Records::new(&self.header, self.bytes.get(RECORDS_AT..).unwrap_or_default())),

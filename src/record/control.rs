@@ -1,6 +1,12 @@
 //! Control records: markers that the log's own machinery writes among the records of an application.
 
 /// What a control record marks, by the key of its only record. Kafka: `ControlRecordType`.
+///
+/// ```
+/// # use ottla::ControlType;
+/// let key = [0, 0, 0, 0]; // of the record of a batch whose header says `is_control`
+/// assert_eq!(ControlType::from_key(&key), Some(ControlType::Abort));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ControlType {

@@ -11,8 +11,8 @@ mod records;
 mod tests;
 mod varint;
 
-pub use batch::{Batch, BatchFault, BatchHeader};
 pub(crate) use batch::BatchChecksum;
+pub use batch::{Batch, BatchFault, BatchHeader};
 pub(crate) use builder::{BatchBuilder, ProducerStamp, SealedBatch, record_size_upper_bound, single_record_size};
 pub use control::ControlType;
 pub use records::{Headers, Record, Records};

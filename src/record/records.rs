@@ -18,6 +18,19 @@ use crate::record::varint;
 use crate::types::{LeaderEpoch, Offset, Timestamp, TimestampType};
 
 /// Goes through the records of a batch, in the order of their offsets; ends with the first error.
+///
+/// ```
+/// # use ottla::{Batch, Engine, Producer, ProducerRecord};
+/// # let dir = tempfile::tempdir().expect("a temporary directory");
+/// # let engine = Engine::open(dir.path())?;
+/// # let producer = Producer::<str, str>::new(&engine)?;
+/// # producer.send(ProducerRecord::to("orders").key("o-17").value("paid").header("by", "till 3"))?.wait()?;
+/// # let segment = dir.path().join("log/orders-0/00000000000000000000.log");
+/// let batch = Batch::decode(std::fs::read(segment)?.into())?;
+/// let records = batch.records()?.collect::<Result<Vec<_>, _>>()?;
+/// assert_eq!(records.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Records<'a> {
     header: BatchHeader,
@@ -113,6 +126,21 @@ fn take_bytes<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
 }
 
 /// One record; key, value and headers borrow from its batch.
+///
+/// ```
+/// # use ottla::{Batch, Offset, Record, Engine, Producer, ProducerRecord};
+/// # let dir = tempfile::tempdir().expect("a temporary directory");
+/// # let engine = Engine::open(dir.path())?;
+/// # let producer = Producer::<str, str>::new(&engine)?;
+/// # producer.send(ProducerRecord::to("orders").key("o-17").value("paid").header("by", "till 3"))?.wait()?;
+/// # let segment = dir.path().join("log/orders-0/00000000000000000000.log");
+/// let batch = Batch::decode(std::fs::read(segment)?.into())?;
+/// let record: Record<'_> = batch.records()?.next().expect("it has one")?;
+/// assert_eq!(record.offset(), Offset(0));
+/// assert_eq!((record.key(), record.value()), (Some(&b"o-17"[..]), Some(&b"paid"[..])));
+/// assert!(record.timestamp().is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
     offset: Offset,
@@ -169,6 +197,24 @@ impl<'a> Record<'a> {
 }
 
 /// The headers of a record: names with values, in the order in which they were added. A name may come twice.
+///
+/// ```
+/// # use ottla::{Consumer, Engine, Producer, ProducerRecord};
+/// # use std::time::Duration;
+/// # let engine = Engine::in_memory()?;
+/// # let producer = Producer::<str, str>::new(&engine)?;
+/// let paid = ProducerRecord::to("orders").value("paid").header("by", "till 3").header("by", "till 4").null_header("test");
+/// producer.send(paid)?.wait()?;
+/// # let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+/// # consumer.subscribe(["orders"])?;
+/// for record in &consumer.poll(Duration::from_secs(1))? {
+///     let headers = record.headers();
+///     assert_eq!(headers.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["by", "by", "test"]);
+///     assert_eq!(headers.last("by"), Some(Some(&b"till 4"[..])));
+///     assert_eq!((headers.last("test"), headers.last("to")), (Some(None), None));
+/// }
+/// # Ok::<(), ottla::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Headers<'a> {
     count: usize,

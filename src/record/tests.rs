@@ -221,7 +221,10 @@ fn v1_records() -> Vec<Owned> {
 fn kafka_batch_is_read_and_written_byte_for_byte() {
     let batch = decode(V1);
     let header = batch.header();
-    assert_eq!((header.base_offset, header.last_offset(), header.next_offset()), (Offset(100), Offset(102), Offset(103)));
+    assert_eq!(
+        (header.base_offset, header.last_offset(), header.next_offset()),
+        (Offset(100), Offset(102), Offset(103))
+    );
     assert_eq!(header.leader_epoch, LeaderEpoch(7));
     assert_eq!((header.base_timestamp, header.max_timestamp), (T, Timestamp(T.0 + 5)));
     assert_eq!(header.compression(), Ok(Compression::None));

@@ -242,8 +242,8 @@ impl Log {
         }
         active.sync_indexes(false)?; // which may have grown since its files were written
         tail.indexes_unsynced.clear();
-        write_empty_snapshot(self.dir.as_ref(), self.log_end())?;
-        self.dir.sync() // the names of all of them
+        // Last, since it syncs the directory, and with it the names of all of them.
+        write_empty_snapshot(self.dir.as_ref(), self.log_end())
     }
 }
 

@@ -33,8 +33,8 @@ mod walk;
 
 pub(crate) use append::AppendError;
 pub(crate) use checkpoint::{
-    LOG_STARTS, PARTITION_METADATA, RECOVERY_POINTS, ensure_meta_properties, has_clean_shutdown, read_offsets, read_partition_metadata,
-    remove_clean_shutdown, write_clean_shutdown, write_offsets, write_partition_metadata,
+    LOG_STARTS, PARTITION_METADATA, RECOVERY_POINTS, ensure_meta_properties, has_clean_shutdown, read_offsets,
+    read_partition_metadata, remove_clean_shutdown, write_clean_shutdown, write_offsets, write_partition_metadata,
 };
 pub use config::{TopicConfig, TopicConfigBuilder};
 pub(crate) use files::{

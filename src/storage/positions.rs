@@ -121,8 +121,8 @@ impl Positions {
         };
         let mut findings = Vec::new();
         if !check_header(&*file)? {
+            // Not synced: one that a crash takes back is damaged again, and written again.
             file.write_all_at(&header(), 0)?;
-            file.sync()?;
             findings.push(finding(&*file, 0, PositionsDamage::Header));
         }
         let (table, doubles) = Table::load(&*file, &mut findings)?;

@@ -9,6 +9,24 @@ use crate::storage::positions::PositionsFinding;
 use crate::types::{Offset, TopicPartition};
 
 /// One thing that opening found; printed, it is one line.
+///
+/// ```
+/// # use ottla::{Engine, Finding, MemoryDisk, NewTopic, Admin};
+/// let disk = MemoryDisk::new();
+/// let engine = Engine::builder().open_memory(&disk)?;
+/// Admin::new(&engine).create_topic(NewTopic::new("orders"))?;
+/// engine.close()?;
+/// disk.remove("log/orders-0/leader-epoch-checkpoint")?;
+///
+/// let engine = Engine::builder().open_memory(&disk)?;
+/// for finding in engine.report().iter() {
+///     match finding {
+///         Finding::Damaged { first, last, .. } => panic!("offsets {first} to {last} are lost"),
+///         mended => println!("{mended}"),
+///     }
+/// }
+/// # Ok::<(), ottla::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "a variant's sentence covers its fields")]
@@ -56,6 +74,17 @@ impl fmt::Display for Finding {
 }
 
 /// Everything that opening a directory found; empty after a clean shutdown of a healthy one.
+///
+/// ```
+/// # use ottla::{Engine, MemoryDisk};
+/// let disk = MemoryDisk::new();
+/// Engine::builder().open_memory(&disk)?.close()?;
+/// disk.remove("catalog")?;
+/// let engine = Engine::builder().open_memory(&disk)?;
+/// # println!("{:?}", engine.report());
+/// assert!(engine.report().is_empty());
+/// # Ok::<(), ottla::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenReport {
     findings: Vec<Finding>,

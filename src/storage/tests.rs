@@ -108,7 +108,8 @@ impl Sample {
             let record = batches[0].records().unwrap().map(Result::unwrap).find(|record| record.offset() == offset);
             assert_eq!(record.expect("its batch comes first").timestamp(), Timestamp(*time));
         }
-        let mut times: Vec<i64> = self.times.iter().flat_map(|time| [*time, time.saturating_add(1), time - 1]).collect();
+        let mut times: Vec<i64> =
+            self.times.iter().flat_map(|time| [*time, time.saturating_add(1), time - 1]).collect();
         times.extend([0, T, i64::MAX]);
         for at in times {
             let expected = (0..).map(Offset).zip(&self.times).find(|(_, time)| **time >= at);

@@ -293,8 +293,8 @@ impl<'a> Walk<'a> {
         while behind < self.end {
             let Ok(next) = self.batch_at(behind, Check::Whole)? else { return Ok(None) };
             let header = *next.header();
-            let is_confirmed = header.base_offset == predicted
-                || self.offset_behind(behind, &header)? == Some(header.next_offset());
+            let is_confirmed =
+                header.base_offset == predicted || self.offset_behind(behind, &header)? == Some(header.next_offset());
             if self.may_hold(header.base_offset) && is_confirmed {
                 return Ok(Some((behind, header.base_offset)));
             }

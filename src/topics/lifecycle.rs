@@ -49,7 +49,15 @@ pub(crate) fn create_partitions(new: &NewPartitions<'_>) -> Result<Vec<Log>> {
 
 fn create_partition(new: &NewPartitions<'_>, partition: u32) -> Result<Log> {
     let name = TopicPartition::new(Arc::clone(&new.entry.name), partition);
-    let dir = new.log_dir.create_dir(&partition_dir_name(&name))?;
+    let dir_name = partition_dir_name(&name);
+    // A deletion that failed halfway may have left files under the name: a new log does not begin among them.
+    match new.log_dir.dir(&dir_name) {
+        Ok(left) if !left.list()?.is_empty() => {
+            new.log_dir.rename(&dir_name, &marked_dir_name(&name, new.entry.id.0, PartitionDirKind::Stray))?;
+        }
+        _ => {}
+    }
+    let dir = new.log_dir.create_dir(&dir_name)?;
     Log::create(&dir, name, new.entry.id, Arc::clone(new.config), new.epoch, new.now)
 }
 
@@ -82,7 +90,6 @@ pub(crate) fn clear_leftovers(
     marker: [u8; 16],
     found: &mut dyn FnMut(Finding),
 ) -> Result<()> {
-    let mut has_renamed = false;
     for entry in log_dir.list()?.into_iter().filter(|entry| entry.is_dir) {
         let partition = match parse_partition_dir(&entry.name) {
             Some((_, PartitionDirKind::Delete)) => {
@@ -102,10 +109,10 @@ pub(crate) fn clear_leftovers(
         }
         let aside = marked_dir_name(&partition, marker, PartitionDirKind::Stray);
         log_dir.rename(&entry.name, &aside)?;
-        has_renamed = true;
         found(Finding::Leftover { path: log_dir.path().join(aside) });
     }
-    if has_renamed { log_dir.sync() } else { Ok(()) }
+    // Not synced: a rename that a crash undoes is done again by the next opening.
+    Ok(())
 }
 
 /// What a directory that belongs to no topic holds.

@@ -8,9 +8,12 @@
 //! [`Model`]: model::Model
 
 mod app;
+mod failed_sync;
 mod model;
+mod single_syncs;
+mod threads;
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use app::{App, GROUPS};
 use model::{Crash, Model};
@@ -42,6 +45,20 @@ fn power_cut_at_every_step_that_keeps_some_of_what_was_not_synced() {
 fn second_power_cut_at_every_step_of_the_recovery() {
     for (first, second) in [(Crash::Kill, Crash::Cut), (Crash::CutKeeping(5), Crash::CutKeeping(6))] {
         in_every_recovery(mixed, first, second, 29);
+    }
+}
+
+/// Minutes: `cargo test --release --test it crash -- --ignored`.
+#[test]
+#[ignore = "takes minutes"]
+fn many_more_power_cuts() {
+    for seed in 100..140 {
+        at_every_step(mixed, Crash::CutKeeping(seed), seed);
+    }
+    for seed in 200..204 {
+        in_every_recovery(mixed, Crash::Kill, Crash::CutKeeping(seed), 7);
+        in_every_recovery(mixed, Crash::CutKeeping(seed), Crash::CutKeeping(seed + 1), 7);
+        in_every_recovery(mixed, Crash::CutKeeping(seed), Crash::Cut, 7);
     }
 }
 
@@ -86,7 +103,7 @@ fn at_every_step(workload: Workload, crash: Crash, seed: u64) {
     for step in 0..steps_of(workload, seed) {
         explained(&format!("seed {seed}, {crash:?} at step {step}"), |model| {
             let disk = after(workload, crash, step, seed, model);
-            live_on(&disk, crash, model);
+            live_on(&disk, crash, false, model);
         });
     }
 }
@@ -102,7 +119,7 @@ fn in_every_recovery(workload: Workload, first: Crash, second: Crash, sample: us
                 is_through = App::open(&disk, model).is_ok();
                 second.happens(&disk);
                 model.crashed(second);
-                live_on(&disk, second, model);
+                live_on(&disk, second, first != Crash::Cut, model);
             });
             if is_through {
                 break;
@@ -128,15 +145,15 @@ fn after(workload: Workload, crash: Crash, step: u64, seed: u64, model: &mut Mod
     disk
 }
 
-/// Opens what a crash has left and goes on with it, through more crashes.
-fn live_on(disk: &MemoryDisk, crash: Crash, model: &mut Model) {
+/// Opens what a crash has left, `is_torn` or whole, and goes on with it, through more crashes.
+fn live_on(disk: &MemoryDisk, crash: Crash, is_torn: bool, model: &mut Model) {
     let mut app = App::open(disk, model).unwrap();
-    check_report(&app, crash);
+    check_report(&app, is_torn || crash != Crash::Cut);
     go_on(&mut app).unwrap();
     drop_in(Crash::Cut, app, disk);
 
     let mut app = App::open(disk, model).unwrap();
-    check_report(&app, crash);
+    check_report(&app, is_torn || crash != Crash::Cut);
     go_on(&mut app).unwrap();
     app.close().unwrap();
     disk.power_cut();
@@ -174,14 +191,14 @@ fn drop_in(crash: Crash, mut app: App<'_>, disk: &MemoryDisk) {
     drop(app);
 }
 
-/// A disk that loses whole writes, or none, leaves no file damaged.
-fn check_report(app: &App<'_>, crash: Crash) {
+/// Only a disk that loses parts of what was not synced leaves files that are not whole.
+fn check_report(app: &App<'_>, is_torn: bool) {
     let is_deleting = app.model.is_deleting();
     for finding in app.findings() {
         let is_expected = match &finding {
             Finding::Clamped { .. } => true,
             Finding::Leftover { .. } => is_deleting,
-            Finding::Cut { .. } | Finding::State { .. } => crash != Crash::Cut,
+            Finding::Cut { .. } | Finding::State { .. } => is_torn,
             _ => false,
         };
         assert!(is_expected, "{}: {finding}", app.model.context);
@@ -191,8 +208,6 @@ fn check_report(app: &App<'_>, crash: Crash) {
 /// Runs `test` with a model, and says `context` if it panics.
 fn explained(context: &str, test: impl FnOnce(&mut Model)) {
     let mut model = Model::new(context);
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| test(&mut model))) {
-        eprintln!("{context}");
-        resume_unwind(panic);
-    }
+    let ended = catch_unwind(AssertUnwindSafe(|| test(&mut model)));
+    assert!(ended.is_ok(), "{context}");
 }

@@ -349,6 +349,21 @@ fn compaction_is_due_when_the_file_has_outgrown_its_snapshot() {
 }
 
 #[test]
+fn power_cut_brings_back_nothing_of_a_round_that_failed() {
+    for seed in 0..40 {
+        let disk = MemoryDisk::new();
+        let mut journal = journal_with(&disk, 0, 3, 0);
+        journal.append(&payload(100)).unwrap();
+        let frame = journal.queued.len() as u64;
+        journal.append(&payload(101)).unwrap();
+        disk.set_capacity(Some(content(&disk).len() as u64 + frame + 1)); // room for the first of them
+        assert!(matches!(journal.write_round(), Err(Error::DiskFull { .. })));
+        disk.power_cut_keeping(seed);
+        assert_eq!(open(&disk, false).payloads, payloads(0..3), "seed {seed}");
+    }
+}
+
+#[test]
 fn full_disk_takes_nothing_of_the_round_and_the_next_one_succeeds() {
     let disk = MemoryDisk::new();
     let mut journal = journal_with(&disk, 0, 3, 0);

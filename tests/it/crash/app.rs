@@ -31,7 +31,9 @@ impl<'m> App<'m> {
         let config = EngineConfig::builder().auto_create_topics(false).build()?;
         let engine = Engine::builder().config(config).open_memory(disk)?;
         let producer = |acks| {
-            let config = ProducerConfig::builder().acks(acks).build()?;
+            // Batches of one record with acks = 1: a flush writes several of them together.
+            let batch_size = if acks == Acks::One { 1 } else { 16_384 };
+            let config = ProducerConfig::builder().acks(acks).batch_size(batch_size).build()?;
             Ok::<_, Error>((acks, Producer::with_config(&engine, config)?))
         };
         let producers = [producer(Acks::All)?, producer(Acks::One)?, producer(Acks::Zero)?];
@@ -50,6 +52,14 @@ impl<'m> App<'m> {
         let topic = NewTopic::new(name).partitions(partitions);
         let small = topic.config("segment.bytes", "280").config("segment.index.bytes", "48");
         let made = self.admin.create_topic(small.config("index.interval.bytes", "1"))?;
+        self.model.created(name, made.id);
+        Ok(())
+    }
+
+    /// Creates a topic of one partition that is never rolled.
+    pub(super) fn create_large(&mut self, name: &'static str) -> Result<()> {
+        self.model.creates(name, 1);
+        let made = self.admin.create_topic(NewTopic::new(name))?;
         self.model.created(name, made.id);
         Ok(())
     }
@@ -129,6 +139,14 @@ impl<'m> App<'m> {
     }
 
     // --- reading ---------------------------------------------------------------------------------------------------
+
+    /// Waits so long that all upkeep is done that is due.
+    pub(super) fn let_time_pass(&self) -> Result<()> {
+        let mut idle = Consumer::<str, str>::with_config(&self.engine, ConsumerConfig::default())?;
+        idle.assign(self.partitions().into_iter().map(|(name, _)| name))?;
+        while !idle.poll(Duration::from_secs(10))?.is_empty() {}
+        Ok(())
+    }
 
     /// Reads a partition from the front to the high watermark.
     pub(super) fn read(&mut self, name: &TopicPartition, place: Place) -> Result<Contents> {

@@ -128,6 +128,11 @@ impl Model {
         self.sent.get_mut(value).expect("it was sent").is_refused = error.is_retriable();
     }
 
+    /// How many records were refused.
+    pub(super) fn refused(&self) -> usize {
+        self.sent.values().filter(|sent| sent.is_refused).count()
+    }
+
     /// A consumer returned a record: nobody sees one of `acks = all` that a cut could take back.
     pub(super) fn saw(&mut self, place: Place, offset: i64, value: &str) {
         if self.known(place, offset, value).acks == Acks::All {

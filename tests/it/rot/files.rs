@@ -161,11 +161,10 @@ fn positions_cost_no_record() {
     }
 }
 
-
 fn names(error: &Error, file: &Path) -> bool {
-    let path = match error {
-        Error::CorruptFile { path, .. } | Error::UnsupportedVersion { path, .. } | Error::Io { path, .. } => path,
-        _ => return false,
+    let (Error::CorruptFile { path, .. } | Error::UnsupportedVersion { path, .. } | Error::Io { path, .. }) = error
+    else {
+        return false;
     };
     path.ends_with(file)
 }
@@ -269,7 +268,7 @@ fn journal_whose_file_is_gone_is_not_replaced_by_an_older_one_in_silence() {
 #[test]
 fn poll_ends_at_once_whatever_is_damaged() {
     let sample = Sample::closed();
-    let mut tree = sample.tree.clone();
+    let mut tree = sample.tree;
     tree.of("log/t-0", "log").iter().for_each(|path| tree.bytes(path).fill(0xff));
     let root = tree.write();
     let engine = open(root.path()).unwrap();

@@ -45,7 +45,8 @@ const EDGES: [i64; 10] = [0, -1, 1, 127, 128, 0x7fff_ffff, -0x8000_0000, i64::MA
 fn damage(tree: &mut Tree, chance: &mut Chance) -> String {
     let paths: Vec<PathBuf> = tree.files.keys().filter(|path| !path.ends_with("LOCK")).cloned().collect();
     // Most of the files are indexes; half of the blows go to segments.
-    let logs: Vec<PathBuf> = paths.iter().filter(|path| path.extension().is_some_and(|end| end == "log")).cloned().collect();
+    let logs: Vec<PathBuf> =
+        paths.iter().filter(|path| path.extension().is_some_and(|end| end == "log")).cloned().collect();
     let among = if chance.below(2) == 0 { &logs } else { &paths };
     let path = chance.pick(among).clone();
     let len = tree.files[&path].len();
@@ -140,7 +141,12 @@ fn is_said(findings: &[Finding], partition: &TopicPartition, offset: i64) -> boo
 
 fn run_all(seeds: std::ops::Range<u64>) {
     let failed: Vec<String> = seeds.filter_map(run).collect();
-    assert!(failed.is_empty(), "{} failed, the first of them:\n{}", failed.len(), failed[..failed.len().min(20)].join("\n"));
+    assert!(
+        failed.is_empty(),
+        "{} failed, the first of them:\n{}",
+        failed.len(),
+        failed[..failed.len().min(20)].join("\n")
+    );
 }
 
 /// What is wrong with that seed, if something is.
@@ -156,7 +162,6 @@ fn run(seed: u64) -> Option<String> {
     if is_renumbered(&sample, &tree) {
         return None;
     }
-    eprintln!("seed {seed} {blows:?}");
     let checked = catch_unwind(AssertUnwindSafe(|| check(&sample, &tree)));
     let panic = checked.err()?;
     let message = panic.downcast_ref::<String>().cloned();
@@ -241,7 +246,11 @@ fn check(sample: &Sample, tree: &Tree) {
             assert!(again.records.contains_key(offset), "{partition} at {offset} is gone, which was acknowledged");
         }
         for offset in found.records.keys() {
-            assert!(again.records.contains_key(offset), "{partition} at {offset} is gone with the second opening: {findings:?}, then {:?} {again:?}", engine.report());
+            assert!(
+                again.records.contains_key(offset),
+                "{partition} at {offset} is gone with the second opening: {findings:?}, then {:?} {again:?}",
+                engine.report()
+            );
         }
     }
 }

@@ -5,9 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use ottla::{
-    Acks, Consumer, Engine, EngineConfig, Finding, Offset, OffsetAndMetadata, Result, TopicPartition,
-};
+use ottla::{Acks, Consumer, Engine, EngineConfig, Finding, Offset, OffsetAndMetadata, Result, TopicPartition};
 
 use super::content::{Cut, Found, append_batch, check_seeks, create, read};
 use super::tree::{Tree, temporary_dir};
@@ -146,12 +144,7 @@ pub(super) fn check(sample: &Sample, tree: &Tree, lost: impl IntoIterator<Item =
 
 /// The same of a log that ends at `end`.
 #[track_caller]
-pub(super) fn check_ending_at(
-    sample: &Sample,
-    tree: &Tree,
-    lost: impl IntoIterator<Item = i64>,
-    end: i64,
-) -> Opened {
+pub(super) fn check_ending_at(sample: &Sample, tree: &Tree, lost: impl IntoIterator<Item = i64>, end: i64) -> Opened {
     let lost: BTreeSet<i64> = lost.into_iter().collect();
     let root = tree.write();
     let engine = open(root.path()).unwrap();

@@ -1,0 +1,365 @@
+//! A disk in memory as one process sees it: until it dies, or the power fails.
+
+use std::fmt;
+use std::io::{self, ErrorKind, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, MutexGuard};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+
+use crate::error::{Error, Result};
+use crate::io::memory::Inner;
+use crate::io::memory::medium::{NameChange, Node, NodeId, State, no_power};
+use crate::io::{Dir, Disk, Entry, File, Lock, SyncDone, SyncTarget};
+use crate::sync::{Scheduler, lock};
+use crate::types::Timestamp;
+
+/// The disk as one process sees it, until it dies.
+#[derive(Clone)]
+pub(super) struct MemoryLife {
+    pub(super) inner: Arc<Inner>,
+    pub(super) life: u64,
+}
+
+impl MemoryLife {
+    /// The state, if the process is alive and there is power.
+    fn state(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = lock(&self.inner.state);
+        if state.life != self.life || !state.has_power {
+            return Err(no_power());
+        }
+        Ok(state)
+    }
+
+    fn time(&self) -> Timestamp {
+        if self.inner.is_seeded { Timestamp(1_700_000_000_000).plus(self.inner.scheduler.now().0) } else { wall_time() }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "io is where the time of day comes from")]
+fn wall_time() -> Timestamp {
+    Timestamp(0).plus(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+impl fmt::Debug for MemoryLife {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "memory, life {}", self.life)
+    }
+}
+
+impl Disk for MemoryLife {
+    fn root(&self) -> Arc<dyn Dir> {
+        Arc::new(MemoryDir { disk: self.clone(), node: 0, path: PathBuf::from("memory:") })
+    }
+
+    fn scheduler(&self) -> Arc<dyn Scheduler> {
+        Arc::clone(&self.inner.scheduler)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.time()
+    }
+
+    fn random(&self) -> [u8; 16] {
+        let mut state = lock(&self.inner.state);
+        if !self.inner.is_seeded {
+            state.random ^= u64::from_be_bytes(wall_time().0.to_be_bytes());
+        }
+        let mut bytes = [0; 16];
+        for half in bytes.chunks_exact_mut(8) {
+            state.random = state.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (state.random ^ (state.random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            half.copy_from_slice(&(mixed ^ (mixed >> 27)).to_be_bytes());
+        }
+        bytes
+    }
+
+    fn begin_sync(&self, targets: Vec<SyncTarget>, done: SyncDone) {
+        done(targets.iter().try_for_each(SyncTarget::sync));
+    }
+}
+
+#[derive(Clone, Debug)]
+struct MemoryDir {
+    disk: MemoryLife,
+    node: NodeId,
+    path: PathBuf,
+}
+
+impl MemoryDir {
+    fn failed(&self, action: &'static str, name: &str) -> impl Fn(io::Error) -> Error {
+        let path = if name.is_empty() { self.path.clone() } else { self.path.join(name) };
+        move |error| Error::io(action, &path, error)
+    }
+
+    fn open_file(&self, name: &str) -> Result<Arc<dyn File>> {
+        let found = self.disk.state().and_then(|mut state| {
+            let node = state.find(self.node, name)?;
+            state.file(node).map(|_| node)
+        });
+        let node = found.map_err(self.failed("open", name))?;
+        Ok(self.file(node, name))
+    }
+
+    fn file(&self, node: NodeId, name: &str) -> Arc<dyn File> {
+        Arc::new(MemoryFile { disk: self.disk.clone(), node, path: self.path.join(name) })
+    }
+
+    fn remove_if(&self, name: &str, action: &'static str, may_go: impl Fn(&Node) -> io::Result<()>) -> Result<()> {
+        let removed = self.disk.state().and_then(|mut state| {
+            let node = state.find(self.node, name)?;
+            may_go(&state.nodes[node])?;
+            state.step()?;
+            state.change(self.node, NameChange::Removed(name.to_owned()))
+        });
+        removed.map_err(self.failed(action, name))
+    }
+}
+
+impl Dir for MemoryDir {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn list(&self) -> Result<Vec<Entry>> {
+        let state = self.disk.state().map_err(self.failed("list", ""))?;
+        let names = state.names(self.node).map_err(self.failed("list", ""))?.clone();
+        let entry = |(name, node): (String, NodeId)| Entry {
+            name,
+            is_dir: matches!(state.nodes[node], Node::Dir { .. }),
+            len: state.nodes[node].len() as u64,
+        };
+        Ok(names.into_iter().map(entry).collect())
+    }
+
+    fn dir(&self, name: &str) -> Result<Arc<dyn Dir>> {
+        let found = self.disk.state().and_then(|state| {
+            let node = state.find(self.node, name)?;
+            state.names(node).map(|_| node)
+        });
+        let node = found.map_err(self.failed("open", name))?;
+        Ok(Arc::new(Self { disk: self.disk.clone(), node, path: self.path.join(name) }))
+    }
+
+    fn create_dir(&self, name: &str) -> Result<Arc<dyn Dir>> {
+        if self.disk.state().is_ok_and(|state| state.find(self.node, name).is_ok()) {
+            return self.dir(name);
+        }
+        let made = self.disk.state().and_then(|mut state| {
+            state.step()?;
+            let node = state.add(Node::empty_dir());
+            state.change(self.node, NameChange::Made(name.to_owned(), node))
+        });
+        made.map_err(self.failed("create directory", name))?;
+        self.dir(name)
+    }
+
+    fn open(&self, name: &str) -> Result<Arc<dyn File>> {
+        self.open_file(name)
+    }
+
+    fn open_writable(&self, name: &str) -> Result<Arc<dyn File>> {
+        self.open_file(name)
+    }
+
+    fn create(&self, name: &str) -> Result<Arc<dyn File>> {
+        let made = self.disk.state().and_then(|mut state| {
+            state.step()?;
+            if let Ok(node) = state.find(self.node, name) {
+                state.file(node)?.content.clear();
+                return Ok(node);
+            }
+            let empty = Node::File { content: Vec::new(), durable: Vec::new(), dirty: Vec::new(), longest: Vec::new() };
+            let node = state.add(empty);
+            state.change(self.node, NameChange::Made(name.to_owned(), node))?;
+            Ok(node)
+        });
+        Ok(self.file(made.map_err(self.failed("create", name))?, name))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let renamed = self.disk.state().and_then(|mut state| {
+            let node = state.find(self.node, from)?;
+            state.step()?;
+            state.change(self.node, NameChange::Renamed { from: from.to_owned(), to: to.to_owned(), node })
+        });
+        renamed.map_err(self.failed("rename", from))
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        self.remove_if(name, "remove", |node| match node {
+            Node::File { .. } => Ok(()),
+            Node::Dir { .. } => Err(ErrorKind::IsADirectory.into()),
+        })
+    }
+
+    fn remove_dir(&self, name: &str) -> Result<()> {
+        self.remove_if(name, "remove directory", |node| match node {
+            Node::Dir { names, .. } if names.is_empty() => Ok(()),
+            Node::Dir { .. } => Err(ErrorKind::DirectoryNotEmpty.into()),
+            Node::File { .. } => Err(ErrorKind::NotADirectory.into()),
+        })
+    }
+
+    fn sync(&self) -> Result<()> {
+        let synced = self.disk.state().and_then(|mut state| {
+            state.step()?;
+            if state.sync_fails() {
+                return Err(io::Error::other("the sync failed"));
+            }
+            if let Node::Dir { names, durable, changes } = &mut state.nodes[self.node] {
+                durable.clone_from(names);
+                changes.clear();
+            }
+            Ok(())
+        });
+        synced.map_err(self.failed("sync directory", ""))
+    }
+
+    fn lock(&self, name: &str, owner: &str) -> Result<Box<dyn Lock>> {
+        let file = match self.open_file(name) {
+            Ok(file) => file,
+            Err(error) if error.is_not_found() => self.create(name)?,
+            Err(error) => return Err(error),
+        };
+        let locked = self.disk.state().and_then(|mut state| {
+            let node = state.find(self.node, name)?;
+            Ok(state.locked.insert(node).then_some(node))
+        });
+        match locked.map_err(self.failed("lock", name))? {
+            Some(node) => {
+                file.set_len(0)?;
+                file.write_all_at(owner.as_bytes(), 0)?;
+                Ok(Box::new(MemoryLock { disk: self.disk.clone(), node }))
+            }
+            None => {
+                let owner = String::from_utf8_lossy(&file.slice(0, 256)?).into_owned();
+                Err(Error::DirectoryLocked { directory: self.path.clone(), owner: owner.into() })
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct MemoryLock {
+    disk: MemoryLife,
+    node: NodeId,
+}
+
+impl Lock for MemoryLock {}
+
+impl Drop for MemoryLock {
+    fn drop(&mut self) {
+        let mut state = lock(&self.disk.inner.state);
+        if state.life == self.disk.life {
+            state.locked.remove(&self.node);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct MemoryFile {
+    disk: MemoryLife,
+    node: NodeId,
+    path: PathBuf,
+}
+
+impl MemoryFile {
+    fn with<T>(&self, action: &'static str, work: impl FnOnce(&mut State) -> io::Result<T>) -> Result<T> {
+        let done = self.disk.state().and_then(|mut state| work(&mut state));
+        done.map_err(|error| Error::io(action, &self.path, error))
+    }
+}
+
+impl File for MemoryFile {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn len(&self) -> Result<u64> {
+        self.with("look up", |state| Ok(state.file(self.node)?.content.len() as u64))
+    }
+
+    fn read_at(&self, into: &mut [u8], position: u64) -> Result<usize> {
+        self.with("read", |state| {
+            let file = state.file(self.node)?;
+            let from = usize::try_from(position).unwrap_or(usize::MAX).min(file.content.len());
+            let count = into.len().min(file.content.len() - from);
+            into[..count].copy_from_slice(&file.content[from..from + count]);
+            Ok(count)
+        })
+    }
+
+    fn slice(&self, position: u64, len: usize) -> Result<Bytes> {
+        let mut bytes = vec![0; len.min(usize::try_from(self.len()?.saturating_sub(position)).unwrap_or(usize::MAX))];
+        let read = self.read_at(&mut bytes, position)?;
+        bytes.truncate(read);
+        Ok(bytes.into())
+    }
+
+    fn write_all_at(&self, bytes: &[u8], position: u64) -> Result<()> {
+        self.write_vectored_all_at(&mut [IoSlice::new(bytes)], position)
+    }
+
+    fn write_vectored_all_at(&self, slices: &mut [IoSlice<'_>], position: u64) -> Result<()> {
+        self.with("write", |state| {
+            state.step()?;
+            let bytes = slices.iter().fold(Vec::new(), |mut bytes, slice| {
+                bytes.extend_from_slice(slice);
+                bytes
+            });
+            let from = usize::try_from(position).map_err(|_too_far| ErrorKind::FileTooLarge)?;
+            let end = from + bytes.len();
+            let grows = end.saturating_sub(state.file(self.node)?.content.len());
+            if !state.has_room(grows) {
+                // As a real disk does: what still fits is there, and the answer is an error.
+                let room = state.room();
+                let file = state.file(self.node)?;
+                let fits = (file.content.len() + room).saturating_sub(from).min(bytes.len());
+                file.write(from, &bytes[..fits]);
+                return Err(ErrorKind::StorageFull.into());
+            }
+            state.file(self.node)?.write(from, &bytes);
+            Ok(())
+        })
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        self.with("set the length of", |state| {
+            state.step()?;
+            let len = usize::try_from(len).map_err(|_too_far| ErrorKind::FileTooLarge)?;
+            let grows = len.saturating_sub(state.file(self.node)?.content.len());
+            if !state.has_room(grows) {
+                return Err(ErrorKind::StorageFull.into());
+            }
+            let file = state.file(self.node)?;
+            if len < file.content.len() && file.longest.len() < file.content.len() {
+                file.longest.clone_from(file.content);
+            }
+            let from = file.content.len().min(len);
+            file.content.resize(len, 0);
+            file.dirty.push(from..len);
+            Ok(())
+        })
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.with("sync", |state| {
+            state.step()?;
+            let fails = state.sync_fails();
+            let file = state.file(self.node)?;
+            if fails {
+                file.dirty.clear();
+                return Err(io::Error::other("the sync failed"));
+            }
+            file.longest.clear();
+            file.durable.resize(file.content.len(), 0);
+            for range in file.dirty.drain(..) {
+                let range = range.start.min(file.content.len())..range.end.min(file.content.len());
+                file.durable[range.clone()].copy_from_slice(&file.content[range]);
+            }
+            Ok(())
+        })
+    }
+}

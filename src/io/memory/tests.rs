@@ -1,0 +1,133 @@
+use std::collections::BTreeSet;
+
+use crate::error::Error;
+use crate::io::memory::MemoryDisk;
+use crate::io::memory::medium::SECTOR_BYTES;
+
+fn content(disk: &MemoryDisk, name: &str) -> Option<Vec<u8>> {
+    let file = disk.disk().root().open(name).ok()?;
+    Some(file.slice(0, 100).unwrap().to_vec())
+}
+
+#[test]
+fn power_cut_takes_what_was_not_synced() {
+    let disk = MemoryDisk::new();
+    let root = disk.disk().root();
+    let file = root.create("a").unwrap();
+    file.write_all_at(b"one", 0).unwrap();
+    file.sync().unwrap();
+    root.sync().unwrap();
+    file.write_all_at(b"two", 3).unwrap();
+    root.create("b").unwrap().sync().unwrap();
+    assert_eq!(content(&disk, "a").unwrap(), b"onetwo");
+    disk.power_cut();
+    assert_eq!(content(&disk, "a").unwrap(), b"one");
+    assert_eq!(content(&disk, "b"), None, "its name was never synced");
+    assert!(file.write_all_at(b"x", 0).is_err(), "its process is dead");
+}
+
+#[test]
+fn power_cut_keeping_takes_any_part_of_what_was_not_synced() {
+    let (mut contents, mut names) = (BTreeSet::new(), BTreeSet::new());
+    for seed in 0..200 {
+        let disk = MemoryDisk::new();
+        let root = disk.disk().root();
+        let file = root.create("a").unwrap();
+        file.write_all_at(&[1; SECTOR_BYTES], 0).unwrap();
+        file.sync().unwrap();
+        root.sync().unwrap();
+        file.write_all_at(&[2; 2 * SECTOR_BYTES], SECTOR_BYTES as u64).unwrap();
+        root.create("b").unwrap();
+        root.rename("a", "c").unwrap();
+        disk.power_cut_keeping(seed);
+        let root = disk.disk().root();
+        let found: Vec<String> = root.list().unwrap().into_iter().map(|entry| entry.name).collect();
+        let renamed = found.iter().any(|name| name == "c");
+        let content = root.open(if renamed { "c" } else { "a" }).unwrap().slice(0, 2000).unwrap();
+        assert_eq!(content[..SECTOR_BYTES], [1; SECTOR_BYTES], "it was synced");
+        let sector = |number: usize| content.get((number + 1) * SECTOR_BYTES - 1).copied();
+        contents.insert((sector(1).map(|byte| byte.min(3)), sector(2).map(|byte| byte.min(3))));
+        names.insert(found);
+        disk.power_cut();
+        let name = if renamed { "c" } else { "a" };
+        assert_eq!(disk.disk().root().open(name).unwrap().slice(0, 2000).unwrap(), content, "it is durable now");
+    }
+    let possible = [["a"].as_slice(), &["a", "b"], &["b", "c"], &["c"]];
+    assert!(names.iter().eq(possible.iter()), "{names:?}");
+    for outcome in [(None, None), (Some(0), None), (Some(2), Some(0)), (Some(0), Some(2)), (Some(3), Some(2))] {
+        assert!(contents.contains(&outcome), "{outcome:?} is not among {contents:?}");
+    }
+}
+
+#[test]
+fn removed_is_gone_for_good() {
+    let disk = MemoryDisk::new();
+    let root = disk.disk().root();
+    root.create_dir("d").unwrap().create("a").unwrap();
+    root.sync().unwrap();
+    assert!(disk.remove("d/b").is_err());
+    disk.remove("d").unwrap();
+    disk.power_cut();
+    assert!(disk.files().is_empty());
+}
+
+#[test]
+fn kill_takes_nothing() {
+    let disk = MemoryDisk::new();
+    disk.disk().root().create("a").unwrap().write_all_at(b"one", 0).unwrap();
+    disk.kill();
+    assert_eq!(content(&disk, "a").unwrap(), b"one");
+}
+
+#[test]
+fn failed_sync_leaves_pages_clean_that_the_next_cut_takes() {
+    let disk = MemoryDisk::new();
+    let root = disk.disk().root();
+    let file = root.create("a").unwrap();
+    root.sync().unwrap();
+    file.write_all_at(b"one", 0).unwrap();
+    disk.fail_next_syncs(1);
+    assert!(file.sync().is_err());
+    file.sync().unwrap(); // says yes, and writes nothing
+    assert_eq!(content(&disk, "a").unwrap(), b"one");
+    disk.power_cut();
+    assert_eq!(content(&disk, "a").unwrap(), b"\0\0\0");
+}
+
+#[test]
+fn sync_fails_at_the_step_it_was_told_to() {
+    let disk = MemoryDisk::new();
+    let root = disk.disk().root();
+    disk.fail_syncs_from(2, 1);
+    root.sync().unwrap();
+    root.create("a").unwrap();
+    assert!(root.sync().is_err());
+    root.sync().unwrap();
+}
+
+#[test]
+fn power_fails_at_the_step_it_was_told_to() {
+    let disk = MemoryDisk::new();
+    let root = disk.disk().root();
+    root.create("a").unwrap();
+    disk.fail_from(2);
+    root.create("b").unwrap();
+    assert!(root.create("c").is_err());
+    assert!(root.list().is_err());
+    disk.kill();
+    let names: Vec<String> = disk.disk().root().list().unwrap().into_iter().map(|entry| entry.name).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert_eq!(disk.steps(), 2);
+}
+
+#[test]
+fn full_disk_refuses_to_grow_a_file() {
+    let disk = MemoryDisk::new();
+    let file = disk.disk().root().create("a").unwrap();
+    disk.set_capacity(Some(4));
+    file.write_all_at(b"1234", 0).unwrap();
+    assert!(matches!(file.write_all_at(b"56", 3), Err(Error::DiskFull { .. })));
+    assert_eq!(content(&disk, "a").unwrap(), b"1235");
+    disk.set_capacity(None);
+    file.write_all_at(b"56", 3).unwrap();
+}
