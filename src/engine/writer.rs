@@ -328,5 +328,6 @@ impl Drop for Writer {
                 }
             }
         }
+        let _ = self.to_syncer.send(ToSyncer::Close); // or closing would wait for it
     }
 }
