@@ -4,7 +4,7 @@
 //!
 //! Kafka: `BufferPool`.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,11 +20,13 @@ pub(super) struct Memory {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     available: usize,
-    /// Buffers of `batch_size`, not in use; they count as available.
-    buffers: Vec<Vec<u8>>,
+    /// Buffers that are not in use, by their size; they count as available.
+    buffers: BTreeMap<usize, Vec<Vec<u8>>>,
+    /// How large they are together.
+    kept: usize,
     waiting: VecDeque<Arc<Waiter>>,
     is_closed: bool,
 }
@@ -38,7 +40,7 @@ struct Waiter {
 
 impl Memory {
     pub(super) fn new(total: usize, batch_size: usize) -> Self {
-        let state = State { available: total, buffers: Vec::new(), waiting: VecDeque::new(), is_closed: false };
+        let state = State { available: total, ..State::default() };
         Self { total, batch_size, state: Mutex::new(state) }
     }
 
@@ -89,12 +91,25 @@ impl Memory {
 
     /// The buffer for a charge that was granted.
     fn buffer(&self, state: &mut State, needed: usize) -> Vec<u8> {
-        let pooled = if needed == self.batch_size { state.buffers.pop() } else { None };
-        pooled.unwrap_or_else(|| {
-            // Buffers that wait to be used again are memory as well: those that the charge leaves no room for go.
-            state.buffers.truncate(state.available / self.batch_size.max(1));
-            Vec::with_capacity(needed)
-        })
+        if let Some(kept) = state.buffers.get_mut(&needed).and_then(Vec::pop) {
+            state.kept -= needed;
+            return kept;
+        }
+        // Buffers that wait to be used again are memory as well: those that the charge leaves no room for go.
+        while state.kept > state.available {
+            let Some(mut largest) = state.buffers.last_entry() else { break };
+            match largest.get_mut().pop() {
+                Some(_) => state.kept -= *largest.key(),
+                None => drop(largest.remove()),
+            }
+        }
+        Vec::with_capacity(needed)
+    }
+
+    /// Whether a buffer of that size will be asked for again: `batch_size`, or that doubled a few times, for batches
+    /// that are going to be compressed.
+    fn is_usual(&self, size: usize) -> bool {
+        size.checked_rem(self.batch_size) == Some(0) && (size / self.batch_size).is_power_of_two()
     }
 
     /// Takes back a buffer for which `charged` bytes were taken.
@@ -102,8 +117,9 @@ impl Memory {
         let mut state = lock(&self.state);
         state.available += charged;
         debug_assert!(state.available <= self.total);
-        if charged == self.batch_size && !state.is_closed {
-            state.buffers.push(buffer);
+        if self.is_usual(charged) && !state.is_closed {
+            state.buffers.entry(charged).or_default().push(buffer);
+            state.kept += charged;
         }
         state.serve();
     }
@@ -112,7 +128,8 @@ impl Memory {
     pub(super) fn close(&self) {
         let mut state = lock(&self.state);
         state.is_closed = true;
-        state.buffers = Vec::new(); // deliveries may be held for long, and they hold the producer's state
+        state.kept = 0;
+        state.buffers.clear(); // deliveries may be held for long, and they hold the producer's state
         for waiter in state.waiting.drain(..) {
             waiter.signal.notify();
         }
@@ -235,8 +252,14 @@ mod tests {
         assert_eq!(buffer, [7], "it is the same one");
         memory.give_back(buffer, 50);
         let large = take(80);
-        assert!(lock(&memory.state).buffers.is_empty(), "80 in use and 50 kept would be more than 100");
+        assert_eq!(lock(&memory.state).kept, 0, "80 in use and 50 kept would be more than 100");
         memory.give_back(large, 80);
+        let mut doubled = take(100);
+        doubled.push(8);
+        memory.give_back(doubled, 100);
+        assert_eq!(lock(&memory.state).kept, 100);
+        assert_eq!(take(50).capacity(), 50, "one of another size is no good");
+        assert_eq!(lock(&memory.state).kept, 0, "and had to go for it");
         memory.close();
         assert!(lock(&memory.state).buffers.is_empty());
     }
