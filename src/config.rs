@@ -55,7 +55,7 @@ macro_rules! number {
     )* };
 }
 
-number!(u32, u64, usize);
+number!(i32, u32, u64, usize);
 
 impl Value for Duration {
     const KIND: &'static str = "ms";

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::{at_least, settings, words};
 use crate::error::Result;
+use crate::record::Batch;
 
 /// Where reading begins when the group has committed no offset, or the offset is outside the log.
 ///
@@ -67,6 +68,9 @@ settings! {
         max_partition_fetch_bytes: usize = 1024 * 1024, "max.partition.fetch.bytes";
         /// About how many bytes one `poll` reads of all partitions. The first batch is read whatever its size.
         fetch_max_bytes: usize = 50 * 1024 * 1024, "fetch.max.bytes";
+        /// How many bytes the records of one compressed batch may unpack to. A larger batch is an error at its first
+        /// offset, and takes no more memory than twice that.
+        max_decompressed_batch_bytes: usize = Batch::DEFAULT_UNPACKED_LIMIT, "max.decompressed.batch.bytes";
     }
 }
 
@@ -91,6 +95,7 @@ mod tests {
             ("max.poll.records", "500"),
             ("max.partition.fetch.bytes", "1048576"),
             ("fetch.max.bytes", "52428800"),
+            ("max.decompressed.batch.bytes", "134217728"),
         ];
         assert_eq!(defaults, expected.map(|(name, value)| (name, value.to_owned())));
     }

@@ -12,6 +12,10 @@
 //! | damage, or a record that cannot be deserialized | what it has so far, the next one the error | stays, until `seek` |
 //! | nothing: outside the log | what `auto.offset.reset` says | moves there, or stays with an error |
 //!
+//! A batch is unpacked and looked at when it comes to the front of its lane's buffer, not when it is read: so a lane
+//! holds one unpacked batch beyond those that polls have returned, however well the others are compressed. And a poll
+//! returns no further batch once those that it has are `fetch.max.bytes` unpacked.
+//!
 //! An error is not stored: the poll after one that had records begins with the lane that failed, and meets it again.
 
 use std::collections::VecDeque;
@@ -23,7 +27,7 @@ use crate::consumer::record::{Chunk, Inspect};
 use crate::coordinator::group::GroupOffsets;
 use crate::engine::Cursor;
 use crate::error::{Error, Result};
-use crate::record::{Batch, BatchFault};
+use crate::record::{Batch, BatchFault, Decompressor};
 use crate::sync::Signal;
 use crate::types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
@@ -94,6 +98,7 @@ pub(super) struct Rules {
     pub(super) max_records: usize,
     pub(super) partition_bytes: usize,
     pub(super) total_bytes: usize,
+    pub(super) unpacked_bytes: usize,
     pub(super) reset: AutoOffsetReset,
 }
 
@@ -103,6 +108,7 @@ impl Rules {
             max_records: config.max_poll_records,
             partition_bytes: config.max_partition_fetch_bytes,
             total_bytes: config.fetch_max_bytes,
+            unpacked_bytes: config.max_decompressed_batch_bytes,
             reset: config.auto_offset_reset,
         }
     }
@@ -114,6 +120,8 @@ pub(super) struct Collected {
     pub(super) chunks: Vec<Chunk>,
     /// How many records that is.
     pub(super) count: usize,
+    /// How many bytes the batches take that they are in.
+    bytes: usize,
     /// A position moved, though perhaps over nothing that is returned: another round may find more.
     pub(super) has_moved: bool,
 }
@@ -128,11 +136,21 @@ pub(super) struct Fetcher {
     turn: usize,
     /// Moves when a lane may have something new.
     signal: Arc<Signal>,
+    decompressor: Decompressor,
+}
+
+/// What a lane needs to know of the round that visits it.
+struct Round<'a> {
+    rules: &'a Rules,
+    /// How many bytes may still be read.
+    bytes_left: usize,
+    inspect: &'a dyn Inspect,
+    decompressor: &'a mut Decompressor,
 }
 
 impl Fetcher {
     pub(super) fn new(rules: Rules) -> Self {
-        Self { rules, lanes: Vec::new(), turn: 0, signal: Arc::default() }
+        Self { rules, lanes: Vec::new(), turn: 0, signal: Arc::default(), decompressor: Decompressor::default() }
     }
 
     pub(super) fn signal(&self) -> &Arc<Signal> {
@@ -188,15 +206,18 @@ impl Fetcher {
             lane.settle(group, self.rules.reset)?;
         }
         let mut collected = Collected::default();
-        let mut bytes_left = self.rules.total_bytes;
+        let total_bytes = self.rules.total_bytes;
+        let (rules, decompressor) = (&self.rules, &mut self.decompressor);
+        let mut round = Round { rules, bytes_left: total_bytes, inspect, decompressor };
         let count = self.lanes.len();
         for index in (self.turn..count).chain(0..self.turn) {
             let lane = &mut self.lanes[index];
             if lane.is_paused {
                 continue;
             }
-            let outcome = lane.visit(&self.rules, &mut bytes_left, inspect, &mut collected);
-            let is_full = collected.count >= self.rules.max_records || (bytes_left == 0 && collected.count > 0);
+            let outcome = lane.visit(&mut round, &mut collected);
+            let has_bytes = round.bytes_left == 0 || collected.bytes >= total_bytes;
+            let is_full = collected.count >= round.rules.max_records || (has_bytes && collected.count > 0);
             if outcome.is_err() || is_full {
                 let stays = outcome.is_err() || !lane.buffer.is_empty();
                 self.turn = if stays { index } else { (index + 1) % count };
@@ -232,8 +253,16 @@ struct Position {
 #[derive(Debug)]
 struct Buffered {
     batch: Batch,
-    /// How many of its records are at or behind the position; none of a control batch.
-    left: usize,
+    /// How many of its records are at or behind the position; none of a control batch. Not known before the batch is
+    /// unpacked and looked at, when it comes to the front.
+    left: Option<usize>,
+}
+
+impl Buffered {
+    /// Whether it is known without unpacking it that no record of it is to be returned.
+    fn has_nothing(&self) -> bool {
+        self.left.unwrap_or(usize::from(!self.batch.header().is_control() && self.batch.header().count > 0)) == 0
+    }
 }
 
 /// One assigned partition.
@@ -353,22 +382,19 @@ impl Lane {
     }
 
     /// Adds what this lane has to `collected`; reads first if nothing is buffered.
-    fn visit(
-        &mut self,
-        rules: &Rules,
-        bytes_left: &mut usize,
-        inspect: &dyn Inspect,
-        collected: &mut Collected,
-    ) -> Result<()> {
+    fn visit(&mut self, round: &mut Round<'_>, collected: &mut Collected) -> Result<()> {
+        let rules = round.rules;
         if self.buffer.is_empty() {
-            let max_bytes = rules.partition_bytes.min(*bytes_left).max(1);
+            let max_bytes = rules.partition_bytes.min(round.bytes_left).max(1);
             let read = self.fill(max_bytes, rules.reset, collected)?;
-            *bytes_left = bytes_left.saturating_sub(read);
+            round.bytes_left = round.bytes_left.saturating_sub(read);
         }
         while let Some(first) = self.buffer.front()
-            && (first.left == 0 || collected.count < rules.max_records)
+            && (collected.count == 0 || collected.bytes < rules.total_bytes)
+            && (collected.count < rules.max_records || first.has_nothing())
         {
-            self.take(rules.max_records - collected.count, inspect, collected)?;
+            let left = self.admit(round)?;
+            self.take(left, rules.max_records.saturating_sub(collected.count), round.inspect, collected)?;
         }
         Ok(())
     }
@@ -384,7 +410,7 @@ impl Lane {
             }
             batches => batches?,
         };
-        self.buffer(batches, position.offset)
+        Ok(self.buffer(batches))
     }
 
     /// Reads from where the position was reset to.
@@ -396,34 +422,40 @@ impl Lane {
                 collected.has_moved = true;
                 Ok(0)
             }
-            batches => self.buffer(batches?, position.offset),
+            batches => Ok(self.buffer(batches?)),
         }
     }
 
-    /// Keeps what was read from `from` on, and says how many bytes it is.
-    fn buffer(&mut self, batches: Vec<Batch>, from: Offset) -> Result<usize> {
+    /// Keeps what was read, and says how many bytes it is.
+    fn buffer(&mut self, batches: Vec<Batch>) -> usize {
         let bytes = batches.iter().map(|batch| batch.header().len_bytes).sum();
-        for batch in batches {
-            match self.admit(&batch, from) {
-                Ok(left) => self.buffer.push_back(Buffered { batch, left }),
-                Err(error) if self.buffer.is_empty() => return Err(error),
-                Err(_) => break, // the next read begins there
+        self.buffer.extend(batches.into_iter().map(|batch| Buffered { batch, left: None }));
+        bytes
+    }
+
+    /// Makes sure of the first batch in the buffer, and says how many records of it are at or behind the position.
+    ///
+    /// # Errors
+    /// What is wrong with it; then the buffer is empty, and the next read begins with that batch again.
+    fn admit(&mut self, round: &mut Round<'_>) -> Result<usize> {
+        let Some(Buffered { batch, left }) = self.buffer.front() else { return Ok(0) };
+        if let Some(left) = *left {
+            return Ok(left);
+        }
+        let from = self.position.map_or(batch.header().base_offset, |position| position.offset);
+        match examine(batch.clone(), from, round) {
+            Ok((batch, left)) => {
+                if let Some(front) = self.buffer.front_mut() {
+                    *front = Buffered { batch, left: Some(left) };
+                }
+                Ok(left)
+            }
+            Err(fault) => {
+                let error = self.unreadable(batch, &fault);
+                self.buffer.clear();
+                Err(error)
             }
         }
-        Ok(bytes)
-    }
-
-    /// Walks all records of a batch once, so that nothing can fail later; counts those from `from` on.
-    fn admit(&self, batch: &Batch, from: Offset) -> Result<usize> {
-        if batch.header().is_control() {
-            return Ok(0);
-        }
-        let mut left = 0;
-        for record in batch.records().map_err(|fault| self.unreadable(batch, &fault))? {
-            let record = record.map_err(|fault| self.unreadable(batch, &fault))?;
-            left += usize::from(record.offset() >= from);
-        }
-        Ok(left)
     }
 
     /// The checksum of the batch held, and yet its records cannot be read.
@@ -431,23 +463,33 @@ impl Lane {
         if let BatchFault::CodecNotCompiled { codec } = *fault {
             return Error::CodecNotCompiled { codec };
         }
+        let reason = match fault {
+            BatchFault::Oversized { .. } => format!("{fault}: raise max.decompressed.batch.bytes to read it"),
+            fault => fault.to_string(),
+        };
         Error::CorruptBatch {
             partition: self.name().clone(),
             first: batch.header().base_offset,
             last: batch.header().last_offset(),
             path: self.name().to_string().into(), // the partition's directory; where in it, the batch does not know
             file_position: 0,
-            reason: fault.to_string().into(),
+            reason: reason.into(),
         }
     }
 
-    /// Takes up to `max_records` of the first batch in the buffer, and moves the position behind them.
-    fn take(&mut self, max_records: usize, inspect: &dyn Inspect, collected: &mut Collected) -> Result<()> {
-        let Some(Buffered { batch, left }) = self.buffer.front() else { return Ok(()) };
+    /// Takes up to `max_records` of the `left` ones of the first batch in the buffer, and moves the position behind them.
+    fn take(
+        &mut self,
+        left: usize,
+        max_records: usize,
+        inspect: &dyn Inspect,
+        collected: &mut Collected,
+    ) -> Result<()> {
+        let Some(Buffered { batch, .. }) = self.buffer.front() else { return Ok(()) };
         let from = self.position.map_or(batch.header().base_offset, |position| position.offset);
-        let whole = Part { count: *left, to: batch.header().next_offset(), refused: None };
-        let is_whole = *left <= max_records;
-        let part = if *left == 0 || (is_whole && inspect.accepts_all()) {
+        let whole = Part { count: left, to: batch.header().next_offset(), refused: None };
+        let is_whole = left <= max_records;
+        let part = if left == 0 || (is_whole && inspect.accepts_all()) {
             whole
         } else {
             let part = self.part(batch, from, max_records, inspect);
@@ -455,8 +497,10 @@ impl Lane {
         };
         if part.count > 0 {
             let (partition, batch) = (self.name().clone(), batch.clone());
+            let bytes = batch.records_len_bytes();
             collected.chunks.push(Chunk { partition, batch, from, to: part.to, count: part.count });
             collected.count += part.count;
+            collected.bytes += bytes;
         }
         self.advance(part.to, part.count, collected);
         part.refused.map_or(Ok(()), Err)
@@ -482,7 +526,7 @@ impl Lane {
     /// The position moves to `to`, over `count` records of the first batch in the buffer.
     fn advance(&mut self, to: Offset, count: usize, collected: &mut Collected) {
         let Some(first) = self.buffer.front_mut() else { return };
-        first.left -= count;
+        first.left = first.left.map(|left| left - count);
         let epoch = first.batch.header().leader_epoch;
         if to > first.batch.header().last_offset() {
             self.buffer.pop_front();
@@ -492,6 +536,19 @@ impl Lane {
             collected.has_moved = true;
         }
     }
+}
+
+/// Unpacks a batch, and walks all its records once, so that nothing can fail later; counts those from `from` on.
+fn examine(batch: Batch, from: Offset, round: &mut Round<'_>) -> Result<(Batch, usize), BatchFault> {
+    if batch.header().is_control() {
+        return Ok((batch, 0));
+    }
+    let batch = batch.unpack_with(round.decompressor, round.rules.unpacked_bytes)?;
+    let mut left = 0;
+    for record in batch.records()? {
+        left += usize::from(record?.offset() >= from);
+    }
+    Ok((batch, left))
 }
 
 /// What of a batch a poll may return.

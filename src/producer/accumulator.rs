@@ -19,10 +19,14 @@
 //! Not for each batch that is full: waking a thread costs more than writing one. A sealed batch that nobody asks for
 //! is taken when the linger ends that the writer was told of, which is no later than its own.
 //!
+//! A batch that is going to be compressed takes in as many records as are expected to fill it then: what the topic's
+//! batches came to so far says how many. It is compressed where it is sealed, by the thread that seals it. What comes
+//! out larger than was hoped for is still no larger than the topic takes, since it was not before either.
+//!
 //! The room that a batch takes in `buffer.memory` is free again when its bytes are written, or never will be: then the
 //! buffer is used again, and what waits for a sync has no bytes here any more.
 //!
-//! Locks: a queue's state first, then `ready`, `unresolved` or the memory's, one of them at a time. None is held while
+//! Locks: a queue's state first, then `ready`, `unresolved`, `compressors` or the memory's, one of them at a time. None is held while
 //! code of the user's runs.
 //!
 //! Kafka: `RecordAccumulator`.
@@ -38,11 +42,14 @@ use crate::error::{Error, Result};
 use crate::producer::config::ProducerConfig;
 use crate::producer::delivery::{BatchOutcome, CallbackQueue, Delivery, DeliveryCallback, RecordPlace, Ticket};
 use crate::producer::memory::Memory;
-use crate::record::{BatchBuilder, BatchHeader, ProducerStamp, SealedBatch};
+use crate::producer::ratio::CompressionRatio;
+use crate::record::{BatchBuilder, BatchHeader, Compressor, ProducerStamp, SealedBatch};
 use crate::replication::Partition;
 use crate::sync::{Moment, Scheduler, lock};
-use crate::types::{Acks, Timestamp};
+use crate::types::{Acks, Compression, Timestamp};
 
+/// The most batches of one producer that are open or queued while a single one takes all the memory it may.
+const LEAST_BATCHES: usize = 16;
 /// How many sealed bytes may be queued before the writer is woken for their number alone.
 const QUEUED_BYTES: usize = 256 * 1024;
 
@@ -55,6 +62,8 @@ pub(super) struct Accumulator {
     memory: Memory,
     ready: Mutex<Ready>,
     unresolved: Mutex<Unresolved>,
+    /// Those that are not in use: one for each thread that ever compressed while others did.
+    compressors: Mutex<Vec<Compressor>>,
     queued_bytes: AtomicUsize,
     /// As in `unresolved`, to be read without its lock.
     is_closed: AtomicBool,
@@ -85,6 +94,10 @@ pub(super) struct PartitionQueue {
     partition: Arc<Partition>,
     /// How large a batch gets here: no larger than the topic takes.
     batch_size: usize,
+    /// How large it may be before it is compressed: then it needs not get smaller for the topic to take it.
+    most: usize,
+    /// Of the topic; without compression there is none.
+    ratio: Option<Arc<CompressionRatio>>,
     state: Mutex<QueueState>,
     callbacks: CallbackQueue,
 }
@@ -101,6 +114,8 @@ struct QueueState {
 
 struct OpenBatch {
     builder: BatchBuilder,
+    /// How large it gets before it is sealed, but for a first record that is larger.
+    room: usize,
     ticket: Ticket,
 }
 
@@ -125,11 +140,32 @@ impl RecordPlace {
 }
 
 impl PartitionQueue {
-    pub(super) fn new(partition: Arc<Partition>, config: &ProducerConfig) -> Self {
+    /// `ratio` is the topic's.
+    pub(super) fn new(partition: Arc<Partition>, config: &ProducerConfig, ratio: &Arc<CompressionRatio>) -> Self {
         let topic = partition.log().config();
         let most = topic.max_message_bytes().min(topic.segment_bytes());
-        let batch_size = config.batch_bytes().min(usize::try_from(most).unwrap_or(usize::MAX));
-        Self { partition, batch_size, state: Mutex::default(), callbacks: CallbackQueue::default() }
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        Self {
+            partition,
+            batch_size: config.batch_bytes().min(most),
+            most,
+            ratio: (config.compression != Compression::None).then(|| Arc::clone(ratio)),
+            state: Mutex::default(),
+            callbacks: CallbackQueue::default(),
+        }
+    }
+
+    /// How large a batch that begins now gets before it is sealed.
+    fn room(&self) -> usize {
+        self.ratio.as_ref().map_or(self.batch_size, |ratio| {
+            let packed = self.batch_size.saturating_sub(BatchHeader::LEN_BYTES);
+            (ratio.unpacked_len(packed).saturating_add(BatchHeader::LEN_BYTES)).min(self.most)
+        })
+    }
+
+    /// How large a batch counts that takes `len_bytes` before it is compressed.
+    fn expected_len(&self, len_bytes: usize) -> usize {
+        self.ratio.as_ref().map_or(len_bytes, |ratio| ratio.packed_len(len_bytes))
     }
 
     pub(super) fn partition(&self) -> &Arc<Partition> {
@@ -188,6 +224,7 @@ impl Accumulator {
             callbacks,
             ready: Mutex::default(),
             unresolved: Mutex::default(),
+            compressors: Mutex::default(),
             queued_bytes: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
         }
@@ -227,7 +264,7 @@ impl Accumulator {
         let mut spare = Spare { memory: &self.memory, taken: None };
         loop {
             let mut state = lock(&queue.state);
-            let fits = |open: &OpenBatch| open.builder.len_bytes() + record.size <= queue.batch_size;
+            let fits = |open: &OpenBatch| open.builder.len_bytes() + record.size <= open.room;
             if state.open.as_ref().is_some_and(fits) {
                 return Ok(Some(self.add(queue, &mut state, record, callback.take())));
             }
@@ -242,13 +279,13 @@ impl Accumulator {
                 return Ok(Some(self.add(queue, &mut state, record, callback.take())));
             }
             drop(state); // what is needed may have to be waited for
-            spare.taken = Some(self.take_memory(record)?);
+            spare.taken = Some(self.take_memory(queue, record)?);
         }
     }
 
     /// A buffer for a batch that begins with `record`, and what is charged for it.
-    fn take_memory(&self, record: &EncodedRecord<'_>) -> Result<(Vec<u8>, usize)> {
-        let needed = self.config.batch_bytes().max(BatchHeader::LEN_BYTES + record.size);
+    fn take_memory(&self, queue: &PartitionQueue, record: &EncodedRecord<'_>) -> Result<(Vec<u8>, usize)> {
+        let needed = self.usual_buffer(queue.room()).max(BatchHeader::LEN_BYTES + record.size);
         // The size is a bound: a record that takes exactly all of the buffer was not refused.
         let needed = needed.min(self.config.buffer_memory);
         let buffer = self.memory.take(needed, self.scheduler.as_ref(), || {
@@ -273,7 +310,7 @@ impl Accumulator {
         let mut last = None;
         let mut count = 0;
         for record in records {
-            if open.builder.len_bytes() + record.size > queue.batch_size {
+            if open.builder.len_bytes() + record.size > open.room {
                 break;
             }
             let index = open.builder.append(record.timestamp, record.key, record.value, record.headers);
@@ -283,10 +320,21 @@ impl Accumulator {
         if let Some((index, record)) = last {
             delivery.move_to(RecordPlace::of(index, record));
         }
-        if open.builder.len_bytes() >= queue.batch_size {
+        if open.builder.len_bytes() >= open.room {
             self.seal(&queue, &mut state);
         }
         count
+    }
+
+    /// How large a buffer is for a batch that gets `room` bytes large before it is compressed: `batch.size`, or that
+    /// doubled a few times, so that buffers fit again; and not so large that a few batches take all of the memory.
+    fn usual_buffer(&self, room: usize) -> usize {
+        let most = self.config.buffer_memory / LEAST_BATCHES;
+        let mut size = self.config.batch_bytes();
+        while size > 0 && size < room && size <= most / 2 {
+            size *= 2;
+        }
+        size
     }
 
     /// Encodes `record` into the open batch, and seals that if it is full then.
@@ -304,7 +352,7 @@ impl Accumulator {
         if let Some(callback) = callback {
             outcome.call_back(place, callback);
         }
-        if open.builder.len_bytes() >= queue.batch_size {
+        if open.builder.len_bytes() >= open.room {
             self.seal(queue, state);
         }
         Delivery::new(outcome, place)
@@ -326,7 +374,8 @@ impl Accumulator {
             return Err(Error::Closed { what: "producer" });
         };
         let due = outcome.due();
-        state.open = Some(OpenBatch { builder: BatchBuilder::new(buffer), ticket: Ticket::new(outcome) });
+        let builder = BatchBuilder::new(buffer);
+        state.open = Some(OpenBatch { builder, room: queue.room().min(charged), ticket: Ticket::new(outcome) });
         let mut ready = lock(&self.ready);
         let is_news = ready.is_empty();
         ready.lingering.insert(due, Arc::clone(queue));
@@ -339,7 +388,7 @@ impl Accumulator {
 
     /// Completes the open batch, which is full.
     fn seal(&self, queue: &Arc<PartitionQueue>, state: &mut QueueState) {
-        let queued = self.complete(state);
+        let queued = self.complete(queue, state);
         self.list_locked(queue, state);
         if queued >= QUEUED_BYTES {
             self.wake_writer();
@@ -347,14 +396,27 @@ impl Accumulator {
     }
 
     /// Completes the open batch and queues it behind the others. Answers how many bytes are queued now.
-    fn complete(&self, state: &mut QueueState) -> usize {
-        let Some(OpenBatch { builder, ticket }) = state.open.take() else { return 0 };
+    fn complete(&self, queue: &PartitionQueue, state: &mut QueueState) -> usize {
+        let Some(OpenBatch { builder, ticket, .. }) = state.open.take() else { return 0 };
         lock(&self.ready).lingering.remove(&ticket.outcome().due());
-        let batch = builder.seal(ProducerStamp::NONE);
+        state.completed_bytes += queue.expected_len(builder.len_bytes());
+        let batch = match &queue.ratio {
+            None => builder.seal(ProducerStamp::NONE),
+            Some(ratio) => self.compress(builder, ratio),
+        };
         let len_bytes = batch.len_bytes();
-        state.completed_bytes += len_bytes;
         state.sealed.push_back((batch, ticket));
         self.queued_bytes.fetch_add(len_bytes, Ordering::Relaxed) + len_bytes
+    }
+
+    /// Seals a batch compressed, and learns from it.
+    fn compress(&self, builder: BatchBuilder, ratio: &CompressionRatio) -> SealedBatch {
+        let unpacked = builder.len_bytes() - BatchHeader::LEN_BYTES;
+        let mut compressor = lock(&self.compressors).pop().unwrap_or_default();
+        let batch = builder.seal_compressed(ProducerStamp::NONE, self.config.codec(), &mut compressor);
+        lock(&self.compressors).push(compressor);
+        ratio.observe(unpacked, batch.len_bytes() - BatchHeader::LEN_BYTES);
+        batch
     }
 
     /// Has the writer look at `queue` in its next round.
@@ -437,7 +499,7 @@ impl BatchSource for Accumulator {
             let mut state = lock(&queue.state);
             state.is_listed = false;
             if state.open.as_ref().is_some_and(|open| self.is_due(open, now, is_starved)) {
-                self.complete(&mut state);
+                self.complete(&queue, &mut state);
             }
             while taken < limit
                 && let Some((batch, ticket)) = state.sealed.pop_front()

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::config::{Value, at_least, settings};
-use crate::error::Result;
-use crate::types::Acks;
+use crate::error::{Error, Result};
+use crate::record::{Codec, is_compiled, levels};
+use crate::types::{Acks, Compression};
 
 settings! {
     /// The settings of a producer; whatever is not set has the default.
@@ -20,8 +21,17 @@ settings! {
         /// When a delivery resolves.
         acks: Acks = Acks::All, "acks";
         /// How large a batch gets, in bytes, before it is written without waiting for more; a larger record has a batch
-        /// of its own. With 0 each record has. Where `buffer.memory` is less, that counts.
+        /// of its own. With 0 each record has. Where `buffer.memory` is less, that counts. Of a batch that is compressed
+        /// it is the size that it is going to have then, by what was seen of the topic so far.
         batch_size: usize = 16_384, "batch.size";
+        /// How batches are compressed. One that does not get smaller is written as it is.
+        compression: Compression = Compression::None, "compression.type";
+        /// How hard gzip tries, from 1, which is the fastest, to 9; -1 is its own default, 6.
+        gzip_level: i32 = -1, "compression.gzip.level";
+        /// Kafka's level of LZ4, from 1 to 17. Taken, and without effect: there is one way to compress, a fast one.
+        lz4_level: i32 = 9, "compression.lz4.level";
+        /// How hard zstd tries, from -131072, which is the fastest, to 22.
+        zstd_level: i32 = 3, "compression.zstd.level";
         /// How long a batch waits for more records. A caller who waits for a delivery is never delayed by it.
         linger: Duration = Duration::from_millis(5), "linger.ms";
         /// How many bytes of batches may wait to be written, over all partitions; then `send` blocks.
@@ -41,14 +51,88 @@ impl ProducerConfig {
         self.batch_size.min(self.buffer_memory)
     }
 
+    /// How batches are compressed.
+    pub(super) fn codec(&self) -> Codec {
+        let level = match self.compression {
+            Compression::Gzip => self.gzip_level,
+            Compression::Zstd => self.zstd_level,
+            _ => 0,
+        };
+        Codec { compression: self.compression, level }
+    }
+
     fn check(&self) -> Result<()> {
         at_least("buffer.memory", self.buffer_memory, 1024)?;
+        self.check_compression()?;
         for (name, bytes) in [("batch.size", self.batch_size), ("max.request.size", self.max_request_size)] {
             if i32::try_from(bytes).is_err() {
                 let reason = format!("it has to be at most {}", i32::MAX);
-                return Err(crate::error::Error::invalid_config(name, bytes.show(), reason));
+                return Err(Error::invalid_config(name, bytes.show(), reason));
             }
         }
         Ok(())
+    }
+
+    fn check_compression(&self) -> Result<()> {
+        let codec = self.compression;
+        if !is_compiled(codec) {
+            let reason = format!("this build has no such codec: enable the cargo feature `{codec}`");
+            return Err(Error::invalid_config("compression.type", codec, reason));
+        }
+        let all = [
+            ("compression.gzip.level", Compression::Gzip, self.gzip_level),
+            ("compression.lz4.level", Compression::Lz4, self.lz4_level),
+            ("compression.zstd.level", Compression::Zstd, self.zstd_level),
+        ];
+        for (name, codec, level) in all {
+            let is_default = codec == Compression::Gzip && level == -1;
+            if let Some(range) = levels(codec).filter(|range| !range.contains(&level) && !is_default) {
+                let or_default = if codec == Compression::Gzip { ", or -1" } else { "" };
+                let reason = format!("it has to be from {} to {}{or_default}", range.start(), range.end());
+                return Err(Error::invalid_config(name, level, reason));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn level_out_of_range_is_refused_by_name() {
+        let refused = |name, value| {
+            let built = ProducerConfig::builder().set(name, value).and_then(ProducerConfigBuilder::build);
+            built.map(|_| ()).map_err(|error| error.to_string())
+        };
+        for (name, good, bad) in [
+            ("compression.gzip.level", ["-1", "1", "9"], ["-2", "0", "10"]),
+            ("compression.lz4.level", ["1", "9", "17"], ["-1", "0", "18"]),
+            ("compression.zstd.level", ["-131072", "3", "22"], ["-131073", "23", "99999"]),
+        ] {
+            for level in good {
+                assert_eq!(refused(name, level), Ok(()), "{name} {level}");
+            }
+            for level in bad {
+                let error = refused(name, level).unwrap_err();
+                assert!(error.starts_with(&format!("{name} = {level}: it has to be from ")), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn codec_has_the_level_of_its_own_setting() {
+        let config = ProducerConfig { gzip_level: 7, zstd_level: 19, ..ProducerConfig::default() };
+        let level = |compression| ProducerConfig { compression, ..config.clone() }.codec().level;
+        assert_eq!([Compression::Gzip, Compression::Zstd, Compression::Lz4].map(level), [7, 19, 0]);
+    }
+
+    #[test]
+    fn codec_that_is_left_out_is_refused() {
+        for codec in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+            let built = ProducerConfig::builder().compression(codec).build();
+            assert_eq!(built.is_ok(), is_compiled(codec), "{codec}");
+        }
     }
 }

@@ -10,6 +10,7 @@ mod delivery;
 mod known_topics;
 mod memory;
 mod partitioner;
+mod ratio;
 mod record;
 mod send_all;
 mod serializer;
@@ -23,10 +24,11 @@ use crate::producer::accumulator::{Accumulator, EncodedRecord, PartitionQueue};
 use crate::producer::delivery::DeliveryCallback;
 use crate::producer::known_topics::KnownTopics;
 use crate::producer::partitioner::{Sticky, partition_for_key};
+use crate::producer::ratio::CompressionRatio;
 use crate::record::{BatchHeader, single_record_size};
 use crate::sync::lock;
 use crate::topics::Topic;
-use crate::types::Timestamp;
+use crate::types::{Compression, Timestamp};
 
 pub use config::{ProducerConfig, ProducerConfigBuilder};
 pub use delivery::Delivery;
@@ -166,7 +168,8 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
     /// all partitions) is full, at most for `max.block.ms`.
     ///
     /// # Errors
-    /// [`Error::RecordTooLarge`] if it exceeds `max.request.size`, `buffer.memory` or what the topic takes;
+    /// [`Error::RecordTooLarge`] if it exceeds `max.request.size`, `buffer.memory` or what the topic takes (which a
+    /// producer that compresses learns from the `Delivery`);
     /// [`Error::Serialization`]; [`Error::InvalidTopic`], [`Error::UnknownTopicOrPartition`];
     /// [`Error::InvalidTimestamp`] if it is negative; [`Error::BufferExhausted`] after `max.block.ms`;
     /// [`Error::Closed`]. Then nothing of it was queued. Later failures arrive through the `Delivery`.
@@ -349,7 +352,8 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
     /// The queues of a topic that this producer has not sent to; the topic is created if need be.
     fn make_queues(&self, name: &str) -> Result<&Arc<TopicQueues>> {
         let topic = self.engine.topic_or_create(name)?;
-        let queue = |partition| Arc::new(PartitionQueue::new(Arc::clone(partition), &self.config));
+        let ratio = Arc::new(CompressionRatio::new());
+        let queue = |partition| Arc::new(PartitionQueue::new(Arc::clone(partition), &self.config, &ratio));
         let queues = topic.partitions.iter().map(queue).collect();
         let sticky = Sticky::new(self.engine.random(), topic.entry.partitions);
         // Of two threads that come here at once one wins: a partition has one queue, or its order would be lost.
@@ -372,11 +376,14 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
     fn check_size(&self, queues: &TopicQueues, record: &EncodedRecord<'_>) -> Result<()> {
         let bound = BatchHeader::LEN_BYTES + record.size;
         let config = &queues.topic.config;
+        // What the topic takes is counted compressed, which only the append can do.
+        let is_compressed = self.config.compression != Compression::None;
+        let of_topic = |bytes| if is_compressed { u64::MAX } else { u64::from(bytes) };
         let limits = [
             ("max.request.size", self.config.max_request_size as u64),
             ("buffer.memory", self.config.buffer_memory as u64),
-            ("max.message.bytes", u64::from(config.max_message_bytes())),
-            ("segment.bytes", u64::from(config.segment_bytes())),
+            ("max.message.bytes", of_topic(config.max_message_bytes())),
+            ("segment.bytes", of_topic(config.segment_bytes())),
         ];
         if limits.iter().all(|(_, limit)| bound as u64 <= *limit) {
             return Ok(());

@@ -22,6 +22,7 @@
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
 
+use crate::record::compression::Decompressor;
 use crate::record::records::Records;
 use crate::types::{Compression, LeaderEpoch, Offset, Timestamp, TimestampType};
 
@@ -107,6 +108,26 @@ pub enum BatchFault {
     CodecNotCompiled {
         /// Which one.
         codec: Compression,
+    },
+    /// The records are compressed: [`Batch::unpack`] comes first.
+    #[error("the batch is compressed with {codec}, and was not unpacked")]
+    Packed {
+        /// With what.
+        codec: Compression,
+    },
+    /// The compressed records are not a stream that the codec writes.
+    #[error("the batch's stream of {codec} is damaged: {reason}")]
+    BadStream {
+        /// Which one.
+        codec: Compression,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The records unpack to more than the reader takes.
+    #[error("the batch unpacks to more than {limit} bytes")]
+    Oversized {
+        /// How much that is.
+        limit: usize,
     },
     /// A record is not what a record has to be.
     #[error("record {index} of the batch: {reason}")]
@@ -331,6 +352,17 @@ impl BatchChecksum {
     }
 }
 
+/// The attributes of a batch that is compressed like that and is nothing else.
+pub(super) const fn attributes_of(compression: Compression) -> i16 {
+    match compression {
+        Compression::None => 0,
+        Compression::Gzip => 1,
+        Compression::Snappy => 2,
+        Compression::Lz4 => 3,
+        Compression::Zstd => 4,
+    }
+}
+
 /// The fields that a builder fills in when the batch is sealed.
 pub(super) struct SealedFields {
     pub(super) attributes: i16,
@@ -398,20 +430,27 @@ fn crc_32(crc: u64) -> u32 {
     u32::try_from(crc).expect("a CRC-32 has 32 bits")
 }
 
-/// One whole batch whose checksum holds; its records borrow from it.
+/// One whole batch whose checksum holds; its records borrow from it, or from what they unpack to.
+///
+/// Two batches are equal if they are stored as the same bytes.
 ///
 /// ```
 /// # use ottla::{Batch, BatchFault};
 /// # use bytes::Bytes;
 /// assert_eq!(Batch::decode(Bytes::new()).unwrap_err(), BatchFault::TooShort);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Batch {
     header: BatchHeader,
     bytes: Bytes,
+    /// The records of a compressed batch, once it is unpacked.
+    unpacked: Option<Bytes>,
 }
 
 impl Batch {
+    /// What [`unpack`](Self::unpack) may reasonably be told to make of one batch, in bytes: 128 MiB.
+    pub const DEFAULT_UNPACKED_LIMIT: usize = 128 << 20;
+
     /// Takes the batch at the front of `bytes`; what lies behind it is left out. Copies nothing.
     ///
     /// Its records are not looked at: [`records`](Self::records) does that.
@@ -448,7 +487,7 @@ impl Batch {
         if bytes.len() < header.len_bytes {
             return Err(BatchFault::TooShort);
         }
-        Ok(Self { header, bytes: bytes.slice(..header.len_bytes) })
+        Ok(Self { header, bytes: bytes.slice(..header.len_bytes), unpacked: None })
     }
 
     /// The fields of its header.
@@ -463,11 +502,61 @@ impl Batch {
         &self.bytes
     }
 
+    /// Unpacks the records, to no more than `limit` bytes; does nothing if they are not compressed.
+    ///
+    /// A few bytes may unpack to gigabytes, so there is no way without a limit. Unpacking takes at most twice the
+    /// limit of memory, and 8 MiB. It ends where the lengths of the records show that it would be in vain.
+    ///
+    /// # Errors
+    /// [`BatchFault::UnknownCodec`]; [`BatchFault::CodecNotCompiled`]; [`BatchFault::BadStream`];
+    /// [`BatchFault::Oversized`] beyond the limit; [`BatchFault::BadRecord`] and [`BatchFault::LeftOver`] for what is
+    /// wrong with the lengths of the records.
+    ///
+    /// # Examples
+    #[cfg_attr(feature = "zstd", doc = "```")]
+    #[cfg_attr(not(feature = "zstd"), doc = "```ignore")]
+    /// # use ottla::{Batch, Compression, Engine, Producer, ProducerConfig, ProducerRecord};
+    /// # let dir = tempfile::tempdir().expect("a temporary directory");
+    /// # let engine = Engine::open(dir.path())?;
+    /// # let config = ProducerConfig::builder().compression(Compression::Zstd).build()?;
+    /// # let producer = Producer::<str, str>::with_config(&engine, config)?;
+    /// # producer.send(ProducerRecord::to("orders").value(&"paid ".repeat(100)))?.wait()?;
+    /// # let segment = dir.path().join("log/orders-0/00000000000000000000.log");
+    /// let batch = Batch::decode(std::fs::read(segment)?.into())?;
+    /// assert_eq!(batch.header().compression()?, Compression::Zstd);
+    /// let batch = batch.unpack(Batch::DEFAULT_UNPACKED_LIMIT)?;
+    /// let record = batch.records()?.next().expect("it holds one")?;
+    /// assert_eq!(record.value().map(<[u8]>::len), Some(500));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn unpack(self, limit: usize) -> Result<Self, BatchFault> {
+        self.unpack_with(&mut Decompressor::default(), limit)
+    }
+
+    /// The same, with contexts and buffers that are kept from batch to batch.
+    pub(crate) fn unpack_with(mut self, decompressor: &mut Decompressor, limit: usize) -> Result<Self, BatchFault> {
+        let codec = self.header.compression()?;
+        if codec == Compression::None || self.unpacked.is_some() {
+            return Ok(self);
+        }
+        // Like Kafka, which does not look at what an empty batch holds.
+        self.unpacked = Some(match self.header.count {
+            0 => Bytes::new(),
+            count => decompressor.decompress(codec, self.stored_records(), count, limit)?,
+        });
+        Ok(self)
+    }
+
+    /// How many bytes of memory its records take.
+    pub(crate) fn records_len_bytes(&self) -> usize {
+        self.unpacked.as_ref().map_or(self.header.len_bytes - RECORDS_AT, Bytes::len)
+    }
+
     /// Goes through its records, which borrow from the batch. An error ends them.
     ///
     /// # Errors
-    /// [`BatchFault::UnknownCodec`] and [`BatchFault::CodecNotCompiled`] if they are compressed in a way that cannot
-    /// be undone here.
+    /// [`BatchFault::Packed`] if they are compressed, and the batch was not [unpacked](Self::unpack);
+    /// [`BatchFault::UnknownCodec`].
     ///
     /// # Examples
     /// ```
@@ -484,9 +573,22 @@ impl Batch {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn records(&self) -> Result<Records<'_>, BatchFault> {
-        match self.header.compression()? {
-            Compression::None => Ok(Records::new(&self.header, self.bytes.get(RECORDS_AT..).unwrap_or_default())),
-            codec => Err(BatchFault::CodecNotCompiled { codec }),
+        match (&self.unpacked, self.header.compression()?) {
+            (Some(unpacked), _) => Ok(Records::new(&self.header, unpacked)),
+            (None, Compression::None) => Ok(Records::new(&self.header, self.stored_records())),
+            (None, codec) => Err(BatchFault::Packed { codec }),
         }
     }
+
+    fn stored_records(&self) -> &[u8] {
+        self.bytes.get(RECORDS_AT..).unwrap_or_default()
+    }
 }
+
+impl PartialEq for Batch {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Batch {}

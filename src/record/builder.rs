@@ -1,8 +1,9 @@
 //! Builds a batch: each record goes in once, in its final form, behind the room for the header.
 
-use crate::record::batch::{BatchHeader, SealedFields, write_append_time, write_header, write_place};
+use crate::record::batch::{BatchHeader, SealedFields, attributes_of, write_append_time, write_header, write_place};
+use crate::record::compression::{Codec, Compressor};
 use crate::record::varint;
-use crate::types::{LeaderEpoch, Offset, Timestamp};
+use crate::types::{Compression, LeaderEpoch, Offset, Timestamp};
 
 /// What a record takes beyond its key, value and headers at the most: five bytes of length, one of attributes, ten of
 /// timestamp and five of offset. Kafka: `DefaultRecord.MAX_RECORD_OVERHEAD`.
@@ -115,9 +116,29 @@ impl BatchBuilder {
     }
 
     /// Completes the batch but for what the log decides.
-    pub(crate) fn seal(mut self, producer: ProducerStamp) -> SealedBatch {
+    pub(crate) fn seal(self, producer: ProducerStamp) -> SealedBatch {
+        self.complete(producer, Compression::None)
+    }
+
+    /// Compresses the records, and completes the batch. One that would not get smaller stays as it is: so a batch takes
+    /// no more for being compressed, and what can only lose by it is not unpacked by each reader.
+    pub(crate) fn seal_compressed(
+        mut self,
+        producer: ProducerStamp,
+        codec: Codec,
+        compressor: &mut Compressor,
+    ) -> SealedBatch {
+        let records = self.buffer.get(BatchHeader::LEN_BYTES..).unwrap_or_default();
+        let Some(packed) = compressor.compress(codec, records) else { return self.seal(producer) };
+        // Back into its own buffer, which the producer's memory knows.
+        self.buffer.truncate(BatchHeader::LEN_BYTES);
+        self.buffer.extend_from_slice(packed);
+        self.complete(producer, codec.compression)
+    }
+
+    fn complete(mut self, producer: ProducerStamp, compression: Compression) -> SealedBatch {
         let fields = SealedFields {
-            attributes: 0,
+            attributes: attributes_of(compression),
             last_offset_delta: self.count - 1,
             base_timestamp: self.base_timestamp,
             max_timestamp: self.max_timestamp,

@@ -2,9 +2,11 @@
 //!
 //! Pure: nothing here knows of files, clocks or locks. [`builder`] turns records into the bytes of a batch, [`batch`]
 //! reads a batch's header and checks it, [`records`] goes through the records in it and borrows from its bytes.
+//! [`compression`] packs the records of a batch into one stream, and unpacks them within bounds.
 
 mod batch;
 mod builder;
+mod compression;
 mod control;
 mod records;
 #[cfg(test)]
@@ -14,5 +16,6 @@ mod varint;
 pub(crate) use batch::BatchChecksum;
 pub use batch::{Batch, BatchFault, BatchHeader};
 pub(crate) use builder::{BatchBuilder, ProducerStamp, SealedBatch, record_size_upper_bound, single_record_size};
+pub(crate) use compression::{Codec, Compressor, Decompressor, is_compiled, levels};
 pub use control::ControlType;
 pub use records::{Headers, Record, Records};

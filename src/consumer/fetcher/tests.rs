@@ -6,7 +6,7 @@ use super::*;
 use crate::consumer::deserializer::OwnDeserializer;
 use crate::consumer::record::Deserializers;
 use crate::coordinator::group::CommitEntry;
-use crate::record::{BatchBuilder, ProducerStamp};
+use crate::record::{BatchBuilder, Codec, Compressor, ProducerStamp, is_compiled};
 use crate::sync::lock;
 use crate::types::{Compression, Timestamp};
 
@@ -138,8 +138,13 @@ fn control(base_offset: i64) -> Batch {
     doctored(base_offset, &["marker"], |bytes| bytes[ATTRIBUTES_AT] |= 0x20)
 }
 
-const RULES: Rules =
-    Rules { max_records: 500, partition_bytes: 1 << 20, total_bytes: 1 << 20, reset: AutoOffsetReset::Earliest };
+const RULES: Rules = Rules {
+    max_records: 500,
+    partition_bytes: 1 << 20,
+    total_bytes: 1 << 20,
+    unpacked_bytes: 1 << 20,
+    reset: AutoOffsetReset::Earliest,
+};
 
 fn fetcher<const COUNT: usize>(rules: Rules, sources: [&Scripted; COUNT]) -> Fetcher {
     let mut fetcher = Fetcher::new(rules);
@@ -265,13 +270,71 @@ fn batch_whose_records_make_no_sense_is_damage() {
 }
 
 #[test]
-fn batch_of_a_codec_that_is_not_compiled_says_so() {
+fn batch_that_cannot_be_unpacked_says_why() {
     let packed = doctored(1, &["y"], |bytes| bytes[ATTRIBUTES_AT] |= 4);
-    let log = Scripted::new("a", vec![batch(0, &["x"]), packed]);
+    let log = Scripted::new("a", vec![batch(0, &["x"]), packed, batch(2, &["z"])]);
     let mut fetcher = fetcher(RULES, [&log]);
     assert_eq!(collect(&mut fetcher).unwrap(), "a@0");
+    for _ in 0..2 {
+        let error = collect(&mut fetcher).unwrap_err();
+        if is_compiled(Compression::Zstd) {
+            assert!(matches!(error, Error::CorruptBatch { first: Offset(1), last: Offset(1), .. }), "{error}");
+            assert!(error.to_string().contains("the batch's stream of zstd is damaged"), "{error}");
+        } else {
+            assert!(matches!(error, Error::CodecNotCompiled { codec: Compression::Zstd }), "{error}");
+        }
+    }
+    fetcher.lane(&TopicPartition::new("a", 0)).unwrap().seek(Offset(2));
+    assert_eq!(collect(&mut fetcher).unwrap(), "a@2");
+}
+
+/// Batches of `count` records of 1000 bytes, each compressed.
+fn packed(base_offset: i64, count: usize) -> Batch {
+    let mut builder = BatchBuilder::new(Vec::new());
+    for _ in 0..count {
+        builder.append(Timestamp(1), None, Some(&[7; 1000]), &[]);
+    }
+    let codec = Codec { compression: Compression::Lz4, level: 9 };
+    let mut sealed = builder.seal_compressed(ProducerStamp::NONE, codec, &mut Compressor::default());
+    sealed.stamp(Offset(base_offset), LeaderEpoch(0));
+    Batch::decode(sealed.into_buffer().into()).unwrap()
+}
+
+#[test]
+#[cfg_attr(not(feature = "lz4"), ignore = "needs the codec")]
+fn compressed_batches_are_unpacked_one_at_a_time() {
+    let log = Scripted::new("a", vec![packed(0, 3), packed(3, 2), batch(5, &["x"])]);
+    let mut fetcher = fetcher(Rules { max_records: 2, ..RULES }, [&log]);
+    assert_eq!(collect(&mut fetcher).unwrap(), "a@0 a@1");
+    let unpacked = |fetcher: &Fetcher| {
+        let buffer = fetcher.lanes()[0].buffer.iter();
+        buffer.filter(|buffered| buffered.batch.records().is_ok()).count()
+    };
+    assert_eq!(unpacked(&fetcher), 2, "the first one, and the last one, which is not compressed");
+    assert_eq!(collect(&mut fetcher).unwrap(), "a@2 a@3");
+    assert_eq!(collect(&mut fetcher).unwrap(), "a@4 a@5");
+    assert_eq!(collect(&mut fetcher).unwrap(), "");
+}
+
+#[test]
+#[cfg_attr(not(feature = "lz4"), ignore = "needs the codec")]
+fn poll_ends_where_its_batches_are_large_unpacked() {
+    let log = Scripted::new("a", vec![packed(0, 3), packed(3, 2), packed(5, 1)]);
+    let mut fetcher = fetcher(Rules { total_bytes: 4000, ..RULES }, [&log]);
+    assert_eq!(collect(&mut fetcher).unwrap(), "a@0 a@1 a@2 a@3 a@4", "3000 bytes leave room for one more");
+    assert_eq!(collect(&mut fetcher).unwrap(), "a@5");
+}
+
+#[test]
+#[cfg_attr(not(feature = "lz4"), ignore = "needs the codec")]
+fn batch_that_unpacks_to_more_than_is_allowed_names_the_setting() {
+    let log = Scripted::new("a", vec![packed(0, 3)]);
+    let mut fetcher = fetcher(Rules { unpacked_bytes: 3000, ..RULES }, [&log]);
     let error = collect(&mut fetcher).unwrap_err();
-    assert!(matches!(error, Error::CodecNotCompiled { codec: Compression::Zstd }), "{error}");
+    assert!(
+        error.to_string().ends_with("unpacks to more than 3000 bytes: raise max.decompressed.batch.bytes to read it"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -26,7 +26,8 @@ impl Bench {
         let engine = Engine::builder().open_memory(&MemoryDisk::stepped(1)).unwrap();
         let overrides = topic.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         let topic = engine.create_topic("orders", Some(partitions), &overrides).unwrap();
-        let queue = |partition: &Arc<Partition>| Arc::new(PartitionQueue::new(Arc::clone(partition), &config));
+        let ratio = Arc::new(CompressionRatio::new());
+        let queue = |partition: &Arc<Partition>| Arc::new(PartitionQueue::new(Arc::clone(partition), &config, &ratio));
         let queues = topic.partitions.iter().map(queue).collect();
         let scheduler = Stepped::new(1);
         let accumulator = Arc::new(Accumulator::new(
@@ -298,6 +299,68 @@ fn senders_without_key_share_turns_and_lose_nothing() {
     });
     let counts = bench.take(bench.scheduler.now() + LINGER).0;
     assert_eq!(counts.iter().map(|ready| ready.batch.count()).sum::<u32>(), 4000);
+}
+
+/// Sends until `count` batches were taken, and answers how long the last one is before and after compression.
+#[cfg(feature = "zstd")]
+fn fill(bench: &Bench, count: usize, mut value: impl FnMut() -> Vec<u8>) -> (usize, usize) {
+    let (mut lens, mut taken) = ((0, 0), 0);
+    while taken < count {
+        bench.append(0, &value());
+        for ready in bench.take(Moment::default()).0 {
+            let stored = bytes::Bytes::copy_from_slice(ready.batch.as_bytes());
+            let batch = crate::record::Batch::decode(stored).unwrap().unpack(usize::MAX).unwrap();
+            lens = (BatchHeader::LEN_BYTES + batch.records_len_bytes(), ready.batch.len_bytes());
+            taken += 1;
+            ready.completion.resolve(appended(0));
+            ready.completion.recycle(ready.batch.into_buffer());
+        }
+    }
+    lens
+}
+
+/// Values that are half noise: a ratio of about one half.
+#[cfg(feature = "zstd")]
+fn half_noise() -> impl FnMut() -> Vec<u8> {
+    let mut state = 1_u64;
+    move || {
+        let mut value = vec![b'v'; 100];
+        for byte in &mut value[..50] {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *byte = state.to_be_bytes()[0];
+        }
+        value
+    }
+}
+
+#[test]
+#[cfg(feature = "zstd")]
+fn compressed_batches_fill_up_to_the_size_of_a_batch() {
+    let config = ProducerConfig::builder().compression(Compression::Zstd).build().unwrap();
+    let bench = Bench::new(config, 1, &[]);
+    let (before, after) = fill(&bench, 1, half_noise());
+    assert!(before <= 16_384 && after < 11_000, "nothing is known yet: {before} to {after}");
+    let (before, after) = fill(&bench, 150, half_noise());
+    assert!(before > 20_000 && (14_000..=16_384).contains(&after), "{before} to {after}");
+    // What compresses no more is no larger than the topic takes.
+    let bench = Bench::new(bench.accumulator.config.clone(), 1, &[("max.message.bytes", "20000")]);
+    fill(&bench, 200, || vec![7; 100]);
+    let mut noise = half_noise();
+    let (before, after) = fill(&bench, 1, || noise()[..50].to_vec());
+    assert!(before <= 20_000 && after <= 20_000, "{before} to {after}");
+}
+
+#[test]
+#[cfg(feature = "zstd")]
+fn memory_counts_what_a_batch_takes_before_it_is_compressed() {
+    let config = ProducerConfig::builder().compression(Compression::Zstd).buffer_memory(1 << 20).build().unwrap();
+    let bench = Bench::new(config, 1, &[]);
+    let (before, after) = fill(&bench, 600, || vec![7; 100]);
+    assert!(before > 60_000 && before <= 65_536, "a sixteenth of the memory: {before}");
+    assert!(after < 2000, "{after}");
+    assert_eq!(bench.accumulator.usual_buffer(usize::MAX), 65_536);
+    let bench = Bench::with_batch_size(0);
+    assert_eq!(bench.accumulator.usual_buffer(61), 0);
 }
 
 struct Count(AtomicUsize);
