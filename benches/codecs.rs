@@ -82,8 +82,13 @@ fn unpack(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Records to blocks.
+type BarePacker = Box<dyn FnMut(&[u8]) -> Vec<Vec<u8>>>;
+/// Blocks to records; answers how many bytes they are.
+type BareUnpacker = Box<dyn FnMut(&[Vec<u8>]) -> usize>;
+
 /// The codec alone, its context kept; blocks as large as in Kafka's streams.
-fn bare_packer(codec: Compression) -> Box<dyn FnMut(&[u8]) -> Vec<Vec<u8>>> {
+fn bare_packer(codec: Compression) -> BarePacker {
     match codec {
         Compression::Gzip => {
             let mut deflate = flate2::Compress::new(flate2::Compression::default(), false);
@@ -109,7 +114,7 @@ fn bare_packer(codec: Compression) -> Box<dyn FnMut(&[u8]) -> Vec<Vec<u8>>> {
     }
 }
 
-fn bare_unpacker(codec: Compression, len: usize) -> Box<dyn FnMut(&[Vec<u8>]) -> usize> {
+fn bare_unpacker(codec: Compression, len: usize) -> BareUnpacker {
     let mut into = vec![0; len];
     match codec {
         Compression::Gzip => {

@@ -14,7 +14,8 @@
 //!    it is given up where the buffer is full that it has by then, and so is one with a record that cannot fit the limit;
 //! 2. the limit that the caller sets, for all records of a batch together. Memory grows with what has come out, by
 //!    doubling: it is at most twice the limit, while a buffer grows to its last size, and 8 MiB for blocks of LZ4;
-//! 3. for zstd, a window of 128 MiB, of which no more is touched than comes out.
+//! 3. for zstd, a window that is no larger than the limit, nor than 128 MiB; it is reserved for what is larger than
+//!    256 KiB alone, and no more of it is touched than comes out.
 //!
 //! Contexts and buffers are kept from batch to batch in a [`Compressor`] or [`Decompressor`]; nobody shares one.
 //!
@@ -236,7 +237,6 @@ fn take_slice<'a>(rest: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
 }
 
 /// A field of a format that is little-endian, other than Kafka's own.
-#[expect(clippy::little_endian_bytes, reason = "gzip and LZ4 are little-endian on every machine")]
 fn take_le_u32(rest: &mut &[u8]) -> Option<u32> {
     take(rest).map(u32::from_le_bytes)
 }

@@ -298,6 +298,13 @@ fn zstd_is_unpacked_in_pieces_where_it_is_large() {
     assert_eq!(unpacked(codec, &stream, count).unwrap(), input);
     stream.truncate(stream.len() - 1);
     assert!(matches!(unpacked(codec, &stream, count), Err(BatchFault::BadStream { .. })));
+    // A frame of a window of 128 MiB with three blocks of 128 KiB zeros, which are records of no bytes.
+    let block = [0x02, 0, 0x10, 0];
+    let frame = [b"\x28\xb5\x2f\xfd\0\x88".as_slice(), &block, &block, &[0x03, 0, 0x10, 0]].concat();
+    let unpack = |limit| Decompressor::default().decompress(Compression::Zstd, &frame, 3 << 17, limit);
+    assert_eq!(unpack(128 << 20).unwrap().len(), 3 << 17);
+    let fault = unpack(1 << 20).unwrap_err().to_string();
+    assert!(fault.ends_with("Frame requires too much memory for decoding"), "{fault}");
 }
 
 #[test]

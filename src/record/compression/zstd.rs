@@ -2,9 +2,14 @@
 //!
 //! A frame says how large a window its reader has to keep, up to what it likes. Unpacked in one go into a buffer it
 //! needs none, so that is tried first, with a buffer large enough for nearly every batch. Only what does not fit is
-//! unpacked piece by piece, and a window of more than 128 MiB is refused there, as in Kafka.
+//! unpacked piece by piece. There a window of more than 128 MiB is refused, as in Kafka, and one that is larger than all
+//! that may come out.
 
-use zstd::zstd_safe::{CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, compress_bound};
+use zstd::zstd_safe::zstd_sys::ZSTD_ErrorCode;
+use zstd::zstd_safe::{
+    CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, compress_bound, get_error_name,
+    is_error_kind,
+};
 
 use crate::record::compression::Stop;
 use crate::record::compression::output::Output;
@@ -15,6 +20,8 @@ const AT_ONCE_BYTES: usize = 256 * 1024;
 const PIECE_BYTES: usize = 64 * 1024;
 /// The largest window: 2 to the power of this.
 const WINDOW_LOG_MAX: u32 = 27;
+/// The smallest one that can be a limit.
+const WINDOW_LOG_MIN: u32 = 10;
 /// A context that has grown larger, by a window, is not kept.
 const KEPT_CONTEXT_BYTES: usize = 4 << 20;
 
@@ -68,16 +75,15 @@ pub(super) fn unpack(kept: &mut Option<Unpacker>, input: &[u8], output: &mut Out
 
 impl Unpacker {
     fn new() -> Option<Self> {
-        let mut context = DCtx::try_create()?;
-        context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX)).ok()?;
-        Some(Self { context })
+        DCtx::try_create().map(|context| Self { context })
     }
 
-    /// Whether it was possible; what is wrong if it was not, the other way finds out.
+    /// Whether there was room for all of it.
     fn unpack_at_once(&mut self, input: &[u8], output: &mut Output) -> Result<bool, Stop> {
         match self.context.decompress(output.room(AT_ONCE_BYTES), input) {
             Ok(unpacked) => output.wrote(unpacked).map(|()| true),
-            Err(_) => Ok(false),
+            Err(code) if is_error_kind(code, ZSTD_ErrorCode::ZSTD_error_dstSize_tooSmall) => Ok(false),
+            Err(code) => Err(get_error_name(code).into()),
         }
     }
 
@@ -87,7 +93,10 @@ impl Unpacker {
     }
 
     fn unpack_in_pieces(&mut self, input: &[u8], output: &mut Output) -> Result<(), Stop> {
-        self.context.reset(ResetDirective::SessionOnly).map_err(|_code| "there is no memory to unpack it")?;
+        let window_log = usize::BITS - output.left().leading_zeros();
+        let window = DParameter::WindowLogMax(window_log.clamp(WINDOW_LOG_MIN, WINDOW_LOG_MAX));
+        self.context.reset(ResetDirective::SessionOnly).map_err(get_error_name)?;
+        self.context.set_parameter(window).map_err(get_error_name)?;
         let mut input = InBuffer::around(input);
         loop {
             let room = output.room(PIECE_BYTES);
@@ -95,7 +104,7 @@ impl Unpacker {
             let mut piece = OutBuffer::around(room);
             let hint = self.context.decompress_stream(&mut piece, &mut input);
             let wrote = piece.pos();
-            let hint = hint.map_err(zstd::zstd_safe::get_error_name)?;
+            let hint = hint.map_err(get_error_name)?;
             output.wrote(wrote)?;
             let is_read = input.pos() == input.src.len();
             match hint {
