@@ -110,8 +110,9 @@ impl Engine {
     /// be on the disk.
     ///
     /// # Errors
-    /// [`Error::DirectoryLocked`] while another engine, or a Kafka broker, has it open;
-    /// [`Error::UnsupportedVersion`] if a newer version wrote it; [`Error::Io`] and [`Error::DiskFull`].
+    /// [`Error::DirectoryLocked`] while another engine, or a Kafka broker, has it open; [`Error::UnsupportedVersion`]
+    /// if a newer version wrote it; [`Error::CorruptFile`] if the catalog, which says what the records belong to, is
+    /// lost; [`Error::Io`] and [`Error::DiskFull`].
     ///
     /// # Examples
     /// ```
@@ -130,7 +131,7 @@ impl Engine {
     /// Opens an engine on a new disk in memory: the same code, and nothing left when it closes.
     ///
     /// # Errors
-    /// [`Error::Io`] if the system refuses threads.
+    /// [`Error::Io`] if the operating system refuses threads.
     ///
     /// # Examples
     /// ```
@@ -202,7 +203,7 @@ impl Engine {
     }
 
     /// Closes the engine, for all handles: writes and syncs what producers still have queued, and leaves the directory
-    /// so that it opens without recovery. Blocks until that is done; the second call does nothing.
+    /// so that it opens without recovery. Blocks until that is done; a later call does nothing.
     ///
     /// Calls on producers and consumers fail with [`Error::Closed`] from then on. What consumers were given stays good.
     ///
@@ -245,10 +246,12 @@ impl Engine {
         &self.shared().report
     }
 
-    /// The end of what consumers can read of `partition`: its high watermark.
+    /// The end of what consumers can read of `partition`, one past the last offset: its high watermark. Kafka:
+    /// `endOffsets`.
     ///
     /// # Errors
-    /// [`Error::UnknownTopicOrPartition`].
+    /// [`Error::UnknownTopicOrPartition`] if there is no such partition, [`Error::InvalidTopic`] if there can be none
+    /// of that name; [`Error::Closed`] after the engine was closed.
     ///
     /// # Examples
     /// ```
