@@ -92,8 +92,8 @@ pub use crate::engine::{Engine, EngineBuilder, EngineConfig, EngineConfigBuilder
 pub use crate::error::{Cause, Error, ErrorClass, RecordPart, Result};
 pub use crate::io::MemoryDisk;
 pub use crate::producer::{
-    BytesSerializer, Delivery, Producer, ProducerConfig, ProducerConfigBuilder, ProducerRecord, RecordMetadata,
-    Serialize, Serializer, StringSerializer,
+    BytesSerializer, Delivery, PartlySent, Producer, ProducerConfig, ProducerConfigBuilder, ProducerRecord,
+    RecordMetadata, Serialize, Serializer, StringSerializer,
 };
 pub use crate::record::{Batch, BatchFault, BatchHeader, ControlType, Headers, Record, Records};
 pub use crate::storage::{Finding, OpenReport, TopicConfig, TopicConfigBuilder};

@@ -121,7 +121,7 @@ fn c2_poll_without_subscription_is_illegal() {
     let mut consumer = consumer(&engine, &[("group.id", "billing")]);
     assert!(matches!(poll(&mut consumer), Err(Error::IllegalState { .. })));
     consumer.subscribe(["orders"]).unwrap();
-    assert_eq!(poll(&mut consumer).unwrap(), []);
+    assert_eq!(poll(&mut consumer).unwrap(), [0i64; 0]);
     consumer.subscribe([""; 0]).unwrap();
     assert!(matches!(poll(&mut consumer), Err(Error::IllegalState { .. })));
 }
@@ -138,7 +138,7 @@ fn c5_without_a_committed_offset_the_policy_says_where_to_begin() {
     assert_eq!(begin("earliest").0.unwrap(), Offset(0));
     assert_eq!(begin("earliest").1.unwrap(), [0, 1]);
     assert_eq!(begin("latest").0.unwrap(), Offset(2));
-    assert_eq!(begin("latest").1.unwrap(), []);
+    assert_eq!(begin("latest").1.unwrap(), [0i64; 0]);
     assert!(matches!(begin("none").0, Err(Error::NoOffsetForPartition { .. })));
     assert!(matches!(begin("none").1, Err(Error::NoOffsetForPartition { .. })));
 }
@@ -201,7 +201,7 @@ fn c10_paused_partition_returns_nothing_until_resumed() {
     assert_eq!(poll(&mut consumer).unwrap(), [0]);
     consumer.pause([&orders()]).unwrap();
     assert_eq!(consumer.paused(), [orders()]);
-    assert_eq!(poll(&mut consumer).unwrap(), []);
+    assert_eq!(poll(&mut consumer).unwrap(), [0i64; 0]);
     consumer.resume([&orders()]).unwrap();
     assert_eq!(poll(&mut consumer).unwrap(), [1]);
     let other = TopicPartition::new("orders", 7);
@@ -396,7 +396,7 @@ fn records_outlive_consumer_and_engine() {
 fn poll_of_a_closed_engine_says_so() {
     let engine = engine(&[("orders", 1)]);
     let mut consumer = subscribed(&engine, &[]);
-    assert_eq!(poll(&mut consumer).unwrap(), []);
+    assert_eq!(poll(&mut consumer).unwrap(), [0i64; 0]);
     engine.close().unwrap();
     assert!(matches!(poll(&mut consumer), Err(Error::Closed { what: "engine" })));
     assert!(matches!(TextConsumer::new(&engine, "billing"), Err(Error::Closed { what: "engine" })));

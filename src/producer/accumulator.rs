@@ -115,6 +115,15 @@ pub(super) struct EncodedRecord<'a> {
     pub(super) size: usize,
 }
 
+impl RecordPlace {
+    /// The place of `record`, the one with that index in its batch.
+    fn of(index: u32, record: &EncodedRecord<'_>) -> Self {
+        let size = |part: Option<&[u8]>| part.map(|bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+        let (key_size, value_size) = (size(record.key), size(record.value));
+        Self { index, timestamp: record.timestamp, key_size, value_size }
+    }
+}
+
 impl PartitionQueue {
     pub(super) fn new(partition: Arc<Partition>, config: &ProducerConfig) -> Self {
         let topic = partition.log().config();
@@ -251,6 +260,35 @@ impl Accumulator {
         Ok((buffer, needed))
     }
 
+    /// Adds as many of `records` to the batch of `delivery` as it still takes, and makes that the delivery of the last
+    /// one. Answers how many they are.
+    pub(super) fn append_more(&self, delivery: &mut Delivery, records: &[EncodedRecord<'_>]) -> usize {
+        if records.is_empty() {
+            return 0;
+        }
+        let queue = Arc::clone(delivery.outcome().queue());
+        let mut state = lock(&queue.state);
+        let is_same = |open: &&mut OpenBatch| Arc::ptr_eq(open.ticket.outcome(), delivery.outcome());
+        let Some(open) = state.open.as_mut().filter(is_same) else { return 0 };
+        let mut last = None;
+        let mut count = 0;
+        for record in records {
+            if open.builder.len_bytes() + record.size > queue.batch_size {
+                break;
+            }
+            let index = open.builder.append(record.timestamp, record.key, record.value, record.headers);
+            last = Some((index, record));
+            count += 1;
+        }
+        if let Some((index, record)) = last {
+            delivery.move_to(RecordPlace::of(index, record));
+        }
+        if open.builder.len_bytes() >= queue.batch_size {
+            self.seal(&queue, &mut state);
+        }
+        count
+    }
+
     /// Encodes `record` into the open batch, and seals that if it is full then.
     fn add(
         &self,
@@ -261,9 +299,7 @@ impl Accumulator {
     ) -> Delivery {
         let open = state.open.as_mut().expect("the caller has looked, or begun one");
         let index = open.builder.append(record.timestamp, record.key, record.value, record.headers);
-        let size = |part: Option<&[u8]>| part.map(|bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-        let (key_size, value_size) = (size(record.key), size(record.value));
-        let place = RecordPlace { index, timestamp: record.timestamp, key_size, value_size };
+        let place = RecordPlace::of(index, record);
         let outcome = Arc::clone(open.ticket.outcome());
         if let Some(callback) = callback {
             outcome.call_back(place, callback);

@@ -331,6 +331,20 @@ impl Delivery {
         Self { outcome, place }
     }
 
+    pub(super) fn outcome(&self) -> &Arc<BatchOutcome> {
+        &self.outcome
+    }
+
+    /// Whether both records are in one batch.
+    pub(super) fn shares_batch_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.outcome, &other.outcome)
+    }
+
+    /// Makes it the delivery of a later record of the same batch.
+    pub(super) const fn move_to(&mut self, place: RecordPlace) {
+        self.place = place;
+    }
+
     /// Blocks until the record is where `acks` wants it.
     ///
     /// # Errors

@@ -11,18 +11,19 @@ mod known_topics;
 mod memory;
 mod partitioner;
 mod record;
+mod send_all;
 mod serializer;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use crate::engine::{BatchSource, Engine};
-use crate::error::{Error, RecordPart, Result};
+use crate::error::{Error, Result};
 use crate::producer::accumulator::{Accumulator, EncodedRecord, PartitionQueue};
 use crate::producer::delivery::DeliveryCallback;
 use crate::producer::known_topics::KnownTopics;
 use crate::producer::partitioner::{Sticky, partition_for_key};
-use crate::record::{BatchHeader, record_size_upper_bound, single_record_size};
+use crate::record::{BatchHeader, single_record_size};
 use crate::sync::lock;
 use crate::topics::Topic;
 use crate::types::Timestamp;
@@ -30,6 +31,7 @@ use crate::types::Timestamp;
 pub use config::{ProducerConfig, ProducerConfigBuilder};
 pub use delivery::Delivery;
 pub use record::{ProducerRecord, RecordMetadata};
+pub use send_all::PartlySent;
 pub use serializer::{BytesSerializer, Serialize, Serializer, StringSerializer};
 
 /// Sends records with keys of type `K` and values of type `V`.
@@ -224,6 +226,31 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
         self.inner.send(&record, Some(Box::new(callback)))
     }
 
+    /// Queues all `records`, in their order, as [`send`](Self::send) would one after the other, for much less a record.
+    /// Answers a delivery for each batch that they went into: that of its last record.
+    ///
+    /// When all of these have resolved well, all records are where `acks` wants them. Blocks as `send` does.
+    ///
+    /// # Errors
+    /// [`PartlySent`] with the error that `send` would give for the first record that is refused, and with what was
+    /// queued before it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Offset, Producer, ProducerRecord};
+    /// # let engine = Engine::in_memory()?;
+    /// let producer = Producer::<str, str>::new(&engine)?;
+    /// let records = ["made", "paid", "sent"].map(|value| ProducerRecord::to("orders").key("o-17").value(value));
+    /// for delivery in producer.send_all(&records)? {
+    ///     delivery.wait()?;
+    /// }
+    /// assert_eq!(engine.end_offset(&("orders", 0).into())?, Offset(3));
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn send_all(&self, records: &[ProducerRecord<'_, K, V>]) -> Result<Vec<Delivery>, PartlySent> {
+        self.inner.send_all(records)
+    }
+
     /// Blocks until all that was sent before is resolved, well or not, and its callbacks have run. What is left of
     /// `linger.ms` does not matter.
     ///
@@ -280,18 +307,23 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
 
 impl<K: ?Sized, V: ?Sized> Inner<K, V> {
     fn send(&self, record: &ProducerRecord<'_, K, V>, callback: Option<DeliveryCallback>) -> Result<Delivery> {
+        self.check_open()?;
+        let needs_scratch = self.key_serializer.needs_scratch() || self.value_serializer.needs_scratch();
+        if !needs_scratch {
+            return self.serialize_and_send(record, callback, &mut (Vec::new(), Vec::new()));
+        }
+        let mut scratch = (self.take_scratch(), self.take_scratch());
+        let sent = self.serialize_and_send(record, callback, &mut scratch);
+        lock(&self.scratch).extend([scratch.0, scratch.1]);
+        sent
+    }
+
+    fn check_open(&self) -> Result<()> {
         if self.accumulator.is_closed() {
             self.engine.ensure_open()?; // or that is the reason
             return Err(Error::Closed { what: "producer" });
         }
-        let needs_scratch = self.key_serializer.needs_scratch() || self.value_serializer.needs_scratch();
-        if !needs_scratch {
-            return self.serialize_and_send(record, callback, &mut Vec::new(), &mut Vec::new());
-        }
-        let [mut key_scratch, mut value_scratch] = [self.take_scratch(), self.take_scratch()];
-        let sent = self.serialize_and_send(record, callback, &mut key_scratch, &mut value_scratch);
-        lock(&self.scratch).extend([key_scratch, value_scratch]);
-        sent
+        Ok(())
     }
 
     fn take_scratch(&self) -> Vec<u8> {
@@ -304,22 +336,13 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         &self,
         record: &ProducerRecord<'_, K, V>,
         callback: Option<DeliveryCallback>,
-        key_scratch: &mut Vec<u8>,
-        value_scratch: &mut Vec<u8>,
+        scratch: &mut (Vec<u8>, Vec<u8>),
     ) -> Result<Delivery> {
         let queues = match self.topics.find(record.topic) {
             Some(queues) => queues,
             None => self.make_queues(record.topic)?,
         };
-        let failed = |part, cause| Error::Serialization { topic: record.topic.into(), part, cause };
-        let key = record.key.map(|key| self.key_serializer.serialize(record.topic, key, key_scratch)).transpose();
-        let key = key.map_err(|cause| failed(RecordPart::Key, cause))?;
-        let value = record.value.map(|value| self.value_serializer.serialize(record.topic, value, value_scratch));
-        let value = value.transpose().map_err(|cause| failed(RecordPart::Value, cause))?;
-        let timestamp = self.timestamp(record)?;
-        let size = record_size_upper_bound(key, value, &record.headers);
-        let encoded = EncodedRecord { timestamp, key, value, headers: &record.headers, size };
-        self.check_size(queues, &encoded)?;
+        let encoded = self.encode(record, queues, scratch, || self.engine.now())?;
         self.append(queues, record.partition, &encoded, callback)
     }
 
@@ -333,9 +356,10 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         Ok(self.topics.add(Arc::new(TopicQueues { topic, queues, sticky })))
     }
 
-    fn timestamp(&self, record: &ProducerRecord<'_, K, V>) -> Result<Timestamp> {
+    /// The record's own timestamp, or the time that `now` tells.
+    fn timestamp(record: &ProducerRecord<'_, K, V>, now: impl FnOnce() -> Timestamp) -> Result<Timestamp> {
         match record.timestamp {
-            None | Some(Timestamp::NONE) => Ok(self.engine.now()),
+            None | Some(Timestamp::NONE) => Ok(now()),
             Some(timestamp) if timestamp.0 >= 0 => Ok(timestamp),
             Some(Timestamp(timestamp)) => {
                 let reason = "it lies before 1970".into();

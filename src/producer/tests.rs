@@ -4,6 +4,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use super::*;
+use crate::error::RecordPart;
 use crate::io::MemoryDisk;
 use crate::sync::{Moment, Signal};
 use crate::types::{Acks, Offset, TopicPartition};
@@ -400,4 +401,33 @@ fn serializers_get_scratch_and_null_stays_null() {
     assert_eq!((metadata.serialized_key_size(), metadata.serialized_value_size()), (Some(0), None));
     let refused = producer.send(value("")).unwrap_err();
     assert!(matches!(refused, Error::Serialization { part: RecordPart::Value, .. }), "{refused}");
+}
+
+#[test]
+fn send_all_keeps_the_order_over_batches_topics_and_partitions() {
+    let engine = Engine::builder().open_memory(&MemoryDisk::stepped(3)).unwrap();
+    let config = ProducerConfig::builder().batch_size(500).build().unwrap();
+    let producer = Producer::<str, str>::with_config(&engine, config).unwrap();
+    let values: Vec<String> = (0..300).map(|number| format!("value {number}")).collect();
+    let topic = |index: usize| if index % 100 < 70 { "a" } else { "b" };
+    let records: Vec<_> = values
+        .iter()
+        .enumerate()
+        .map(|(index, value)| ProducerRecord::to(topic(index)).value(value.as_str()))
+        .collect();
+    for delivery in producer.send_all(&records).unwrap() {
+        delivery.wait().unwrap();
+    }
+    for (name, count) in [("a", 210), ("b", 90)] {
+        let partition = engine.topic(name).unwrap().partition(0).unwrap().clone();
+        let batches = partition.read(&mut None, Offset(0), usize::MAX).unwrap();
+        let read: Vec<String> = batches
+            .iter()
+            .flat_map(|batch| batch.records().unwrap())
+            .map(|record| String::from_utf8(record.unwrap().value().unwrap().to_vec()).unwrap())
+            .collect();
+        let sent = values.iter().enumerate().filter(|(index, _)| topic(*index) == name).map(|(_, value)| value);
+        assert!(read.iter().eq(sent), "{name}");
+        assert_eq!(read.len(), count);
+    }
 }

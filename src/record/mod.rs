@@ -7,6 +7,8 @@ mod batch;
 mod builder;
 mod control;
 mod records;
+#[cfg(test)]
+mod tests;
 mod varint;
 
 pub(crate) use batch::BatchChecksum;

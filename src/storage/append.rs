@@ -161,6 +161,7 @@ impl Log {
     /// By the records' timestamps where there are any, else by the clock.
     fn is_old(&self, tail: &Tail, batch: &SealedBatch, now: Timestamp) -> bool {
         let age = match tail.first_timestamp.filter(|first| first.is_some()) {
+            // Saturating: one that was read off a damaged batch may be anything.
             Some(first) if batch.max_timestamp() >= first => batch.max_timestamp().0.saturating_sub(first.0),
             _ => now.0.saturating_sub(tail.begun_at.0),
         };

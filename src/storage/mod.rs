@@ -27,6 +27,8 @@ mod read;
 mod recovery;
 mod report;
 mod segment;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub(crate) use append::AppendError;

@@ -10,6 +10,9 @@
 //! 3. where the batch's length leads, if a whole batch with a higher offset stands there, or the end;
 //! 4. where the offset index says that a batch begins.
 //!
+//! What stands there has to be numbered right, too, since no checksum covers that: by what the damaged batch says of
+//! its length in offsets, or by the batch behind it. One that nothing confirms is passed as well.
+//!
 //! It never searches byte by byte: a record's value may contain the bytes of a batch.
 
 use std::sync::Arc;
@@ -239,16 +242,16 @@ impl<'a> Walk<'a> {
             return Ok(Some(place));
         }
         if let Some(header) = self.bytes_at(position, BatchHeader::LEN_BYTES)? {
-            let (length, last_delta) = (BatchHeader::stored_length(&header), BatchHeader::stored_last_delta(&header));
-            let by_length = self.place_behind(position, length)?;
-            let follows =
-                |place: &(u64, Offset)| place.1.0 == self.expected.0.saturating_add(1 + i64::from(last_delta));
-            if let Some(place) = by_length.filter(|place| self.is_known(*place) && follows(place)) {
+            let length = BatchHeader::stored_length(&header);
+            let predicted = self.expected.0.saturating_add(1 + i64::from(BatchHeader::stored_last_delta(&header)));
+            let by_length = self.place_behind(position, length, Offset(predicted))?;
+            let follows = |place: &(u64, Offset)| place.1.0 == predicted && self.is_known(place.0);
+            if let Some(place) = by_length.filter(follows) {
                 return Ok(Some(place));
             }
             for bit in 0..32 {
                 let candidate = length ^ (1 << bit);
-                if let Some(place) = self.place_behind(position, candidate)?
+                if let Some(place) = self.place_behind(position, candidate, Offset(predicted))?
                     && self.holds_with_length(position, candidate)?
                 {
                     return Ok(Some(place));
@@ -266,36 +269,49 @@ impl<'a> Walk<'a> {
         let position = self.position;
         let Ok(batch) = self.batch_at(position, Check::Whole)? else { return Ok(None) };
         let header = *batch.header();
-        if header.base_offset <= self.expected {
+        if header.base_offset == self.expected || !self.may_hold(header.base_offset) {
             return Ok(None);
         }
-        let behind = position + header.len_bytes as u64;
-        let next_offset = if behind == self.end {
-            self.segment_end
-        } else {
-            self.batch_at(behind, Check::Whole)?.ok().map(|next| next.header().base_offset)
-        };
-        Ok((next_offset == Some(header.next_offset())).then_some((position, header.base_offset)))
+        let is_confirmed = self.offset_behind(position, &header)? == Some(header.next_offset());
+        Ok(is_confirmed.then_some((position, header.base_offset)))
     }
 
-    /// The place where a batch at `position` whose length field is `length` would end, if a batch begins there with a
-    /// higher offset, or the segment ends.
-    fn place_behind(&mut self, position: u64, length: u32) -> Result<Option<(u64, Offset)>> {
-        let behind = position + u64::from(length) + BatchHeader::LENGTH_END as u64;
+    /// The offset that the neighbour behind the batch at `position` begins with, or that the segment ends with.
+    fn offset_behind(&mut self, position: u64, header: &BatchHeader) -> Result<Option<Offset>> {
+        let behind = position + header.len_bytes as u64;
         if behind == self.end {
-            return Ok(Some((behind, self.segment_end.unwrap_or(self.expected.next()))));
+            return Ok(self.segment_end);
         }
-        if behind > self.end {
-            return Ok(None);
+        Ok(self.batch_at(behind, Check::Whole)?.ok().map(|next| next.header().base_offset))
+    }
+
+    /// The place where a batch at `position` whose length field is `length` would end, if a batch begins there, or the
+    /// segment ends. If the batch there is not `predicted`, and the one behind it says that it is numbered wrong, then
+    /// the next place behind it of which that is not so.
+    fn place_behind(&mut self, position: u64, length: u32, predicted: Offset) -> Result<Option<(u64, Offset)>> {
+        let mut behind = position + u64::from(length) + BatchHeader::LENGTH_END as u64;
+        while behind < self.end {
+            let Ok(next) = self.batch_at(behind, Check::Whole)? else { return Ok(None) };
+            let header = *next.header();
+            let is_confirmed =
+                header.base_offset == predicted || self.offset_behind(behind, &header)? == Some(header.next_offset());
+            if self.may_hold(header.base_offset) && is_confirmed {
+                return Ok(Some((behind, header.base_offset)));
+            }
+            behind += header.len_bytes as u64;
         }
-        let next = self.batch_at(behind, Check::Whole)?;
-        // Its offset may be the expected one: then the bytes in between are no part of this log.
-        let follows = next.ok().filter(|next| next.header().base_offset >= self.expected);
-        Ok(follows.map(|next| (behind, next.header().base_offset)))
+        let is_end = behind == self.end;
+        Ok(is_end.then(|| (behind, self.segment_end.unwrap_or(self.expected.next()))))
+    }
+
+    /// Whether a batch that begins at `offset` may stand from here on. It may be the expected one behind damage, too:
+    /// then the bytes in between are no part of this log.
+    fn may_hold(&self, offset: Offset) -> bool {
+        offset >= self.expected && self.segment_end.is_none_or(|end| offset < end)
     }
 
     /// Whether the offset at a place behind damage is more than a guess, which it is at an end that nobody has named.
-    fn is_known(&self, (behind, _): (u64, Offset)) -> bool {
+    fn is_known(&self, behind: u64) -> bool {
         behind < self.end || self.segment_end.is_some()
     }
 
@@ -331,7 +347,7 @@ impl<'a> Walk<'a> {
             position = entry.position;
             if let Ok(batch) = self.batch_at(position, Check::Whole)?
                 && batch.header().last_offset() == entry.last_offset
-                && batch.header().base_offset >= self.expected
+                && self.may_hold(batch.header().base_offset)
             {
                 return Ok(Some((position, batch.header().base_offset)));
             }

@@ -71,7 +71,7 @@ impl MemoryDisk {
     ///     let engine = Engine::builder().open_memory(&disk)?;
     ///     Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
     ///     engine.close()?;
-    ///     ottla::Result::Ok((disk.steps(), disk.files()))
+    ///     Ok::<_, ottla::Error>((disk.steps(), disk.files()))
     /// };
     /// assert_eq!(run(7)?, run(7)?);
     /// # Ok::<(), ottla::Error>(())

@@ -86,3 +86,16 @@ impl Tree {
 pub(super) fn temporary_dir() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
+
+/// Gives a file that many bytes, without any blocks for what is new.
+pub(super) fn lengthen(root: &Path, path: &Path, len: u64) {
+    fs::OpenOptions::new().write(true).open(root.join(path)).unwrap().set_len(len).unwrap();
+}
+
+/// How much memory the process has had at the most, in bytes; 0 where nobody tells.
+pub(super) fn memory_used() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = peak.and_then(|peak| peak.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
