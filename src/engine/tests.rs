@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::record::{BatchBuilder, ProducerStamp};
+use crate::record::{BatchBuilder, ProducerStamp, SealedBatch};
 use crate::sync::Moment;
 use crate::types::Acks;
 
@@ -41,6 +41,12 @@ fn engines() -> [Engine; 2] {
     [MemoryDisk::new(), MemoryDisk::stepped(7)].map(|disk| Engine::builder().open_memory(&disk).unwrap())
 }
 
+fn sealed() -> SealedBatch {
+    let mut builder = BatchBuilder::new(Vec::new());
+    builder.append(Timestamp(1), None, Some(b"paid"), &[]);
+    builder.seal(ProducerStamp::NONE)
+}
+
 /// Gives the engine something to do, and says whether that went well.
 fn changes_topics(engine: &Engine) -> bool {
     engine.create_topic("audit", None, &BTreeMap::new()).is_ok() && engine.delete_topic("audit").is_ok()
@@ -66,12 +72,10 @@ fn a_writer_that_panicked_is_told_at_closing() {
 fn a_syncer_that_panicked_takes_the_directory_offline() {
     for engine in engines() {
         let topic = engine.create_topic("orders", None, &BTreeMap::new()).unwrap();
-        let mut builder = BatchBuilder::new(Vec::new());
-        builder.append(Timestamp(1), None, Some(b"paid"), &[]);
         let batch = ReadyBatch {
             partition: Arc::clone(&topic.partitions[0]),
             acks: Acks::All,
-            batch: builder.seal(ProducerStamp::NONE),
+            batch: sealed(),
             completion: Arc::new(Panics),
         };
         let script = Script { batches: Mutex::new(vec![batch]), ..Script::default() };
@@ -129,4 +133,18 @@ fn nothing_is_changed_in_a_directory_that_was_closed() {
             assert_eq!(disk.steps(), steps);
         });
     }
+}
+
+#[test]
+fn a_sync_that_returns_well_after_the_directory_went_offline_acknowledges_nothing() {
+    let engine = Engine::builder().open_memory(&MemoryDisk::stepped(7)).unwrap();
+    let topic = engine.create_topic("orders", None, &BTreeMap::new()).unwrap();
+    let partition = &topic.partitions[0];
+    let mut results = Vec::new();
+    partition.append(&mut [(&mut sealed(), Acks::All)], Timestamp(1), &mut results);
+    let work = partition.sync_work().unwrap();
+    engine.shared().lane.offline.set(Error::illegal_state("for the test"));
+    assert!(matches!(partition.finish_sync(&work), Err(Error::Storage { .. })));
+    assert_eq!((partition.high_watermark(), partition.durable_end()), (Offset(0), Offset(0)));
+    assert!(engine.close().is_err());
 }
