@@ -346,6 +346,11 @@ impl Error {
         }
     }
 
+    /// Whether there was no room to write, which trying again with more of it mends. A sync that says so has failed.
+    pub(crate) fn is_lack_of_room(&self) -> bool {
+        matches!(self, Self::DiskFull { .. }) && !self.is_failed_sync()
+    }
+
     /// A damaged file of ours.
     pub(crate) fn corrupt_file(path: &Path, file_position: u64, reason: impl Into<Arc<str>>) -> Self {
         Self::CorruptFile { path: path.to_owned(), file_position, reason: reason.into() }

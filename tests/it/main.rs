@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, helpers included")]
 
 mod crash;
+mod full_disk;
 #[cfg(feature = "cli")]
 mod kill;
 mod layout;
