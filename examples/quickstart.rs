@@ -24,7 +24,8 @@ fn main() -> Result<()> {
     // `send` only queues. Waiting gets a batch on its way at once; when it is over the record survives a power cut.
     for delivery in deliveries {
         let metadata = delivery.wait()?;
-        println!("stored in partition {} at offset {:?}", metadata.partition(), metadata.offset());
+        let offset = metadata.offset().expect("with acks = all there is one");
+        println!("stored in partition {} at offset {offset}", metadata.partition());
     }
 
     // A group remembers where it stands, by partition.

@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::types::{Acks, Compression, TimestampType};
 
-/// What a setting is called, takes and does; see `settings` of each configuration.
+/// What a setting is called, takes and does; [`ProducerConfig::settings`](crate::ProducerConfig::settings) and its like
+/// list them.
 ///
 /// ```
 /// # use ottla::ProducerConfig;
@@ -22,13 +23,13 @@ use crate::types::{Acks, Compression, TimestampType};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Setting {
-    /// Kafka's name.
+    /// Kafka's name, which `set` of the builders takes.
     pub name: &'static str,
-    /// What values look like: `ms`, `bytes`, `number`, `true or false`, or the words to choose from.
+    /// What values look like: `ms`, `number`, `true or false`, `text`, or the words to choose from.
     pub kind: &'static str,
     /// The default, as it would be written.
     pub default: String,
-    /// What it does.
+    /// What it does, in Markdown.
     pub doc: &'static str,
 }
 
@@ -132,10 +133,13 @@ pub(crate) fn at_least<T: PartialOrd + fmt::Display>(name: &str, value: T, least
 }
 
 /// Defines a configuration. Its `check(&self) -> Result<()>`, written by hand, holds the values against each other.
+///
+/// `"name" = "value" not "wrong"` is what the examples in the documentation of its methods set: a value that is taken,
+/// and one that is a value of that type, and that `build` refuses.
 macro_rules! settings {
     (
         $(#[$meta:meta])*
-        pub struct $config:ident, $builder:ident {
+        pub struct $config:ident, $builder:ident, $example:literal = $fine:literal not $wrong:literal {
             $( #[doc = $doc:literal] $(#[doc = $more:literal])* $field:ident: $type:ty = $default:expr, $name:literal; )+
         }
     ) => {
@@ -147,11 +151,26 @@ macro_rules! settings {
 
         impl $config {
             /// Starts from the defaults.
+            ///
+            /// # Examples
+            /// ```
+            #[doc = concat!("# use ottla::", stringify!($config), ";")]
+            #[doc = concat!("let config = ", stringify!($config), "::builder().build()?;")]
+            #[doc = concat!("assert_eq!(config, ", stringify!($config), "::default());")]
+            /// # Ok::<(), ottla::Error>(())
+            /// ```
             pub fn builder() -> $builder {
                 $builder { config: Self::default() }
             }
 
-            /// Every setting, in the order of the documentation.
+            /// Every setting, in the order in which the source lists them.
+            ///
+            /// # Examples
+            /// ```
+            #[doc = concat!("# use ottla::", stringify!($config), ";")]
+            #[doc = concat!("let settings = ", stringify!($config), "::settings();")]
+            #[doc = concat!("assert!(settings.iter().any(|setting| setting.name == \"", $example, "\"));")]
+            /// ```
             #[must_use]
             pub fn settings() -> Vec<$crate::config::Setting> {
                 let defaults = Self::default();
@@ -163,7 +182,19 @@ macro_rules! settings {
                 }, )+ ]
             }
 
-            /// The value of the setting that Kafka calls `name`, as text; `None` if there is no such setting.
+            /// The value of the setting that Kafka calls `name`, as text that the builder's `set` takes; `None` if
+            /// there is no such setting. Durations are whole milliseconds, sizes are bytes.
+            ///
+            /// # Examples
+            /// ```
+            #[doc = concat!("# use ottla::", stringify!($config), ";")]
+            #[doc = concat!(
+                "let config = ", stringify!($config), "::builder().set(\"", $example, "\", \"", $fine, "\")?.build()?;"
+            )]
+            #[doc = concat!("assert_eq!(config.value(\"", $example, "\").as_deref(), Some(\"", $fine, "\"));")]
+            /// assert_eq!(config.value("no.such.setting"), None);
+            /// # Ok::<(), ottla::Error>(())
+            /// ```
             #[must_use]
             pub fn value(&self, name: &str) -> Option<String> {
                 match name {
@@ -175,7 +206,7 @@ macro_rules! settings {
             $(
                 #[doc = $doc]
                 $(#[doc = $more])*
-                #[doc = concat!("\n\nKafka: `", $name, "`.")]
+                #[doc = concat!("\n\nDefault: `", stringify!($default), "`. Kafka: `", $name, "`.")]
                 #[must_use]
                 pub fn $field(&self) -> $type {
                     self.$field.clone()
@@ -189,7 +220,17 @@ macro_rules! settings {
             }
         }
 
-        #[doc = concat!("Builds a [`", stringify!($config), "`].")]
+        #[doc = concat!(
+            "Builder of [`", stringify!($config), "`]: a method for each setting, or [`set`](Self::set) with its name."
+        )]
+        ///
+        /// ```
+        #[doc = concat!("# use ottla::{", stringify!($config), ", ", stringify!($builder), "};")]
+        #[doc = concat!("let builder: ", stringify!($builder), " = ", stringify!($config), "::builder();")]
+        #[doc = concat!("let config = builder.set(\"", $example, "\", \"", $fine, "\")?.build()?;")]
+        #[doc = concat!("assert_ne!(config, ", stringify!($config), "::default());")]
+        /// # Ok::<(), ottla::Error>(())
+        /// ```
         #[derive(Clone, Debug)]
         #[must_use]
         pub struct $builder {
@@ -200,18 +241,29 @@ macro_rules! settings {
             $(
                 #[doc = $doc]
                 $(#[doc = $more])*
-                #[doc = concat!("\n\nKafka: `", $name, "`.")]
+                #[doc = concat!("\n\nDefault: `", stringify!($default), "`. Kafka: `", $name, "`.")]
                 pub fn $field(mut self, $field: $type) -> Self {
                     self.config.$field = $field;
                     self
                 }
             )+
 
-            /// Sets the setting that Kafka calls `name` from text.
+            /// Sets the setting that Kafka calls `name` from text. Durations are whole milliseconds, sizes are bytes.
             ///
             /// # Errors
             /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) if there is no such setting, or it takes no such
             /// value.
+            ///
+            /// # Examples
+            /// ```
+            #[doc = concat!("# use ottla::{Error, ", stringify!($config), "};")]
+            #[doc = concat!(
+                "let builder = ", stringify!($config), "::builder().set(\"", $example, "\", \"", $fine, "\")?;"
+            )]
+            #[doc = concat!("let refused = builder.set(\"", $example, "\", \"many\");")]
+            /// assert!(matches!(refused, Err(Error::InvalidConfig { .. })));
+            /// # Ok::<(), Error>(())
+            /// ```
             pub fn set(mut self, name: &str, value: &str) -> $crate::error::Result<Self> {
                 let refused = |reason: String| $crate::error::Error::invalid_config(name, value, reason);
                 match name {
@@ -225,6 +277,15 @@ macro_rules! settings {
             ///
             /// # Errors
             /// As [`set`](Self::set), for the first that is refused.
+            ///
+            /// # Examples
+            /// ```
+            #[doc = concat!("# use ottla::", stringify!($config), ";")]
+            #[doc = concat!("let read_from_a_file = [(\"", $example, "\", \"", $fine, "\")];")]
+            #[doc = concat!("let config = ", stringify!($config), "::builder().set_all(read_from_a_file)?.build()?;")]
+            #[doc = concat!("assert_eq!(config.value(\"", $example, "\").as_deref(), Some(\"", $fine, "\"));")]
+            /// # Ok::<(), ottla::Error>(())
+            /// ```
             pub fn set_all<'a>(
                 self,
                 settings: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -236,6 +297,16 @@ macro_rules! settings {
             ///
             /// # Errors
             /// [`Error::InvalidConfig`](crate::Error::InvalidConfig), naming the setting.
+            ///
+            /// # Examples
+            /// ```
+            #[doc = concat!("# use ottla::{Error, ", stringify!($config), "};")]
+            #[doc = concat!(
+                "let refused = ", stringify!($config), "::builder().set(\"", $example, "\", \"", $wrong, "\")?.build();"
+            )]
+            /// assert!(matches!(refused, Err(Error::InvalidConfig { .. })));
+            /// # Ok::<(), Error>(())
+            /// ```
             pub fn build(self) -> $crate::error::Result<$config> {
                 self.config.check()?;
                 Ok(self.config)
@@ -252,7 +323,7 @@ mod tests {
 
     settings! {
         /// For the test.
-        pub struct Sample, SampleBuilder {
+        pub struct Sample, SampleBuilder, "count" = "7" not "0" {
             /// How long to wait.
             linger: Duration = Duration::from_millis(5), "linger.ms";
             /// How many.

@@ -40,7 +40,7 @@ pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
 /// |---|---|---|
 /// | `Refused` | this call, record or file is at fault; nothing else is affected | mend it, or pass it by |
 /// | `Retry` | nothing of it is or will be in the log, and the cause may go away | try again, later |
-/// | `AbortTransaction` | the open transaction cannot commit any more | abort it and begin anew |
+/// | `AbortTransaction` | the open transaction cannot commit (no error says so yet) | abort it and begin anew |
 /// | `Fatal` | the handle, or the directory behind it, does not recover by itself | close, look at the cause, open again |
 ///
 /// ```
@@ -61,7 +61,7 @@ pub enum Error {
     #[error("{partition}: offset {requested} is outside {start}..={end}")]
     OffsetOutOfRange { partition: TopicPartition, requested: Offset, start: Offset, end: Offset },
     /// Stored bytes are damaged: offsets `first` to `last` (both included) cannot be read. Everything around them can:
-    /// seek past `last`. Kafka: `CORRUPT_MESSAGE`.
+    /// seek past `last`. `file_position` is in bytes. Kafka: `CORRUPT_MESSAGE`.
     #[error(
         "{partition}: offsets {first} to {last} are unreadable, {} at position {file_position}: {reason}",
         path.display()
@@ -87,19 +87,22 @@ pub enum Error {
     RecordDeserialization { partition: TopicPartition, offset: Offset, part: RecordPart, cause: Cause },
 
     // --- writing to a log ------------------------------------------------------------------------------------------
-    /// A record or a batch is larger than a limit allows; nothing was written. Kafka: `MESSAGE_TOO_LARGE`.
+    /// A record or a batch is larger than a limit allows, both in bytes; nothing was written. Kafka:
+    /// `MESSAGE_TOO_LARGE`.
     #[error("{topic}: {size} bytes are more than {setting} = {limit} allows")]
     RecordTooLarge { topic: Arc<str>, size: u64, limit: u64, setting: &'static str },
-    /// A record is not what the topic takes. Kafka: `INVALID_RECORD`.
+    /// A record is not what the topic takes. No call gives it yet. Kafka: `INVALID_RECORD`.
     #[error("{topic}: {reason}")]
     InvalidRecord { topic: Arc<str>, reason: Arc<str> },
-    /// A record's timestamp is negative, or outside what the topic takes. Kafka: `INVALID_TIMESTAMP`.
+    /// A record's timestamp, in milliseconds since 1970, is negative, or outside what the topic takes. Kafka:
+    /// `INVALID_TIMESTAMP`.
     #[error("{topic}: {timestamp} is no timestamp this topic takes: {reason}")]
     InvalidTimestamp { topic: Arc<str>, timestamp: i64, reason: Arc<str> },
     /// A serializer refused a key or value. Kafka: `SerializationException`.
     #[error("{topic}: cannot serialize the {part}: {cause}")]
     Serialization { topic: Arc<str>, part: RecordPart, cause: Cause },
-    /// The producer's buffer stayed full for `max.block.ms`. Kafka: `BufferExhaustedException`.
+    /// The producer's buffer stayed too full for `needed` bytes more, for as long as `max.block.ms`. Kafka:
+    /// `BufferExhaustedException`.
     #[error("no room for {needed} bytes in buffer.memory = {limit} within {waited:?}")]
     BufferExhausted { needed: u64, limit: u64, waited: Duration },
     /// The disk is full. Nothing of the batch is or will be in the log; writing goes on by itself when there is room.
@@ -139,10 +142,11 @@ pub enum Error {
     /// `GROUP_MAX_SIZE_REACHED`.
     #[error("group {group} has a member already")]
     GroupMaxSizeReached { group: Arc<str> },
-    /// The commit came from a member that does not own the partition any more. Kafka: `CommitFailedException`.
+    /// The group has a member, and the commit came from another consumer. Kafka: `CommitFailedException`.
     #[error("group {group}: the commit was refused: {reason}")]
     CommitFailed { group: Arc<str>, reason: Arc<str> },
-    /// A commit's metadata is longer than `offset.metadata.max.bytes`. Kafka: `OFFSET_METADATA_TOO_LARGE`.
+    /// A commit's metadata is longer than `offset.metadata.max.bytes`; `size` and `limit` are bytes. Kafka:
+    /// `OFFSET_METADATA_TOO_LARGE`.
     #[error("{partition}: {size} bytes of commit metadata are more than {limit}")]
     OffsetMetadataTooLarge { partition: TopicPartition, size: usize, limit: usize },
     /// The group has committed nothing for the partition, and `auto.offset.reset` is `none`. Kafka:
@@ -163,7 +167,8 @@ pub enum Error {
     /// It did not happen within the time allowed, and may happen later. Kafka: `TimeoutException`.
     #[error("{what} took longer than {waited:?}")]
     Timeout { what: &'static str, waited: Duration },
-    /// Another thread is using the consumer. Kafka: `ConcurrentModificationException`.
+    /// Another thread is using the consumer. No call gives it: the compiler sees to that. Kafka:
+    /// `ConcurrentModificationException`.
     #[error("the consumer is in use by another thread")]
     ConcurrentModification,
 
@@ -171,8 +176,8 @@ pub enum Error {
     /// The operating system refused; says what was tried, and where.
     #[error("cannot {action} {}: {source}", path.display())]
     Io { action: &'static str, path: PathBuf, source: Arc<io::Error> },
-    /// The directory is offline after a failed sync: writing is refused until it is opened again, reading goes on.
-    /// Kafka: `KAFKA_STORAGE_ERROR`.
+    /// The directory is offline after a failed sync, or since its catalog is damaged: writing is refused until it is
+    /// opened again, reading goes on. Kafka: `KAFKA_STORAGE_ERROR`.
     #[error("{} is offline: {cause}", directory.display())]
     Storage { directory: PathBuf, cause: Arc<Self> },
     /// The directory is open already, in this process or another one.
@@ -181,7 +186,7 @@ pub enum Error {
     /// A file is from a newer version, or not from ottla at all; it was not touched.
     #[error("{}: {reason}", path.display())]
     UnsupportedVersion { path: PathBuf, reason: Arc<str> },
-    /// A file other than a segment is damaged at `file_position`.
+    /// A file other than a segment is damaged at `file_position`, in bytes, or missing.
     #[error("{} is damaged at position {file_position}: {reason}", path.display())]
     CorruptFile { path: PathBuf, file_position: u64, reason: Arc<str> },
 }
@@ -242,14 +247,14 @@ pub enum ErrorClass {
     Refused,
     /// Nothing happened, and trying again may help.
     Retry,
-    /// The transaction has to be aborted.
+    /// The transaction has to be aborted. No error is of this class yet: there are no transactions.
     AbortTransaction,
     /// The handle or the directory has to be opened again.
     Fatal,
 }
 
 impl Error {
-    /// What to do about it.
+    /// What to do about it; the table is [there](Self).
     ///
     /// # Examples
     /// ```
@@ -282,8 +287,9 @@ impl Error {
     /// let producer = Producer::<str, str>::new(&engine)?;
     /// let send = || producer.send(ProducerRecord::to("orders").value("paid"))?.wait();
     ///
-    /// disk.set_capacity(Some(0));
-    /// assert!(send().unwrap_err().is_retriable()); // the disk is full: nothing was written
+    /// let used = disk.files().iter().map(|(_, bytes)| bytes).sum();
+    /// disk.set_capacity(Some(used));
+    /// assert!(send().unwrap_err().is_retriable()); // no room: nothing was written
     /// disk.set_capacity(None);
     /// assert!(send().is_ok());
     /// # Ok::<(), ottla::Error>(())
@@ -293,7 +299,8 @@ impl Error {
         self.class() == ErrorClass::Retry
     }
 
-    /// Whether stored bytes turned out to be damaged.
+    /// Whether stored bytes turned out to be damaged: [`CorruptBatch`](Self::CorruptBatch) of a segment,
+    /// [`CorruptFile`](Self::CorruptFile) of any other file.
     ///
     /// # Examples
     /// ```
@@ -337,6 +344,11 @@ impl Error {
             Self::Storage { cause, .. } => cause.is_failed_sync(),
             _ => false,
         }
+    }
+
+    /// Whether there was no room to write, which trying again with more of it mends. A sync that says so has failed.
+    pub(crate) fn is_lack_of_room(&self) -> bool {
+        matches!(self, Self::DiskFull { .. }) && !self.is_failed_sync()
     }
 
     /// A damaged file of ours.

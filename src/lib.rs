@@ -7,7 +7,7 @@
 //!
 //! An [`Engine`] opens a directory; [`Engine::in_memory`] is the same without one. A [`Producer`] sends records from
 //! any thread, and a [`Delivery`] tells what became of each. A [`Consumer`] polls records, and its group remembers how
-//! far it came.
+//! far it came. `<str, str>` are the types of keys and values.
 //!
 //! ```
 //! use std::time::Duration;
@@ -30,12 +30,17 @@
 //! # Ok::<(), ottla::Error>(())
 //! ```
 //!
+//! The words are Kafka's. A *topic* is a named log of records, in one or more *partitions*; a record's *offset* is its
+//! number in its partition. Records of one key go to one partition, where they keep their order; across partitions
+//! there is none. A *group* is a name under which the next offset to read is *committed*, so that whoever comes next
+//! goes on there. Nothing is removed by being read: any number of groups read the same records, and each may go back.
+//!
 //! | to | use |
 //! |---|---|
 //! | open a directory, and learn what opening found | [`Engine`], [`EngineBuilder`], [`OpenReport`] |
 //! | send records, and wait for them, `await` them or be called back | [`Producer`], [`ProducerRecord`], [`Delivery`] |
 //! | choose how safe "sent" is | [`Acks`] |
-//! | read records, go back, commit | [`Consumer`], [`ConsumerRecords`] |
+//! | read records, go back, commit | [`Consumer`], [`ConsumerRecords`], [`ConsumerRecord`] |
 //! | send and read values of your own types | [`Serializer`], [`Serialize`], [`Deserializer`], [`Deserialize`] |
 //! | create, list, describe and delete topics; see how far groups are behind | [`Admin`] |
 //! | know what to do about an error | [`Error`], [`ErrorClass`] |
@@ -45,17 +50,19 @@
 //!
 //! # What is promised
 //!
-//! A delivery of `acks = all`, the default, resolves when its record is on the disk, name of the file included: it
+//! A delivery of `acks = all`, the default, resolves when its record is on the disk, and so is the name of the file: it
 //! survives a power cut. With `acks = 1` it survives `kill -9`. Nobody reads an `acks = all` record before it is
-//! durable, and no group skips a record, whatever a crash took. Damage costs the records that it hit, by name, and
-//! nothing is ever cut away that was once durable. The [README](https://docs.rs/crate/ottla) has the whole table.
+//! durable, and no group skips a record, whatever a crash took. Damage costs the records that it hit, and reading them
+//! says which; nothing is ever cut away that was once durable. The [README](https://docs.rs/crate/ottla) has the whole
+//! table.
 //!
 //! # Blocking and threads
 //!
-//! Everything is synchronous. `send` blocks only while the producer's buffer is full; `wait`, `flush`, `poll`,
-//! `commit_sync` and `close` say how long they block. In an async application call them where blocking is allowed, and
-//! `await` deliveries anywhere: a [`Delivery`] is a future that needs no runtime. An engine starts three threads when
-//! it is opened and one more with the first callback; without an engine there are none.
+//! Everything is synchronous. `send` blocks only while the producer's buffer is full, or while it creates a topic;
+//! `wait`, `flush`, `poll`, `commit_sync` and `close` say how long they block. In an async application call them where
+//! blocking is allowed, and `await` deliveries anywhere: a [`Delivery`] is a future that needs no runtime. An engine
+//! starts three threads when it is opened and one more with the first callback; without an engine there are none, and
+//! on a disk of [`MemoryDisk::stepped`] neither.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod types;

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 /// ```
 /// # use ottla::Offset;
 /// assert_eq!(Offset(41).next(), Offset(42));
+/// assert_eq!(Offset::ZERO.plus(42), Offset(42));
 /// assert_eq!(Offset(42).to_string(), "42");
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,6 +46,7 @@ impl fmt::Display for Offset {
 /// ```
 /// # use ottla::Timestamp;
 /// assert_eq!(Timestamp(1_700_000_000_000).to_string(), "1700000000000");
+/// assert_eq!(Timestamp(1000).plus(std::time::Duration::from_secs(2)), Timestamp(3000));
 /// assert!(!Timestamp::NONE.is_some());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,7 +115,10 @@ impl fmt::Display for LeaderEpoch {
 ///
 /// ```
 /// # use ottla::TopicPartition;
-/// assert_eq!(TopicPartition::new("orders", 3).to_string(), "orders-3");
+/// let partition = TopicPartition::new("orders", 3);
+/// assert_eq!((partition.topic(), partition.partition()), ("orders", 3));
+/// assert_eq!(partition.to_string(), "orders-3");
+/// assert_eq!(partition, ("orders", 3).into());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {
@@ -227,7 +232,7 @@ impl fmt::Debug for TopicId {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Acks {
-    /// At once. The delivery carries no offset and never reports an error.
+    /// At once. The delivery carries no offset and never reports an error; a record that is lost is logged.
     Zero,
     /// When the leader has written it.
     One,
@@ -247,6 +252,9 @@ impl fmt::Display for Acks {
 }
 
 /// How the records of a batch are compressed. Kafka: `compression.type`, the low three bits of a batch's attributes.
+///
+/// Of a batch with a codec that this build leaves out the header can be read, but not the records:
+/// [`BatchFault::CodecNotCompiled`](crate::BatchFault::CodecNotCompiled).
 ///
 /// ```
 /// # use ottla::{BatchFault, Compression};

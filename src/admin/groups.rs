@@ -76,21 +76,22 @@ pub struct GroupPartition {
     pub committed: Offset,
     /// Under which leadership the record before `committed` was written.
     pub leader_epoch: LeaderEpoch,
-    /// The note that was committed with it.
+    /// The note that was committed with it; empty if none was.
     pub metadata: String,
     /// The first offset that can be read.
     pub log_start_offset: Offset,
     /// One past the last offset that consumers may read.
     pub high_watermark: Offset,
-    /// How many offsets a consumer of the group has before it.
+    /// How many offsets a consumer of the group has before it: to the high watermark from `committed`, or from where it
+    /// will really begin if that was deleted or cut off.
     pub lag: u64,
 }
 
 impl Admin {
-    /// All groups that have committed something, by name.
+    /// All groups that have committed something, by name. Never blocks for the disk. Kafka: `Admin.listGroups`.
     ///
     /// # Errors
-    /// [`Error::Closed`] after the engine was closed; what the disk gives.
+    /// [`Error::Closed`] after the engine was closed.
     ///
     /// # Examples
     /// ```
@@ -110,10 +111,12 @@ impl Admin {
         Ok(self.engine.groups().into_iter().map(|group| GroupListing { group: group.to_string() }).collect())
     }
 
-    /// How far a group has read, and how much is left.
+    /// How far a group has read, and how much is left. Never blocks for the disk. Kafka: `describeConsumerGroups`,
+    /// `listConsumerGroupOffsets`.
     ///
     /// # Errors
-    /// [`Error::GroupIdNotFound`] if there is no such group; what the disk gives.
+    /// [`Error::GroupIdNotFound`] if there is no such group, or it has committed nothing; [`Error::Closed`] after the
+    /// engine was closed.
     ///
     /// # Examples
     /// ```

@@ -24,7 +24,7 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// An administrator of `engine`. It keeps the engine open, as producers and consumers do.
+    /// An administrator of `engine`. It keeps the engine open, as producers and consumers do. Kafka: `Admin`.
     #[must_use]
     pub fn new(engine: &Engine) -> Self {
         Self { engine: engine.clone() }

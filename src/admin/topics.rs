@@ -120,20 +120,22 @@ pub struct PartitionDescription {
     pub log_end_offset: Offset,
     /// One past the last offset that a power cut leaves.
     pub durable_end: Offset,
-    /// How many bytes its segments have.
+    /// How many bytes of batches its segments have, without indexes.
     pub size_bytes: u64,
     /// How many segments that is.
     pub segments: usize,
 }
 
 impl Admin {
-    /// Creates a topic. It is on the disk when this returns.
+    /// Creates a topic. Blocks until it is on the disk. Kafka: `Admin.createTopics`.
     ///
     /// # Errors
     /// [`Error::TopicAlreadyExists`](crate::Error::TopicAlreadyExists);
-    /// [`Error::InvalidTopic`](crate::Error::InvalidTopic) if a topic cannot have that name,
-    /// [`Error::InvalidPartitions`](crate::Error::InvalidPartitions) or
-    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) if it cannot be as asked for; what the disk gives.
+    /// [`Error::InvalidTopic`](crate::Error::InvalidTopic) if a topic cannot have that name, or it differs from another
+    /// one's only in `.` and `_`, [`Error::InvalidPartitions`](crate::Error::InvalidPartitions) or
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) if it cannot be as asked for;
+    /// [`Error::Closed`](crate::Error::Closed) after the engine was closed; what writing and syncing gives. After any
+    /// of these but the last there is no such topic.
     ///
     /// # Examples
     /// ```
@@ -152,7 +154,7 @@ impl Admin {
         Ok(description(&topic))
     }
 
-    /// All topics, by name.
+    /// All topics, by name. Never blocks for the disk. Kafka: `Admin.listTopics`.
     ///
     /// # Errors
     /// [`Error::Closed`](crate::Error::Closed) after the engine was closed.
@@ -173,10 +175,13 @@ impl Admin {
         Ok(self.engine.topics().iter().map(|topic| listing(topic)).collect())
     }
 
-    /// A topic, with what its partitions hold now.
+    /// A topic, with what its partitions hold now. Never blocks for the disk. Kafka: `Admin.describeTopics`,
+    /// `listOffsets`, `describeConfigs`.
     ///
     /// # Errors
-    /// [`Error::UnknownTopicOrPartition`](crate::Error::UnknownTopicOrPartition) if there is no such topic.
+    /// [`Error::UnknownTopicOrPartition`](crate::Error::UnknownTopicOrPartition) if there is no such topic,
+    /// [`Error::InvalidTopic`](crate::Error::InvalidTopic) if there can be none of that name;
+    /// [`Error::Closed`](crate::Error::Closed) after the engine was closed.
     ///
     /// # Examples
     /// ```
@@ -194,11 +199,12 @@ impl Admin {
     }
 
     /// Deletes a topic, its records, and what groups have committed for it. Who still reads it gets
-    /// [`Error::UnknownTopicId`](crate::Error::UnknownTopicId).
+    /// [`Error::UnknownTopicId`](crate::Error::UnknownTopicId). Blocks until the deletion is on the disk and the files
+    /// are removed. Kafka: `Admin.deleteTopics`.
     ///
     /// # Errors
-    /// [`Error::UnknownTopicOrPartition`](crate::Error::UnknownTopicOrPartition) if there is no such topic; what the
-    /// disk gives.
+    /// As [`describe_topic`](Self::describe_topic); and what writing, syncing and removing gives: then the topic may be
+    /// gone all the same, and the next opening removes what is left of it.
     ///
     /// # Examples
     /// ```

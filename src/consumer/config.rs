@@ -53,16 +53,16 @@ settings! {
     /// assert!(config.enable_auto_commit());
     /// # Ok::<(), ottla::Error>(())
     /// ```
-    pub struct ConsumerConfig, ConsumerConfigBuilder {
+    pub struct ConsumerConfig, ConsumerConfigBuilder, "max.poll.records" = "100" not "0" {
         /// The group under whose name offsets are committed. Needed to subscribe and to commit, not to assign.
         group_id: Option<String> = None, "group.id";
         /// Where reading begins when nothing is committed, or what is committed is outside the log.
         auto_offset_reset: AutoOffsetReset = AutoOffsetReset::Earliest, "auto.offset.reset";
         /// Whether `poll` and `close` commit what earlier polls returned. Without effect if there is no group.
         enable_auto_commit: bool = true, "enable.auto.commit";
-        /// How much time passes between two commits of `poll`.
+        /// How much time passes between two commits of `poll`, which then blocks until the commit is on the disk.
         auto_commit_interval: Duration = Duration::from_secs(5), "auto.commit.interval.ms";
-        /// How many records `poll` returns at most. The rest of what was read waits for the next one.
+        /// How many records `poll` returns at most, at least 1. The rest of what was read waits for the next one.
         max_poll_records: usize = 500, "max.poll.records";
         /// About how many bytes are read of one partition at a time. The first batch is read whatever its size.
         max_partition_fetch_bytes: usize = 1024 * 1024, "max.partition.fetch.bytes";

@@ -18,7 +18,10 @@ use bytes::Bytes;
 
 use crate::error::Cause;
 
-/// A type that keys or values can have.
+/// A type that keys or values can have. What ottla brings: `str`, `String`, `[u8]`, `Vec<u8>` and `Bytes`.
+///
+/// Text is strict UTF-8, where Kafka puts U+FFFD in the place of what is not. `str` and `[u8]` are seen where they lie,
+/// the others are copies. A key or value that is null is `None`, whatever the type; no deserializer sees it.
 ///
 /// ```
 /// # use ottla::{Cause, Consumer, ConsumerConfig, Deserialize, Deserializer, Engine};
@@ -53,7 +56,7 @@ pub trait Deserialize: 'static {
     type View<'a>;
 }
 
-/// Makes values of type `T` from bytes.
+/// Makes values of type `T` from bytes. Kafka: `Deserializer`.
 ///
 /// It runs inside [`poll`](crate::Consumer::poll), which looks at each record before it returns it, and again when the
 /// value is asked for: it should be cheap, and say the same both times.
@@ -110,6 +113,13 @@ pub trait Deserializer<T: ?Sized + Deserialize>: Send + Sync {
     ///
     /// # Errors
     /// Those of [`deserialize`](Self::deserialize).
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Deserializer, OwnDeserializer};
+    /// assert!(str::deserializer().check("orders", b"\xff").is_err());
+    /// assert!(<[u8]>::deserializer().check("orders", b"\xff").is_ok()); // any bytes will do
+    /// ```
     fn check(&self, topic: &str, bytes: &[u8]) -> Result<(), Cause> {
         self.deserialize(topic, bytes).map(drop)
     }

@@ -37,7 +37,7 @@ pub use config::{AutoOffsetReset, ConsumerConfig, ConsumerConfigBuilder};
 pub use deserializer::{Deserialize, Deserializer, OwnDeserializer};
 pub use record::{ConsumerRecord, ConsumerRecords, Iter};
 
-/// Reads records, and remembers under a group's name how far it came.
+/// Reads records, and remembers under a group's name how far it came. Kafka: `KafkaConsumer`.
 ///
 /// A consumer belongs to one thread at a time: its methods take `&mut self`, and it can be sent to another thread.
 /// A group takes one subscribed consumer at a time.
@@ -91,7 +91,7 @@ impl<K: ?Sized + OwnDeserializer, V: ?Sized + OwnDeserializer> Consumer<K, V> {
         Self::with_config(engine, ConsumerConfig::builder().group_id(Some(group.to_owned())).build()?)
     }
 
-    /// Makes a consumer.
+    /// Makes a consumer with settings. Without a `group.id` it can assign partitions, and neither subscribe nor commit.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -110,7 +110,8 @@ impl<K: ?Sized + OwnDeserializer, V: ?Sized + OwnDeserializer> Consumer<K, V> {
 }
 
 impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
-    /// Makes a consumer that reads keys and values with `key` and `value`.
+    /// Makes a consumer that reads keys and values with `key` and `value`. Kafka: `key.deserializer`,
+    /// `value.deserializer`.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -153,7 +154,8 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// # Errors
     /// [`Error::IllegalState`] after [`assign`](Self::assign); [`Error::InvalidGroupId`] without a group;
     /// [`Error::GroupMaxSizeReached`] if the group has another member; [`Error::UnknownTopicOrPartition`] if there is
-    /// no such topic. Then nothing has changed.
+    /// no such topic, [`Error::InvalidTopic`] or [`Error::IllegalArgument`] if there can be none of that name;
+    /// [`Error::Closed`]. Then nothing has changed.
     ///
     /// # Examples
     /// ```
@@ -194,7 +196,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     ///
     /// # Errors
     /// [`Error::IllegalState`] after [`subscribe`](Self::subscribe); [`Error::UnknownTopicOrPartition`] if there is no
-    /// such partition. Then nothing has changed.
+    /// such partition; [`Error::Closed`]. Then nothing has changed.
     ///
     /// # Examples
     /// ```
@@ -241,7 +243,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// consumer.subscribe(["orders"])?;
     /// consumer.unsubscribe()?;
     /// assert!(matches!(consumer.poll(Duration::ZERO), Err(Error::IllegalState { .. })));
-    /// consumer.assign([("orders", 0).into()])?; // now it may
+    /// consumer.assign([("orders", 0).into()])?; // which `subscribe` forbade
     /// # Ok::<(), Error>(())
     /// ```
     pub fn unsubscribe(&mut self) -> Result<()> {
@@ -263,6 +265,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     }
 
     /// Waits up to `timeout` for records, and returns up to `max.poll.records` of them; none when the time was up.
+    /// Blocks no longer, but for what it reads from the disk, and commits when `auto.commit.interval.ms` has passed.
     ///
     /// What is there already is returned at once, even with a timeout of zero. Records that were returned count as
     /// read: the next poll goes on behind them, and may commit them. Only records below the high watermark are seen;
@@ -364,11 +367,12 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// happens.
     ///
     /// # Errors
-    /// [`Error::IllegalArgument`] if `offset` is negative, [`Error::IllegalState`] if the partition is not assigned.
+    /// [`Error::IllegalArgument`] if `offset` is negative, [`Error::IllegalState`] if the partition is not assigned,
+    /// [`Error::Closed`] after [`close`](Self::close).
     ///
     /// # Examples
     /// ```
-    /// # use ottla::{Consumer, Engine, Offset, Producer, ProducerRecord};
+    /// # use ottla::{Consumer, Engine, Offset, Producer, ProducerRecord, TopicPartition};
     /// # use std::time::Duration;
     /// # let engine = Engine::in_memory()?;
     /// # let producer = Producer::<str, str>::new(&engine)?;
@@ -376,8 +380,8 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
     /// # }
     /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
-    /// let partition = ("orders", 0).into();
-    /// consumer.assign([("orders", 0).into()])?;
+    /// let partition = TopicPartition::new("orders", 0);
+    /// consumer.assign([partition.clone()])?;
     /// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 3);
     /// consumer.seek(&partition, Offset(1))?; // again from the second record on
     /// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 2);
@@ -395,8 +399,9 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// The offset of the next record that poll returns. Looks up where to begin if nothing was returned yet.
     ///
     /// # Errors
-    /// [`Error::IllegalState`] if the partition is not assigned; [`Error::NoOffsetForPartition`] if there is nothing to
-    /// begin with, and `auto.offset.reset` is `none`.
+    /// [`Error::IllegalState`] if the partition is not assigned (those of topics subscribed to are with the next
+    /// [`poll`](Self::poll)); [`Error::NoOffsetForPartition`] if there is nothing to begin with, and
+    /// `auto.offset.reset` is `none`; [`Error::Closed`] after [`close`](Self::close).
     ///
     /// # Examples
     /// ```
@@ -421,22 +426,23 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
         lane.position().ok_or_else(|| Error::NoOffsetForPartition { partition: partition.clone() })
     }
 
-    /// The first offset of a partition, assigned or not.
+    /// The first offset of a partition, assigned or not. Kafka: `beginningOffsets`. For the other end see
+    /// [`Engine::end_offset`].
     ///
     /// # Errors
-    /// [`Error::UnknownTopicOrPartition`] if there is no such partition.
+    /// [`Error::UnknownTopicOrPartition`] if there is no such partition, [`Error::Closed`] after the engine was closed.
     ///
     /// # Examples
     /// ```
-    /// # use ottla::{Consumer, Engine, Offset, Producer, ProducerRecord};
+    /// # use ottla::{Consumer, Engine, Offset, Producer, ProducerRecord, TopicPartition};
     /// # let engine = Engine::in_memory()?;
     /// # let producer = Producer::<str, str>::new(&engine)?;
     /// # for value in ["made", "paid", "sent"] {
     /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
     /// # }
     /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
-    /// let partition = ("orders", 0).into();
-    /// consumer.assign([("orders", 0).into()])?;
+    /// let partition = TopicPartition::new("orders", 0);
+    /// consumer.assign([partition.clone()])?;
     /// consumer.seek(&partition, consumer.beginning_offset(&partition)?)?; // all over again
     /// assert_eq!(consumer.position(&partition)?, Offset(0));
     /// # Ok::<(), ottla::Error>(())
@@ -447,13 +453,13 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     }
 
     /// The first record of a partition, assigned or not, whose timestamp is at or after `at`: its offset and timestamp.
-    /// `None` if there is none. Blocks for reading files.
+    /// `None` if there is none. Blocks for reading files. Kafka: `offsetsForTimes`.
     ///
     /// The first by offset: later records may be older. Damaged batches are passed over.
     ///
     /// # Errors
     /// [`Error::IllegalArgument`] for a negative time, [`Error::UnknownTopicOrPartition`] if there is no such partition;
-    /// [`Error::Io`].
+    /// [`Error::Io`], [`Error::Closed`] after the engine was closed.
     ///
     /// # Examples
     /// ```
@@ -479,11 +485,12 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// Stops returning records of `partitions`, until [`resume`](Self::resume). What was read of them is kept.
     ///
     /// # Errors
-    /// [`Error::IllegalState`] if one of them is not assigned; then none is paused.
+    /// [`Error::IllegalState`] if one of them is not assigned, [`Error::Closed`] after [`close`](Self::close); then
+    /// none is paused.
     ///
     /// # Examples
     /// ```
-    /// # use ottla::{Consumer, Engine, Producer, ProducerRecord};
+    /// # use ottla::{Consumer, Engine, Producer, ProducerRecord, TopicPartition};
     /// # use std::time::Duration;
     /// # let engine = Engine::in_memory()?;
     /// # let producer = Producer::<str, str>::new(&engine)?;
@@ -491,8 +498,8 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
     /// # }
     /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
-    /// let partition = ("orders", 0).into();
-    /// consumer.assign([("orders", 0).into()])?;
+    /// let partition = TopicPartition::new("orders", 0);
+    /// consumer.assign([partition.clone()])?;
     /// consumer.pause([&partition])?;
     /// assert!(consumer.poll(Duration::ZERO)?.is_empty());
     /// assert_eq!(consumer.paused(), [partition]);
@@ -505,11 +512,12 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// Returns records of `partitions` again.
     ///
     /// # Errors
-    /// [`Error::IllegalState`] if one of them is not assigned; then none is resumed.
+    /// [`Error::IllegalState`] if one of them is not assigned, [`Error::Closed`] after [`close`](Self::close); then
+    /// none is resumed.
     ///
     /// # Examples
     /// ```
-    /// # use ottla::{Consumer, Engine, Producer, ProducerRecord};
+    /// # use ottla::{Consumer, Engine, Producer, ProducerRecord, TopicPartition};
     /// # use std::time::Duration;
     /// # let engine = Engine::in_memory()?;
     /// # let producer = Producer::<str, str>::new(&engine)?;
@@ -517,8 +525,8 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
     /// # }
     /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
-    /// let partition = ("orders", 0).into();
-    /// consumer.assign([("orders", 0).into()])?;
+    /// let partition = TopicPartition::new("orders", 0);
+    /// consumer.assign([partition.clone()])?;
     /// consumer.pause([&partition])?;
     /// consumer.resume([&partition])?;
     /// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 3);
@@ -549,11 +557,12 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// What the group has committed for a partition, assigned or not; `None` if nothing.
     ///
     /// # Errors
-    /// [`Error::InvalidGroupId`] without a group, [`Error::UnknownTopicOrPartition`] if there is no such partition.
+    /// [`Error::InvalidGroupId`] without a group, [`Error::UnknownTopicOrPartition`] if there is no such partition,
+    /// [`Error::Closed`].
     ///
     /// # Examples
     /// ```
-    /// # use ottla::{Consumer, Engine, Offset, Producer, ProducerRecord};
+    /// # use ottla::{Consumer, Engine, Offset, Producer, ProducerRecord, TopicPartition};
     /// # use std::time::Duration;
     /// # let engine = Engine::in_memory()?;
     /// # let producer = Producer::<str, str>::new(&engine)?;
@@ -561,9 +570,9 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
     /// # }
     /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
-    /// let partition = ("orders", 0).into();
+    /// let partition = TopicPartition::new("orders", 0);
     /// assert_eq!(consumer.committed(&partition)?, None);
-    /// consumer.assign([("orders", 0).into()])?;
+    /// consumer.assign([partition.clone()])?;
     /// consumer.poll(Duration::from_secs(1))?;
     /// consumer.commit_sync()?;
     /// assert_eq!(consumer.committed(&partition)?.map(|committed| committed.offset), Some(Offset(3)));
@@ -579,8 +588,9 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// Blocks until that is on the disk. Partitions of topics that were deleted are left out; poll tells about them.
     ///
     /// # Errors
-    /// [`Error::InvalidGroupId`] without a group; [`Error::CommitFailed`] if the group has another member; what writing
-    /// and syncing gives. Then nothing is committed.
+    /// [`Error::InvalidGroupId`] without a group; [`Error::CommitFailed`] if the group has another member;
+    /// [`Error::Closed`]; what writing and syncing gives. Then nothing is committed; but after [`Error::Storage`] or
+    /// [`Error::Io`] only the next opening tells.
     ///
     /// # Examples
     /// ```
@@ -616,8 +626,8 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// # Errors
     /// As [`commit_sync`](Self::commit_sync); and [`Error::IllegalArgument`] for a negative offset,
     /// [`Error::OffsetMetadataTooLarge`] for a note of more than 4096 bytes, [`Error::UnknownTopicOrPartition`] if there
-    /// is no such partition, [`Error::UnknownTopicId`] if its topic was replaced by another one since it was assigned.
-    /// Then nothing is committed.
+    /// is no such partition, [`Error::UnknownTopicId`] if its topic was replaced by another one since it was assigned:
+    /// then nothing is committed.
     ///
     /// # Examples
     /// ```
@@ -638,7 +648,8 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
         self.commits.commit_offsets(&self.fetcher, offsets)
     }
 
-    /// Commits what was returned, if `enable.auto.commit` says so, and leaves the group. A second call does nothing.
+    /// Commits what was returned, if `enable.auto.commit` says so, and leaves the group. Blocks until that is on the
+    /// disk. A second call does nothing.
     ///
     /// # Errors
     /// As [`commit_sync`](Self::commit_sync). The consumer is closed all the same.

@@ -30,7 +30,7 @@ pub(super) struct Chunk {
     pub(super) count: usize,
 }
 
-/// Records in the order of their offsets, partition by partition.
+/// Records in the order of their offsets, partition by partition. Kafka: `ConsumerRecords`.
 ///
 /// It owns what it shows: it outlives the consumer, and the engine.
 ///
@@ -176,7 +176,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> fmt::Debug for Iter<'_, K
     }
 }
 
-/// A record, borrowed from the [`ConsumerRecords`] that own its bytes.
+/// A record, borrowed from the [`ConsumerRecords`] that own its bytes. Kafka: `ConsumerRecord`.
 ///
 /// ```
 /// # use ottla::{Consumer, Engine, Producer, ProducerRecord, Timestamp};

@@ -10,18 +10,19 @@ settings! {
     ///
     /// ```
     /// # use ottla::{Engine, EngineConfig};
-    /// let config = EngineConfig::builder().auto_create_topics(false).build()?;
-    /// let engine = Engine::builder().config(config).open_memory(&ottla::MemoryDisk::new())?;
+    /// let config = EngineConfig::builder().auto_create_topics(false).num_partitions(4).build()?;
+    /// let engine = Engine::builder().config(config.clone()).open_memory(&ottla::MemoryDisk::new())?;
+    /// assert_eq!((config.auto_create_topics(), config.num_partitions()), (false, 4));
     /// # engine.close()?;
     /// # Ok::<(), ottla::Error>(())
     /// ```
-    pub struct EngineConfig, EngineConfigBuilder {
+    pub struct EngineConfig, EngineConfigBuilder, "num.partitions" = "4" not "0" {
         /// Whether a topic that a producer sends to is created if it does not exist.
         auto_create_topics: bool = true, "auto.create.topics.enable";
-        /// How many partitions a topic gets that is created without saying how many.
+        /// How many partitions a topic gets that is created without saying how many; at least 1.
         num_partitions: u32 = 1, "num.partitions";
         /// How often what opening after a crash starts from is brought to the disk; less often costs a longer
-        /// recovery, and nothing else.
+        /// recovery, and nothing else. At least 1 ms.
         recovery_point_interval: Duration = Duration::from_secs(5), "log.flush.offset.checkpoint.interval.ms";
     }
 }

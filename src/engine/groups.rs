@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use crate::coordinator::group::GroupOffsets;
-use crate::engine::lane::JournalCell;
+use crate::engine::lane::{JournalCell, Lane};
 use crate::error::Result;
 use crate::io::Dir;
 use crate::storage::{Journal, JournalIds, group_file_name};
@@ -74,12 +74,14 @@ impl Groups {
         lock(&self.by_name).values().map(Arc::clone).collect()
     }
 
+    /// The journal of `offsets`, if something was committed.
+    pub(crate) fn find_journal(&self, offsets: &GroupOffsets) -> Option<Arc<JournalCell>> {
+        let group = lock(&self.by_name).get(offsets.name()).map(Arc::clone)?;
+        group.journal()
+    }
+
     /// The journal of `offsets`; with a group's first commit it is made, and durable before this returns.
-    pub(crate) fn journal_of(
-        &self,
-        offsets: &Arc<GroupOffsets>,
-        random: impl Fn() -> [u8; 16],
-    ) -> Result<Arc<JournalCell>> {
+    pub(crate) fn journal_of(&self, offsets: &Arc<GroupOffsets>, lane: &Lane) -> Result<Arc<JournalCell>> {
         let group = {
             let mut groups = lock(&self.by_name);
             let known = groups.entry(offsets.name().into());
@@ -90,8 +92,10 @@ impl Groups {
             return Ok(Arc::clone(cell));
         }
         let name = format!("{}{OFFSETS_SUFFIX}", group_file_name(offsets.name())?);
-        let ids = JournalIds { journal: random(), history: random() };
-        let made = Journal::create(Arc::clone(&self.dir), &name, ids, &offsets.snapshot())?;
+        let ids = JournalIds { journal: lane.disk.random(), history: lane.disk.random() };
+        let snapshot = offsets.snapshot();
+        let made = lane.with_reserve(|| Journal::create(Arc::clone(&self.dir), &name, ids, &snapshot));
+        let made = made.inspect_err(|error| lane.note_failed_sync(error))?;
         let cell = journal_cell(made, offsets);
         *journal = Some(Arc::clone(&cell));
         Ok(cell)

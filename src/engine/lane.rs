@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Result};
-use crate::io::{Dir, Disk};
+use crate::io::{Dir, Disk, Entry};
 use crate::replication::{Offline, Partition};
 use crate::storage::{Journal, Positions};
 use crate::sync::lock;
@@ -31,6 +31,15 @@ impl Lane {
         self.positions_changed.store(true, Ordering::Release);
     }
 
+    /// Does `work`, which can be done again and takes no lock, and once more with the reserve given back if the disk is
+    /// full.
+    pub(crate) fn with_reserve<T>(&self, work: impl Fn() -> Result<T>) -> Result<T> {
+        match work() {
+            Err(error) if error.is_lack_of_room() => self.reserve.without(work),
+            done => done,
+        }
+    }
+
     /// Takes the directory offline if `error` is a failed sync, wherever it came up. Else a clean shutdown would vouch
     /// for what is in the page cache alone.
     pub(crate) fn note_failed_sync(&self, error: &Error) {
@@ -40,37 +49,68 @@ impl Lane {
     }
 }
 
-/// A file that holds a little room, to be given back when the disk is full: so that offsets can be committed, and the
-/// engine closed.
+/// A file that holds a little room for a full disk: it is given back so that offsets can be committed, topics deleted
+/// and the engine closed.
+///
+/// Records are not written while it is given back: they would take the room at once. With each round the writer tries
+/// to have it again, and when that succeeds there is room for records too.
 #[derive(Debug)]
 pub(crate) struct Reserve {
     root: Arc<dyn Dir>,
-    is_held: AtomicBool,
+    is_held: Mutex<bool>,
 }
 
 impl Reserve {
     const NAME: &'static str = "reserve";
     const BYTES: usize = 1 << 20;
 
-    /// Takes the room if it is to be had.
-    pub(crate) fn take(root: &Arc<dyn Dir>) -> Self {
-        let is_held = Self::fill(root.as_ref()).inspect_err(|error| log::warn!("no reserve: {error}")).is_ok();
-        Self { root: Arc::clone(root), is_held: AtomicBool::new(is_held) }
+    /// The reserve of a directory, held or not.
+    pub(crate) fn of(root: &Arc<dyn Dir>) -> Result<Self> {
+        let is_whole = |entry: &Entry| entry.name == Self::NAME && entry.len == Self::BYTES as u64;
+        Ok(Self { root: Arc::clone(root), is_held: Mutex::new(root.list()?.iter().any(is_whole)) })
     }
 
-    fn fill(root: &dyn Dir) -> Result<()> {
-        let bytes = Self::BYTES as u64;
-        if root.list()?.iter().any(|entry| entry.name == Self::NAME && entry.len == bytes) {
+    /// Takes the room, unless it is held.
+    ///
+    /// # Errors
+    /// [`Error::DiskFull`] if there is none. What else may stand in the way is logged: a reserve is a convenience.
+    pub(crate) fn take(&self) -> Result<()> {
+        let mut is_held = lock(&self.is_held);
+        if *is_held {
             return Ok(());
         }
+        match self.fill() {
+            Err(error) => {
+                drop(self.root.remove(Self::NAME)); // a part of it would hold room that nobody gives back
+                if matches!(error, Error::DiskFull { .. }) {
+                    return Err(error);
+                }
+                log::warn!("no reserve: {error}");
+            }
+            Ok(()) => *is_held = true,
+        }
+        Ok(())
+    }
+
+    fn fill(&self) -> Result<()> {
         // Written, not only lengthened: a hole takes no room.
-        root.create(Self::NAME)?.write_all_at(&vec![0; Self::BYTES], 0)
+        self.root.create(Self::NAME)?.write_all_at(&vec![0; Self::BYTES], 0)
     }
 
     /// Gives the room back; `false` if that was done before.
     pub(crate) fn release(&self) -> bool {
-        self.is_held.swap(false, Ordering::AcqRel)
-            && self.root.remove(Self::NAME).inspect_err(|error| log::warn!("{error}")).is_ok()
+        self.release_locked(&mut lock(&self.is_held))
+    }
+
+    fn release_locked(&self, is_held: &mut bool) -> bool {
+        std::mem::take(is_held) && self.root.remove(Self::NAME).inspect_err(|error| log::warn!("{error}")).is_ok()
+    }
+
+    /// Does `work` with the room given back; nobody takes it, or tries to, before that is done.
+    fn without<T>(&self, work: impl FnOnce() -> T) -> T {
+        let mut is_held = lock(&self.is_held);
+        self.release_locked(&mut is_held);
+        work()
     }
 }
 
@@ -92,10 +132,15 @@ impl JournalCell {
     /// under way that the state does not know yet.
     pub(crate) fn compact_if_grown(&self, journal_id: [u8; 16]) -> Result<()> {
         let mut journal = lock(&self.journal);
-        if self.in_flight.load(Ordering::Acquire) > 0 || !journal.needs_compaction() {
+        if self.in_flight.load(Ordering::Acquire) > 0 || journal.has_queued() || !journal.needs_compaction() {
             return Ok(());
         }
         journal.compact(journal_id, (self.snapshot)())
+    }
+
+    /// Nothing, or why nothing can be written to it any more.
+    pub(crate) fn check_usable(&self) -> Result<()> {
+        lock(&self.journal).check_usable()
     }
 
     /// Writes the state into a new file, whose id is `journal_id`.

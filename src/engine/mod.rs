@@ -33,7 +33,9 @@ use crate::storage::{
     LOG_STARTS, Log, OpenReport, RECOVERY_POINTS, TopicConfig, validate_topic_name, write_clean_shutdown, write_offsets,
 };
 use crate::sync::{Post, Scheduler, Signal, Task, lock, mailbox, wait_for};
-use crate::topics::{Catalog, Change, NewPartitions, Topic, TopicEntry, Topics, create_partitions, remove_partitions};
+use crate::topics::{
+    Catalog, Change, NewPartitions, Topic, TopicEntry, Topics, create_partitions, discard_partitions, remove_partitions,
+};
 use crate::types::{Offset, Timestamp, TopicId, TopicPartition};
 
 pub use config::{EngineConfig, EngineConfigBuilder};
@@ -89,8 +91,9 @@ struct Shared {
     to_writer: Post<Command>,
     catalog: Arc<Mutex<Catalog>>,
     catalog_journal: Arc<JournalCell>,
-    /// Held while a topic is created or deleted: one at a time.
-    changing_topics: Mutex<()>,
+    /// Held while files of topics or groups are made or removed by other threads than the writer: one at a time, and
+    /// none once the engine closes, since another process may have the directory then.
+    changing_files: Mutex<()>,
     report: OpenReport,
     is_closed: AtomicBool,
 }
@@ -110,8 +113,9 @@ impl Engine {
     /// be on the disk.
     ///
     /// # Errors
-    /// [`Error::DirectoryLocked`] while another engine, or a Kafka broker, has it open;
-    /// [`Error::UnsupportedVersion`] if a newer version wrote it; [`Error::Io`] and [`Error::DiskFull`].
+    /// [`Error::DirectoryLocked`] while another engine, or a Kafka broker, has it open; [`Error::UnsupportedVersion`]
+    /// if a newer version wrote it; [`Error::CorruptFile`] if the catalog, which says what the records belong to, is
+    /// lost; [`Error::Io`] and [`Error::DiskFull`].
     ///
     /// # Examples
     /// ```
@@ -130,7 +134,7 @@ impl Engine {
     /// Opens an engine on a new disk in memory: the same code, and nothing left when it closes.
     ///
     /// # Errors
-    /// [`Error::Io`] if the system refuses threads.
+    /// [`Error::Io`] if the operating system refuses threads.
     ///
     /// # Examples
     /// ```
@@ -157,8 +161,7 @@ impl Engine {
     }
 
     fn start(disk: Arc<dyn Disk>, config: EngineConfig) -> Result<Self> {
-        let Opened { lane, log_dir, topics, groups, catalog, catalog_journal, report, locks } =
-            open_directory(disk, &config)?;
+        let Opened { lane, log_dir, topics, groups, catalog, catalog_journal, report, locks } = open_directory(&disk)?;
         let scheduler = lane.disk.scheduler();
         let (topics, sources) = (Arc::new(topics), Arc::new(Sources::default()));
         let (to_writer, writer_inbox) = mailbox();
@@ -166,15 +169,16 @@ impl Engine {
         let (to_upkeep, upkeep_inbox) = mailbox();
         let dir = lane.disk.root().path().file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
         let spawn = |name: &str, signal: &Arc<Signal>, actor| {
-            let failed = |error| Error::io("start a thread for", lane.disk.root().path(), error);
-            scheduler.spawn(format!("ottla-{name}"), Arc::clone(signal), actor).map_err(failed)
+            scheduler.spawn(format!("ottla-{name}"), Arc::clone(signal), actor).map_err(|error| {
+                let _ = to_writer.send(Command::Close); // ends the threads before this one, if they were started
+                Error::io("start a thread for", lane.disk.root().path(), error)
+            })
         };
         let signals = [writer_inbox.signal(), syncer_inbox.signal(), upkeep_inbox.signal()].map(Arc::clone);
         let writer =
             Writer::new(writer_inbox, Arc::clone(&lane), Arc::clone(&sources), Arc::clone(&topics), to_syncer.clone());
         let syncer = Syncer::new(syncer_inbox, to_syncer, Arc::clone(&lane));
         let upkeep = Upkeep::new(upkeep_inbox, Arc::clone(&lane), config.recovery_point_interval);
-        // A thread that the system refuses ends those that were started: what they listen to is dropped with them.
         let threads = Threads {
             writer: spawn(&format!("writer-{dir}"), &signals[0], Box::new(writer))?,
             syncer: spawn(&format!("sync-{dir}"), &signals[1], Box::new(syncer))?,
@@ -193,7 +197,7 @@ impl Engine {
             to_writer,
             catalog,
             catalog_journal,
-            changing_topics: Mutex::new(()),
+            changing_files: Mutex::new(()),
             report,
             is_closed: AtomicBool::new(false),
         };
@@ -202,7 +206,7 @@ impl Engine {
     }
 
     /// Closes the engine, for all handles: writes and syncs what producers still have queued, and leaves the directory
-    /// so that it opens without recovery. Blocks until that is done; the second call does nothing.
+    /// so that it opens without recovery. Blocks until that is done; a later call does nothing.
     ///
     /// Calls on producers and consumers fail with [`Error::Closed`] from then on. What consumers were given stays good.
     ///
@@ -245,10 +249,12 @@ impl Engine {
         &self.shared().report
     }
 
-    /// The end of what consumers can read of `partition`: its high watermark.
+    /// The end of what consumers can read of `partition`, one past the last offset: its high watermark. Kafka:
+    /// `endOffsets`.
     ///
     /// # Errors
-    /// [`Error::UnknownTopicOrPartition`].
+    /// [`Error::UnknownTopicOrPartition`] if there is no such partition, [`Error::InvalidTopic`] if there can be none
+    /// of that name; [`Error::Closed`] after the engine was closed.
     ///
     /// # Examples
     /// ```
@@ -328,8 +334,8 @@ impl Engine {
         overrides: &BTreeMap<String, String>,
     ) -> Result<Arc<Topic>> {
         let shared = self.shared();
+        let _changing = lock(&shared.changing_files);
         self.ensure_open()?;
-        let _changing = lock(&shared.changing_topics);
         shared.topics.check_new_name(name)?;
         let partitions = partitions.unwrap_or(shared.config.num_partitions);
         if !(1..=MAX_PARTITIONS).contains(&partitions) {
@@ -345,7 +351,12 @@ impl Engine {
         let (log_dir, now) = (shared.log_dir.as_ref(), shared.lane.disk.now());
         let made = create_partitions(&NewPartitions { log_dir, entry: &entry, config: &config, epoch, now });
         let logs = made.inspect_err(|error| shared.lane.note_failed_sync(error))?;
-        self.change_catalog(Change::Created(entry.clone()))?;
+        if let Err(error) = self.change_catalog(Change::Created(entry.clone())) {
+            if error.is_retriable() {
+                discard_partitions(log_dir, &entry, entry.partitions); // or each attempt would leave its own behind
+            }
+            return Err(error);
+        }
 
         let partition = |log: Log| {
             let slot = shared.lane.positions.slot_for(id, log.name().partition());
@@ -359,7 +370,7 @@ impl Engine {
     /// Deletes a topic, its records and what groups have committed of it.
     pub(crate) fn delete_topic(&self, name: &str) -> Result<()> {
         let shared = self.shared();
-        let _changing = lock(&shared.changing_topics);
+        let _changing = lock(&shared.changing_files);
         let topic = self.topic(name)?;
         self.change_catalog(Change::Deleted(topic.id()))?;
         shared.topics.remove(name);
@@ -395,11 +406,19 @@ impl Engine {
     /// Commits `entries` for a group; they are on the disk when this returns.
     pub(crate) fn commit(&self, group: &Arc<GroupOffsets>, entries: &[CommitEntry]) -> Result<()> {
         self.ensure_open()?;
-        let lane = &self.shared().lane;
-        lane.offline.check()?;
-        let cell = self.shared().groups.journal_of(group, || lane.disk.random());
-        let cell = cell.inspect_err(|error| lane.note_failed_sync(error))?;
+        let cell = match self.shared().groups.find_journal(group) {
+            Some(cell) => cell,
+            None => self.make_group_journal(group)?,
+        };
         self.write_group_frame(group, &cell, GroupOffsets::encode_commit(entries))
+    }
+
+    fn make_group_journal(&self, group: &Arc<GroupOffsets>) -> Result<Arc<JournalCell>> {
+        let Shared { lane, groups, changing_files, .. } = self.shared();
+        let _changing = lock(changing_files);
+        self.ensure_open()?;
+        lane.offline.check()?;
+        groups.journal_of(group, lane)
     }
 
     fn write_group_frame(&self, group: &Arc<GroupOffsets>, cell: &Arc<JournalCell>, payload: Vec<u8>) -> Result<()> {
@@ -482,6 +501,7 @@ impl Handle {
         let mut running = lock(&self.threads); // held until the end: a second caller comes back to a closed engine
         let Some(threads) = running.take() else { return Ok(()) };
         self.shared.is_closed.store(true, Ordering::Release);
+        let _changing = lock(&self.shared.changing_files); // waits for who began before that
         for topic in self.shared.topics.all() {
             topic.partitions.iter().for_each(|partition| partition.notify_watchers()); // who waits is to see it
         }
@@ -491,7 +511,12 @@ impl Handle {
         threads.upkeep.join();
         self.shared.callbacks.close();
         let closed = if all_ended {
-            self.shared.leave_clean()
+            match self.shared.leave_clean() {
+                Err(error) if error.is_lack_of_room() && self.shared.lane.reserve.release() => {
+                    self.shared.leave_clean()
+                }
+                closed => closed,
+            }
         } else {
             Err(Error::illegal_state("a thread of the engine panicked; opening the directory again recovers it"))
         };
@@ -504,6 +529,8 @@ impl Shared {
     /// Everything is synced: leaves what makes the next opening one without recovery, the marker of that last.
     fn leave_clean(&self) -> Result<()> {
         self.lane.offline.check()?;
+        self.catalog_journal.check_usable()?; // what a failed one has behind its end is no rot
+        self.groups.all().iter().filter_map(|group| group.journal()).try_for_each(|cell| cell.check_usable())?;
         let topics = self.topics.all();
         let partitions: Vec<&Arc<Partition>> = topics.iter().flat_map(|topic| &topic.partitions).collect();
         for partition in &partitions {
@@ -597,3 +624,6 @@ impl EngineBuilder {
         Engine::start(disk.disk(), self.config)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use crate::coordinator::group::GroupOffsets;
-use crate::engine::config::EngineConfig;
 use crate::engine::groups::{Group, Groups, OFFSETS_SUFFIX, journal_cell};
 use crate::engine::lane::{JournalCell, Lane, Reserve};
 use crate::error::{Error, Result};
@@ -45,11 +44,21 @@ pub(super) struct Opened {
     pub(super) locks: Vec<Box<dyn Lock>>,
 }
 
-pub(super) fn open_directory(disk: Arc<dyn Disk>, _config: &EngineConfig) -> Result<Opened> {
+/// Opens the directory; on a full disk, with the room that the reserve gives back.
+pub(super) fn open_directory(disk: &Arc<dyn Disk>) -> Result<Opened> {
+    match open_once(disk) {
+        // Interrupted anywhere, it can be done again.
+        Err(error) if error.is_lack_of_room() && Reserve::of(&disk.root())?.release() => open_once(disk),
+        opened => opened,
+    }
+}
+
+fn open_once(disk: &Arc<dyn Disk>) -> Result<Opened> {
     let root = disk.root();
     let owner = format!("process {}", std::process::id());
     let mut locks = vec![root.lock("LOCK", &owner)?];
-    let is_new = !root.list()?.iter().any(|entry| entry.name == "log");
+    // A directory with a catalog is none, though its logs may be gone.
+    let is_new = !root.list()?.iter().any(|entry| entry.name == "log") && !Journal::exists(root.as_ref(), CATALOG)?;
     let [log_dir, groups_dir, quarantine] = ["log", "groups", "quarantine"]
         .map(|name| root.create_dir(name))
         .into_iter()
@@ -66,17 +75,17 @@ pub(super) fn open_directory(disk: Arc<dyn Disk>, _config: &EngineConfig) -> Res
         report.push(finding.into());
     }
     let offline = Arc::new(Offline::new(root.path().to_owned()));
-    let (journal, catalog) = open_catalog(&root, &disk, log_dir.as_ref(), was_clean, &offline, &mut report)?;
+    let (journal, catalog) = open_catalog(&root, disk, log_dir.as_ref(), was_clean, &offline, &mut report)?;
     ensure_meta_properties(log_dir.as_ref(), || disk.random())?;
     if !offline.is_set() {
         remove_clean_shutdown(log_dir.as_ref())?;
     }
     let lane = Arc::new(Lane {
-        reserve: Reserve::take(&root),
+        reserve: Reserve::of(&root)?,
         offline,
         positions,
         positions_changed: AtomicBool::new(false),
-        disk,
+        disk: Arc::clone(disk),
     });
     let catalog = Arc::new(Mutex::new(catalog));
     let state = Arc::clone(&catalog);
@@ -95,6 +104,11 @@ pub(super) fn open_directory(disk: Arc<dyn Disk>, _config: &EngineConfig) -> Res
     let opener = Opener { lane: &lane, log_dir: &log_dir, quarantine: quarantine.as_ref(), was_clean, old_epoch };
     let topics = opener.open_topics(&lock(&catalog), &mut report)?;
     let groups = open_groups(&groups_dir, &lane, &topics, was_clean, &mut report)?;
+    if !lane.offline.is_set()
+        && let Err(error) = lane.reserve.take()
+    {
+        log::warn!("no records until there is room for the reserve: {error}");
+    }
     Ok(Opened { lane, log_dir, topics, groups, catalog, catalog_journal, report, locks })
 }
 

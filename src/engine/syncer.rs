@@ -142,7 +142,7 @@ impl Syncer {
             round.fail(&error);
             return;
         }
-        round.partitions.sort_by_key(|partition| Arc::as_ptr(partition).addr());
+        round.partitions.sort_by_key(|partition| partition.slot());
         round.partitions.dedup_by(|one, other| Arc::ptr_eq(one, other));
         let work: Vec<_> =
             round.partitions.iter().filter_map(|each| Some((Arc::clone(each), each.sync_work()?))).collect();
@@ -161,6 +161,29 @@ impl Syncer {
         self.lane.disk.begin_sync(targets, done);
     }
 
+    /// Notes what the sync has made durable.
+    ///
+    /// A failed sync is told once a file: when the writer, cutting off what a full disk took in part, has met it, the
+    /// sync here returned well in spite of it. The writer takes the directory offline under the lock of the partition
+    /// or journal, so whoever has had that lock since knows.
+    fn mark_durable(
+        &self,
+        round: &Round,
+        work: &[(Arc<Partition>, SyncWork)],
+        journal_ends: &[(Arc<dyn File>, u64)],
+    ) -> Result<()> {
+        for (partition, work) in work {
+            partition.finish_sync(work)?;
+            self.lane.write_position(partition);
+        }
+        for ((cell, _), (file, end)) in round.frames.iter().zip(journal_ends) {
+            let mut journal = lock(&cell.journal);
+            self.lane.offline.check()?;
+            journal.mark_durable(file, *end);
+        }
+        Ok(())
+    }
+
     /// The sync has ended.
     fn finish(&mut self, result: Result<()>) {
         let Some(InFlight { round, work, journal_ends }) = self.in_flight.take() else { return };
@@ -170,12 +193,11 @@ impl Syncer {
             round.fail(&self.lane.offline.check().err().unwrap_or(error));
             return;
         }
-        for (partition, work) in &work {
-            partition.finish_sync(work);
-            self.lane.write_position(partition);
+        if let Err(error) = self.mark_durable(&round, &work, &journal_ends) {
+            round.fail(&error);
+            return;
         }
-        for ((cell, answers), (file, end)) in round.frames.into_iter().zip(journal_ends) {
-            lock(&cell.journal).mark_durable(&file, end);
+        for (cell, answers) in round.frames {
             let count = answers.len();
             answers.into_iter().for_each(|answer| answer.give(Ok(())));
             // Behind the answers, which bring the state up to the frames.
@@ -183,6 +205,15 @@ impl Syncer {
         }
         round.waiting.into_iter().for_each(|waiting| waiting.resolve(Ok(())));
         round.barriers.into_iter().for_each(|barrier| barrier.give(Ok(())));
+    }
+}
+
+/// Ended by a panic, it leaves a directory in which nothing becomes durable any more.
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        if !self.is_closing {
+            self.lane.offline.set(Error::illegal_state("the thread that syncs it panicked"));
+        }
     }
 }
 

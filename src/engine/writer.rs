@@ -7,7 +7,6 @@
 //! Rolling, writing and answering never wait for a sync. What a crash may take is therefore what the syncer has not
 //! confirmed, and that is what nobody has been told is durable.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -179,8 +178,14 @@ impl Writer {
         }
         let now = self.lane.disk.now();
         let mut ready = std::mem::take(&mut self.ready);
-        // Stable: each partition's batches stay in their order.
-        ready.sort_by_key(|ready| Arc::as_ptr(&ready.partition).addr());
+        if let Err(full) = self.lane.offline.check().and_then(|()| self.lane.reserve.take()) {
+            for ready in ready.drain(..) {
+                ready.completion.resolve(Err(full.clone()));
+                ready.completion.recycle(ready.batch.into_buffer());
+            }
+        }
+        // Stable: each partition's batches stay in their order. Not by address: a seed would not be one run.
+        ready.sort_by_key(|ready| ready.partition.slot());
         let mut rest = ready.as_mut_slice();
         while let Some(first) = rest.first() {
             let partition = Arc::clone(&first.partition);
@@ -213,12 +218,7 @@ impl Writer {
                         ready.completion.resolve(Ok(appended));
                     }
                 }
-                Err(error) => {
-                    if matches!(error, Error::DiskFull { .. }) {
-                        self.lane.reserve.release();
-                    }
-                    ready.completion.resolve(Err(error));
-                }
+                Err(error) => ready.completion.resolve(Err(error)),
             }
         }
         if partition.high_watermark() != seen_end {
@@ -228,21 +228,19 @@ impl Writer {
 
     /// Writes the frames of a round, one write a journal.
     fn write_frames(&mut self, frames: Vec<(Arc<JournalCell>, Vec<u8>, Answer)>, round: &mut Round) {
-        let mut by_journal: BTreeMap<usize, (Arc<JournalCell>, Vec<Answer>)> = BTreeMap::new();
+        let mut by_journal: Vec<(Arc<JournalCell>, Vec<Answer>)> = Vec::new();
         for (cell, payload, answer) in frames {
-            let entry = by_journal.entry(Arc::as_ptr(&cell).addr()).or_insert_with(|| (Arc::clone(&cell), Vec::new()));
-            if entry.1.is_empty()
-                && let Err(error) = cell.compact_if_grown(self.lane.disk.random())
-            {
-                self.lane.note_failed_sync(&error);
-                log::warn!("{error}"); // the old file goes on
-            }
-            match lock(&cell.journal).append(&payload) {
-                Ok(()) => entry.1.push(answer),
+            let known = by_journal.iter().position(|(known, _)| Arc::ptr_eq(known, &cell));
+            let index = known.unwrap_or_else(|| {
+                by_journal.push((Arc::clone(&cell), Vec::new()));
+                by_journal.len() - 1
+            });
+            match self.queue_frame(&cell, &payload) {
+                Ok(()) => by_journal[index].1.push(answer),
                 Err(error) => answer.give(Err(error)),
             }
         }
-        for (cell, answers) in by_journal.into_values().filter(|(_, answers)| !answers.is_empty()) {
+        for (cell, answers) in by_journal.into_iter().filter(|(_, answers)| !answers.is_empty()) {
             match self.write_journal(&cell) {
                 Ok(()) => {
                     cell.in_flight.fetch_add(answers.len(), Ordering::AcqRel);
@@ -253,15 +251,22 @@ impl Writer {
         }
     }
 
-    /// Writes the frames that were added to a journal.
+    /// Queues a frame to be written with others; before the first one the journal may be written anew.
+    fn queue_frame(&self, cell: &JournalCell, payload: &[u8]) -> Result<()> {
+        self.lane.offline.check()?; // here, or what is queued would stay and become more
+        if let Err(error) = cell.compact_if_grown(self.lane.disk.random()) {
+            self.lane.note_failed_sync(&error);
+            log::warn!("{error}"); // the old file goes on
+        }
+        lock(&cell.journal).append(payload)
+    }
+
+    /// Writes the frames that were queued for a journal.
     fn write_journal(&self, cell: &JournalCell) -> Result<()> {
-        self.lane.offline.check()?;
-        lock(&cell.journal).write_round().map(drop).inspect_err(|error| {
-            self.lane.note_failed_sync(error);
-            if matches!(error, Error::DiskFull { .. }) {
-                self.lane.reserve.release(); // so that the next one succeeds
-            }
-        })
+        let mut journal = lock(&cell.journal);
+        let written = journal.write_round(&mut || self.lane.reserve.release());
+        // Under the lock, for the syncer: see where that has a sync of the same file behind itself.
+        written.map(drop).inspect_err(|error| self.lane.note_failed_sync(error))
     }
 
     /// Has everything synced that nobody waits for, when there is much of it, or at the end.
@@ -314,6 +319,7 @@ impl Actor for Writer {
 /// Ended by closing, it has nothing left; ended by a panic, it leaves nobody waiting for ever.
 impl Drop for Writer {
     fn drop(&mut self) {
+        let _ = self.to_syncer.send(ToSyncer::Close); // or whoever closes the engine would wait for the syncer
         self.sources.close();
         let sources = lock(&self.sources.list);
         for source in sources.iter() {
@@ -328,6 +334,5 @@ impl Drop for Writer {
                 }
             }
         }
-        let _ = self.to_syncer.send(ToSyncer::Close); // or closing would wait for it
     }
 }

@@ -71,6 +71,11 @@ fn sync_dir(path: &Path) -> Result<()> {
     fs::File::open(path).and_then(|dir| dir.sync_all()).map_err(|error| Error::io("sync directory", path, error))
 }
 
+/// A symbolic link in the place of a file of ours is somebody's mistake or trick: it is not followed.
+fn no_follow() -> i32 {
+    i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0)
+}
+
 impl Disk for OsDisk {
     fn root(&self) -> Arc<dyn Dir> {
         Arc::clone(&self.root) as Arc<dyn Dir>
@@ -118,9 +123,7 @@ impl OsDir {
     #[expect(clippy::disallowed_methods, reason = "io is where files are opened")]
     fn open_with(&self, name: &str, options: &mut OpenOptions) -> Result<Arc<dyn File>> {
         let path = self.path.join(name);
-        // A symbolic link in the place of a file of ours is somebody's mistake or trick: it is not followed.
-        let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
-        let file = options.read(true).custom_flags(nofollow).open(&path);
+        let file = options.read(true).custom_flags(no_follow()).open(&path);
         let file = file.map_err(|error| Error::io("open", &path, error))?;
         Ok(Arc::new(OsFile { file, path, pool: Arc::clone(&self.pool) }))
     }
@@ -205,8 +208,9 @@ impl Dir for OsDir {
     fn lock(&self, name: &str, owner: &str) -> Result<Box<dyn Lock>> {
         let path = self.path.join(name);
         let failed = |error| Error::io("lock", &path, error);
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).custom_flags(no_follow());
+        let file = options.open(&path).map_err(failed)?;
         let locked = || {
             let mut said = [0; 256];
             let length = file.read_at(&mut said, 0).unwrap_or(0);

@@ -17,7 +17,7 @@ settings! {
     /// assert_eq!(config.value("linger.ms").as_deref(), Some("20"));
     /// # Ok::<(), ottla::Error>(())
     /// ```
-    pub struct ProducerConfig, ProducerConfigBuilder {
+    pub struct ProducerConfig, ProducerConfigBuilder, "buffer.memory" = "67108864" not "0" {
         /// When a delivery resolves.
         acks: Acks = Acks::All, "acks";
         /// How large a batch gets, in bytes, before it is written without waiting for more; a larger record has a batch
@@ -34,13 +34,13 @@ settings! {
         zstd_level: i32 = 3, "compression.zstd.level";
         /// How long a batch waits for more records. A caller who waits for a delivery is never delayed by it.
         linger: Duration = Duration::from_millis(5), "linger.ms";
-        /// How many bytes of batches may wait to be written, over all partitions; then `send` blocks.
+        /// How many bytes of batches may wait to be written, over all partitions, at least 1024; then `send` blocks.
         buffer_memory: usize = 33_554_432, "buffer.memory";
         /// How long `send` may block while the buffer is full.
         max_block: Duration = Duration::from_secs(60), "max.block.ms";
         /// How large a record may be, in bytes, key, value and headers together with what stores them.
         max_request_size: usize = 1_048_576, "max.request.size";
-        /// A name for the producer in messages.
+        /// A name for the producer. Kafka shows it in the broker's logs; here only the application reads it.
         client_id: Option<String> = None, "client.id";
     }
 }

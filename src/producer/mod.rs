@@ -36,7 +36,7 @@ pub use record::{ProducerRecord, RecordMetadata};
 pub use send_all::PartlySent;
 pub use serializer::{BytesSerializer, Serialize, Serializer, StringSerializer};
 
-/// Sends records with keys of type `K` and values of type `V`.
+/// Sends records with keys of type `K` and values of type `V`. Kafka: `KafkaProducer`.
 ///
 /// Clones share everything, and `send` takes `&self`: use one producer from as many threads as you like. Records that
 /// one thread sends to one partition stay in their order.
@@ -164,8 +164,9 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
 
     /// Queues `record` and returns at once; the [`Delivery`] resolves when its acks are in.
     ///
-    /// A topic that does not exist is created if the engine does that. Blocks while the buffer (`buffer.memory`, over
-    /// all partitions) is full, at most for `max.block.ms`.
+    /// A topic that does not exist is created if the engine does that (`auto.create.topics.enable`), which blocks until
+    /// it is on the disk. Blocks while the buffer (`buffer.memory` bytes over all partitions) is full, at most for
+    /// `max.block.ms`.
     ///
     /// # Errors
     /// [`Error::RecordTooLarge`] if it exceeds `max.request.size`, `buffer.memory` or what the topic takes (which a

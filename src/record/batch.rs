@@ -145,7 +145,7 @@ pub enum BatchFault {
     },
 }
 
-/// The fields of a batch's header.
+/// The fields of a batch's header. Kafka: that of a `RecordBatch` of magic 2.
 ///
 /// ```
 /// # use ottla::{BatchHeader, Offset, Engine, Producer, ProducerRecord};
@@ -163,7 +163,7 @@ pub enum BatchFault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BatchHeader {
-    /// The offset of the first record; after a compaction of the record that was the first.
+    /// The offset of the first record, or of the one that was first before a compaction. Kafka: `baseOffset`.
     pub base_offset: Offset,
     /// How long the whole batch is, in bytes.
     pub len_bytes: usize,
@@ -262,7 +262,7 @@ impl BatchHeader {
     /// How the records are compressed.
     ///
     /// # Errors
-    /// [`BatchFault::UnknownCodec`].
+    /// [`BatchFault::UnknownCodec`] if the three bits name none that Kafka has.
     ///
     /// # Examples
     /// ```
@@ -305,7 +305,7 @@ impl BatchHeader {
         self.attributes & CONTROL != 0
     }
 
-    /// Until when its tombstones are kept, if a compaction has decided that.
+    /// Until when its tombstones are kept, if a compaction has decided that. Kafka: `deleteHorizonMs`.
     #[must_use]
     pub const fn delete_horizon(&self) -> Option<Timestamp> {
         if self.attributes & DELETE_HORIZON == 0 { None } else { Some(self.base_timestamp) }
@@ -430,14 +430,24 @@ fn crc_32(crc: u64) -> u32 {
     u32::try_from(crc).expect("a CRC-32 has 32 bits")
 }
 
-/// One whole batch whose checksum holds; its records borrow from it, or from what they unpack to.
+/// One whole batch whose checksum holds; its records borrow from it, or from what they unpack to. Kafka:
+/// `DefaultRecordBatch`.
 ///
 /// Two batches are equal if they are stored as the same bytes.
 ///
 /// ```
-/// # use ottla::{Batch, BatchFault};
-/// # use bytes::Bytes;
-/// assert_eq!(Batch::decode(Bytes::new()).unwrap_err(), BatchFault::TooShort);
+/// # use ottla::{Batch, Engine, Producer, ProducerRecord};
+/// # let dir = tempfile::tempdir().expect("a temporary directory");
+/// # let engine = Engine::open(dir.path())?;
+/// # let producer = Producer::<str, str>::new(&engine)?;
+/// # producer.send(ProducerRecord::to("orders").key("o-17").value("paid"))?.wait()?;
+/// let segment = dir.path().join("log/orders-0/00000000000000000000.log");
+/// let batch = Batch::decode(std::fs::read(segment)?.into())?;
+/// assert_eq!(batch.as_bytes().len(), batch.header().len_bytes);
+/// for record in batch.records()? {
+///     assert_eq!(record?.key(), Some(&b"o-17"[..]));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Batch {
@@ -456,7 +466,8 @@ impl Batch {
     /// Its records are not looked at: [`records`](Self::records) does that.
     ///
     /// # Errors
-    /// What is wrong with it: it is not whole, its length, format or checksum is not right.
+    /// What is wrong with it: [`BatchFault::TooShort`] if it is not whole, [`BatchFault::BadCrc`] if the checksum does
+    /// not hold, and those of [`BatchHeader::parse`].
     ///
     /// # Examples
     /// ```

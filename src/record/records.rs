@@ -125,7 +125,7 @@ fn take_bytes<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     Some(Some(bytes))
 }
 
-/// One record; key, value and headers borrow from its batch.
+/// One record as it is stored; key, value and headers borrow from its batch. Kafka: `DefaultRecord`.
 ///
 /// ```
 /// # use ottla::{Batch, Offset, Record, Engine, Producer, ProducerRecord};
@@ -203,7 +203,8 @@ impl<'a> Record<'a> {
 /// # use std::time::Duration;
 /// # let engine = Engine::in_memory()?;
 /// # let producer = Producer::<str, str>::new(&engine)?;
-/// let paid = ProducerRecord::to("orders").value("paid").header("by", "till 3").header("by", "till 4").null_header("test");
+/// let paid = ProducerRecord::to("orders").value("paid").header("by", "till 3").header("by", "till 4");
+/// let paid = paid.null_header("test");
 /// producer.send(paid)?.wait()?;
 /// # let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
 /// # consumer.subscribe(["orders"])?;

@@ -207,8 +207,10 @@ impl Partition {
             None => return Ok(()),
             Some(AppendError::Refused(error)) => error,
             Some(AppendError::Broken(error)) => {
-                self.offline.set(error.clone());
-                error
+                // Still under the lock: a sync of this file that returns now may be one whose failure we were told.
+                self.offline.set(error);
+                let cause = Arc::new(self.offline.check().expect_err("it was just set"));
+                Error::OutcomeUnknown { partition: self.name().clone(), cause }
             }
         };
         results.extend(run[outcome.appended..].iter().map(|_| Err(error.clone())));
@@ -229,13 +231,18 @@ impl Partition {
     }
 
     /// `work` was synced: the watermark may pass the batches that it covered.
-    pub(crate) fn finish_sync(&self, work: &SyncWork) {
-        self.log.finish_sync(work);
+    ///
+    /// # Errors
+    /// The directory went offline meanwhile; then nothing has changed.
+    pub(crate) fn finish_sync(&self, work: &SyncWork) -> Result<()> {
         let mut awaited = lock(&self.awaited);
+        self.offline.check()?; // behind the lock: see `append_run`
+        self.log.finish_sync(work);
         while awaited.front().is_some_and(|&base_offset| base_offset < work.end) {
             awaited.pop_front();
         }
         self.move_watermark(&awaited);
+        Ok(())
     }
 
     /// Raises the watermark to what `awaited` allows, and wakes readers if it moved.
@@ -277,14 +284,20 @@ impl Partition {
 
     /// Whole batches from the one that holds `from` on, below the high watermark; see [`Log::read`].
     pub(crate) fn read(&self, place: &mut Option<ReadPlace>, from: Offset, max_bytes: usize) -> Result<Vec<Batch>> {
-        if self.is_deleted() {
-            return Err(Error::UnknownTopicId { partition: self.name().clone() });
-        }
-        self.log.read(place, from, self.high_watermark(), max_bytes)
+        self.unless_deleted(|| self.log.read(place, from, self.high_watermark(), max_bytes))
     }
 
     /// The first record at or after `at`, below the high watermark.
     pub(crate) fn offset_for_time(&self, at: Timestamp) -> Result<Option<(Offset, Timestamp)>> {
-        self.log.offset_for_time(at, self.high_watermark())
+        self.unless_deleted(|| self.log.offset_for_time(at, self.high_watermark()))
+    }
+
+    /// What `read` gives. Of a topic that is being deleted any file may be gone: that is not the disk's fault.
+    fn unless_deleted<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
+        let deleted = || Error::UnknownTopicId { partition: self.name().clone() };
+        if self.is_deleted() {
+            return Err(deleted());
+        }
+        read().map_err(|error| if self.is_deleted() { deleted() } else { error })
     }
 }

@@ -16,15 +16,15 @@ settings! {
     /// assert!(TopicConfig::builder().set("segment.bytes", "1").and_then(|builder| builder.build()).is_err());
     /// # Ok::<(), ottla::Error>(())
     /// ```
-    pub struct TopicConfig, TopicConfigBuilder {
-        /// How long a segment file may get, in bytes; then the next one is begun.
+    pub struct TopicConfig, TopicConfigBuilder, "segment.bytes" = "1048576" not "0" {
+        /// How long a segment file may get, in bytes, at least 128; then the next one is begun.
         segment_bytes: u32 = 1 << 30, "segment.bytes";
         /// How much later than a segment's first record one may be before the next segment is begun, by the records'
-        /// timestamps.
+        /// timestamps; at least 1 ms.
         segment_ms: Duration = Duration::from_millis(604_800_000), "segment.ms";
-        /// How large each index of a segment may get, in bytes; when one is full, the next segment is begun.
+        /// How large each index of a segment may get, in bytes, at least 36. When one is full, the next segment begins.
         segment_index_bytes: u32 = 10 << 20, "segment.index.bytes";
-        /// How many bytes of batches lie between two index entries, about.
+        /// About how many bytes of batches lie between two entries of an index.
         index_interval_bytes: u32 = 4096, "index.interval.bytes";
         /// How large a batch may be, in bytes, its header included.
         max_message_bytes: u32 = 1_048_588, "max.message.bytes";

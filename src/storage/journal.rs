@@ -187,28 +187,43 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes what is queued, with one write; says whether there was anything. It is not synced.
+    /// Whether frames wait for the next round.
+    pub(crate) const fn has_queued(&self) -> bool {
+        self.queued_frames > 0
+    }
+
+    /// Writes what is queued, with one write; says whether there was anything. It is not synced. When the disk is full
+    /// and `make_room` could do something about that, the write is tried once more.
     ///
     /// # Errors
     /// The operating system's, [`Error::DiskFull`] among them: then nothing of the round is or will be in the file,
     /// and the next round may succeed. [`Error::Storage`] if not even that could be achieved: what of the round is in
     /// the file only an opening tells.
-    pub(crate) fn write_round(&mut self) -> Result<bool> {
+    pub(crate) fn write_round(&mut self, make_room: &mut dyn FnMut() -> bool) -> Result<bool> {
         self.check_usable()?;
         if self.queued.is_empty() {
             return Ok(false);
         }
-        let written = self.file.write_all_at(&self.queued, self.end);
+        let mut written = self.write_queued();
+        if matches!(written, Err(Error::DiskFull { .. })) && make_room() {
+            written = self.write_queued();
+        }
         let (bytes, frames) = (self.queued.len() as u64, self.queued_frames);
         self.queued.clear();
         self.queued_frames = 0;
-        if let Err(error) = written {
-            self.cut_back()?;
-            return Err(error);
-        }
+        written?;
         self.end += bytes;
         self.last_sequence += frames;
         Ok(true)
+    }
+
+    /// Writes all that is queued, or nothing of it.
+    fn write_queued(&mut self) -> Result<()> {
+        let written = self.file.write_all_at(&self.queued, self.end);
+        if written.is_err() {
+            self.cut_back()?;
+        }
+        written
     }
 
     /// Takes away what a failed write may have left behind the last good end.
@@ -289,7 +304,8 @@ impl Journal {
         self.dir.open_writable(&self.name)
     }
 
-    fn check_usable(&self) -> Result<()> {
+    /// Nothing, or the error that every write gets.
+    pub(crate) fn check_usable(&self) -> Result<()> {
         self.failed.clone().map_or(Ok(()), Err)
     }
 

@@ -19,7 +19,7 @@ use crate::io::{Dir, SyncTarget};
 use crate::storage::checkpoint::write_partition_metadata;
 use crate::storage::config::TopicConfig;
 use crate::storage::leader_epochs::LeaderEpochs;
-use crate::storage::producer_state::write_empty_snapshot;
+use crate::storage::producer_state::{has_only_snapshot, write_empty_snapshot};
 use crate::storage::segment::{IndexFiller, Segment};
 use crate::storage::walk::EpochBounds;
 use crate::sync::lock;
@@ -58,6 +58,8 @@ pub(super) struct Tail {
     pub(super) names_synced: u64,
     /// Segments that were sealed since opening, and all that were before a crash: nobody has synced their index files.
     pub(super) indexes_unsynced: Vec<Offset>,
+    /// The log end that a clean shutdown left, if this log was opened after one: all that goes with it is on the disk.
+    pub(super) closed_at: Option<Offset>,
 }
 
 /// What has to be synced so that everything below `end` is durable.
@@ -92,6 +94,7 @@ impl Log {
             log_start: Offset::ZERO,
             log_end: Offset::ZERO,
             indexes_unsynced: Vec::new(),
+            closed_at: None,
         };
         let filler = IndexFiller::new(u64::from(config.index_interval_bytes));
         Ok(Self::from_parts(dir, name, config, parts, filler, None, now))
@@ -114,6 +117,7 @@ impl Log {
             names: 0,
             names_synced: 0,
             indexes_unsynced: parts.indexes_unsynced,
+            closed_at: parts.closed_at,
         };
         Self {
             name,
@@ -231,12 +235,18 @@ impl Log {
     }
 
     /// Closes a log all of whose batches are durable: what a clean shutdown leaves for the next opening, and for
-    /// Kafka, is written and synced.
+    /// Kafka, is written and synced. Costs no sync if it is there already: of many logs only some are appended to.
     pub(crate) fn close(&self) -> Result<()> {
         let mut tail = lock(&self.tail);
         let segments = self.segments.load();
         let active = segments.last().expect("a log has a segment");
         tail.filler.finish(active.indexes()?);
+        if tail.closed_at == Some(self.log_end())
+            && active.has_stored_indexes()?
+            && has_only_snapshot(self.dir.as_ref(), self.log_end())?
+        {
+            return Ok(());
+        }
         for segment in segments.iter().filter(|segment| tail.indexes_unsynced.contains(&segment.base_offset())) {
             segment.sync_indexes(true)?; // of those before a crash nobody knows: they are written again
         }
@@ -257,4 +267,6 @@ pub(super) struct Parts {
     pub(super) log_end: Offset,
     /// Sealed segments whose index files are not known to be good.
     pub(super) indexes_unsynced: Vec<Offset>,
+    /// The log end, if a clean shutdown left it.
+    pub(super) closed_at: Option<Offset>,
 }

@@ -15,6 +15,13 @@ pub(crate) fn is_snapshot(name: &str) -> bool {
     matches!(parse_segment_name(name), Some((_, "snapshot")))
 }
 
+/// Whether the one snapshot in `dir` is that of a log which ends at `log_end`.
+pub(crate) fn has_only_snapshot(dir: &dyn Dir, log_end: Offset) -> Result<bool> {
+    let mut snapshots = dir.list()?.into_iter().filter(|entry| is_snapshot(&entry.name));
+    let is_there = snapshots.next().is_some_and(|entry| entry.name == segment_name(log_end, "snapshot"));
+    Ok(is_there && snapshots.next().is_none())
+}
+
 /// Writes the snapshot of a log that ends at `log_end`, and removes those of earlier ends.
 pub(crate) fn write_empty_snapshot(dir: &dyn Dir, log_end: Offset) -> Result<()> {
     let name = segment_name(log_end, "snapshot");

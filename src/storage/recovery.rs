@@ -407,6 +407,7 @@ impl<'a> Recovery<'a> {
             epoch: opening.epoch,
             log_start: self.log_start.min(self.log_end),
             log_end: self.log_end,
+            closed_at: opening.was_clean.then_some(self.log_end),
         };
         let (name, config) = (opening.name.clone(), Arc::clone(&opening.config));
         Ok(Log::from_parts(opening.dir, name, config, parts, self.filler, self.first_timestamp, opening.now))

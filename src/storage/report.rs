@@ -11,39 +11,43 @@ use crate::types::{Offset, TopicPartition};
 /// One thing that opening found; printed, it is one line.
 ///
 /// ```
-/// # use ottla::{Engine, Finding, MemoryDisk, NewTopic, Admin};
-/// let disk = MemoryDisk::new();
+/// # use ottla::{Acks, Consumer, Engine, Finding, MemoryDisk, Offset, Producer, ProducerConfig, ProducerRecord};
+/// let disk = MemoryDisk::stepped(7);
 /// let engine = Engine::builder().open_memory(&disk)?;
-/// Admin::new(&engine).create_topic(NewTopic::new("orders"))?;
-/// engine.close()?;
-/// disk.remove("log/orders-0/leader-epoch-checkpoint")?;
+/// let config = ProducerConfig::builder().acks(Acks::One).build()?;
+/// let producer = Producer::<str, str>::with_config(&engine, config)?;
+/// producer.send(ProducerRecord::to("orders").value("paid"))?.wait()?; // written, and not synced
+/// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+/// consumer.commit_sync_offsets([(("orders", 0).into(), Offset(1).into())])?; // synced
+/// disk.power_cut();
+/// # drop((consumer, producer, engine));
 ///
 /// let engine = Engine::builder().open_memory(&disk)?;
-/// for finding in engine.report().iter() {
-///     match finding {
-///         Finding::Damaged { first, last, .. } => panic!("offsets {first} to {last} are lost"),
-///         mended => println!("{mended}"),
-///     }
-/// }
+/// let resumes_at = engine.report().iter().find_map(|finding| match finding {
+///     Finding::Clamped { resumes_at, .. } => Some(*resumes_at),
+///     _ => None,
+/// });
+/// assert_eq!(resumes_at, Some(Offset(0)));
 /// # Ok::<(), ottla::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "a variant's sentence covers its fields")]
 pub enum Finding {
-    /// The log ended in bytes that were never acknowledged as durable and are no whole batch; they were cut off. What
-    /// is not zero was put into `quarantine` first.
+    /// The log ended in bytes that were never acknowledged as durable and are no whole batch. They were cut off: so
+    /// many `bytes` behind the offset `log_end`. Unless all are zero they were put into the file `quarantine` first.
     Cut { partition: TopicPartition, log_end: Offset, path: PathBuf, bytes: u64, quarantine: Option<PathBuf> },
-    /// Batches below the durable end cannot be read any more: reading them gives `CorruptBatch`.
+    /// Batches below the durable end cannot be read any more, those of the offsets `first` to `last`: reading them
+    /// gives [`CorruptBatch`](crate::Error::CorruptBatch). `file_position` is in bytes.
     Damaged { partition: TopicPartition, first: Offset, last: Offset, path: PathBuf, file_position: u64 },
-    /// A file that can be made again from others was missing or damaged, and was made again.
+    /// A file or directory that can be made again was missing or damaged, and was made again.
     Rebuilt { path: PathBuf, reason: Arc<str> },
     /// Something is wrong with a file of the engine's own state, a journal or `positions`; `detail` names it and says
     /// what was done about it.
     State { path: PathBuf, detail: Arc<str> },
-    /// A group had committed beyond where the log ends after a crash; it goes on at the new end.
+    /// A group had committed beyond where the log ends after a crash; it goes on at the new end, `resumes_at`.
     Clamped { group: Arc<str>, partition: TopicPartition, committed: Offset, resumes_at: Offset },
-    /// A directory or file that belongs to no topic, such as one whose creation a crash interrupted, was moved away.
+    /// A directory with records belongs to no topic; it keeps them under another name, `path`, which ends in `-stray`.
     Leftover { path: PathBuf },
 }
 
@@ -76,13 +80,16 @@ impl fmt::Display for Finding {
 /// Everything that opening a directory found; empty after a clean shutdown of a healthy one.
 ///
 /// ```
-/// # use ottla::{Engine, MemoryDisk};
+/// # use ottla::{Admin, Engine, MemoryDisk, NewTopic};
 /// let disk = MemoryDisk::new();
-/// Engine::builder().open_memory(&disk)?.close()?;
-/// disk.remove("catalog")?;
 /// let engine = Engine::builder().open_memory(&disk)?;
-/// # println!("{:?}", engine.report());
-/// assert!(engine.report().is_empty());
+/// Admin::new(&engine).create_topic(NewTopic::new("orders"))?;
+/// engine.close()?;
+/// disk.remove("log/orders-0")?; // somebody tidied up
+///
+/// let engine = Engine::builder().open_memory(&disk)?;
+/// let lines: Vec<_> = engine.report().iter().map(ToString::to_string).collect();
+/// assert!(lines.iter().any(|line| line.contains("orders-0: rebuilt")), "{lines:?}");
 /// # Ok::<(), ottla::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -219,6 +219,14 @@ impl Segment {
         self.write_index("timeindex", &indexes.time.encode())
     }
 
+    /// Whether both index files say what the indexes do.
+    pub(crate) fn has_stored_indexes(&self) -> Result<bool> {
+        let indexes = self.indexes()?;
+        let is_stored = |suffix, entry_bytes, bytes: Vec<u8>| self.read_index(suffix, entry_bytes) == Some(bytes);
+        Ok(is_stored("index", OffsetIndex::ENTRY_BYTES, indexes.offset.encode())
+            && is_stored("timeindex", TimeIndex::ENTRY_BYTES, indexes.time.encode()))
+    }
+
     fn write_index(&self, suffix: &str, bytes: &[u8]) -> Result<()> {
         self.dir.create(&segment_name(self.base_offset, suffix))?.write_all_at(bytes, 0)
     }

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -36,7 +37,14 @@ struct Slot {
     wake_at: Option<Moment>,
     /// `None` while it is being stepped, and when it is done.
     actor: Option<Box<dyn Actor>>,
-    done: bool,
+    end: Option<End>,
+}
+
+/// How an actor ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Done,
+    Panicked,
 }
 
 impl Stepped {
@@ -61,21 +69,29 @@ impl Stepped {
         slot.wake_at = None;
         drop(state); // the actor may notify, spawn and ask for the time
 
-        let next = actor.step(now);
+        // As on a thread of its own: a panic is the end of the actor, and not of whoever happened to step it.
+        let stepped = catch_unwind(AssertUnwindSafe(|| actor.step(now)));
+        let end = match stepped {
+            Ok(Next::Done) => Some(End::Done),
+            Ok(_) => None,
+            Err(_) => Some(End::Panicked),
+        };
+        let actor = if end.is_none() {
+            Some(actor)
+        } else {
+            drop(actor); // without the lock: what it holds may call in here when it goes
+            None
+        };
 
         let mut state = lock(&self.inner.state);
         let slot = &mut state.actors[index];
-        match next {
-            Next::Again => slot.seen = None,
-            Next::Until(moment) => slot.wake_at = Some(moment),
-            Next::Idle => {}
-            Next::Done => slot.done = true,
+        match stepped {
+            Ok(Next::Again) => slot.seen = None,
+            Ok(Next::Until(moment)) => slot.wake_at = Some(moment),
+            Ok(Next::Idle | Next::Done) => {}
+            Err(_) => log::error!("{} panicked; the engine has to be opened again", slot.name),
         }
-        if slot.done {
-            drop(actor)
-        } else {
-            slot.actor = Some(actor)
-        }
+        (slot.actor, slot.end) = (actor, end);
         drop(state);
         self.inner.stepped.notify();
         true
@@ -94,8 +110,8 @@ impl Stepped {
         }
     }
 
-    fn is_done(&self, index: usize) -> bool {
-        lock(&self.inner.state).actors[index].done
+    fn end_of(&self, index: usize) -> Option<End> {
+        lock(&self.inner.state).actors[index].end
     }
 }
 
@@ -125,18 +141,20 @@ impl Scheduler for Stepped {
     fn spawn(&self, name: String, signal: Arc<Signal>, actor: Box<dyn Actor>) -> io::Result<Task> {
         let mut state = lock(&self.inner.state);
         let index = state.actors.len();
-        state.actors.push(Slot { name, signal, seen: None, wake_at: None, actor: Some(actor), done: false });
+        state.actors.push(Slot { name, signal, seen: None, wake_at: None, actor: Some(actor), end: None });
         drop(state);
         let scheduler = self.clone();
         Ok(Task {
             join: Box::new(move || {
-                while !scheduler.is_done(index) {
+                loop {
                     let seen = scheduler.inner.stepped.seen();
-                    if !scheduler.step_one() && !scheduler.is_done(index) && !scheduler.pass_time(None) {
+                    if let Some(end) = scheduler.end_of(index) {
+                        return end == End::Done;
+                    }
+                    if !scheduler.step_one() && scheduler.end_of(index).is_none() && !scheduler.pass_time(None) {
                         scheduler.inner.stepped.block(seen, Some(Duration::from_millis(1)));
                     }
                 }
-                true
             }),
         })
     }
@@ -161,7 +179,8 @@ impl Scheduler for Stepped {
 impl fmt::Debug for Stepped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = lock(&self.inner.state);
-        let names: Vec<&str> = state.actors.iter().filter(|slot| !slot.done).map(|slot| slot.name.as_str()).collect();
+        let names: Vec<&str> =
+            state.actors.iter().filter(|slot| slot.end.is_none()).map(|slot| slot.name.as_str()).collect();
         f.debug_struct("Stepped").field("now", &state.now).field("actors", &names).finish()
     }
 }
@@ -217,6 +236,30 @@ mod tests {
     #[test]
     fn actors_run_on_threads() {
         adds_up(&Threads::new());
+    }
+
+    /// Panics in its first step, and looks at the time when it goes, as what it holds may.
+    struct Panics(Arc<dyn Scheduler>);
+
+    impl Actor for Panics {
+        fn step(&mut self, _now: Moment) -> Next {
+            panic!("for the test")
+        }
+    }
+
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            self.0.now();
+        }
+    }
+
+    #[test]
+    fn a_panic_ends_the_actor_and_is_told_to_who_joins_it() {
+        for scheduler in [Arc::new(Stepped::new(7)) as Arc<dyn Scheduler>, Arc::new(Threads::new())] {
+            let actor = Panics(Arc::clone(&scheduler));
+            let task = scheduler.spawn("panics".to_owned(), Arc::default(), Box::new(actor)).unwrap();
+            assert!(!task.join());
+        }
     }
 
     #[test]

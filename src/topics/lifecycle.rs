@@ -30,24 +30,37 @@ pub(crate) struct NewPartitions<'a> {
 
 /// Makes the directories and empty logs of a topic; all of it is durable when this returns.
 pub(crate) fn create_partitions(new: &NewPartitions<'_>) -> Result<Vec<Log>> {
-    let made: Result<Vec<Log>> = (0..new.entry.partitions).map(|partition| create_partition(new, partition)).collect();
-    match made.and_then(|logs| new.log_dir.sync().map(|()| logs)) {
-        Ok(logs) => Ok(logs),
+    let mut logs = Vec::new();
+    let mut begun = 0;
+    let mut made = (0..new.entry.partitions).try_for_each(|partition| {
+        let dir = make_dir(new, partition)?;
+        begun = partition + 1;
+        let name = TopicPartition::new(Arc::clone(&new.entry.name), partition);
+        logs.push(Log::create(&dir, name, new.entry.id, Arc::clone(new.config), new.epoch, new.now)?);
+        Ok(())
+    });
+    made = made.and_then(|()| new.log_dir.sync());
+    match made {
+        Ok(()) => Ok(logs),
         Err(error) => {
-            for partition in 0..new.entry.partitions {
-                let name = partition_dir_name(&TopicPartition::new(Arc::clone(&new.entry.name), partition));
-                if let Err(second) = remove_dir(new.log_dir, &name)
-                    && !second.is_not_found()
-                {
-                    log::warn!("{second}; the next opening removes it");
-                }
-            }
+            discard_partitions(new.log_dir, new.entry, begun);
             Err(error)
         }
     }
 }
 
-fn create_partition(new: &NewPartitions<'_>, partition: u32) -> Result<Log> {
+/// Removes the first `count` directories of a topic that was not created after all.
+pub(crate) fn discard_partitions(log_dir: &dyn Dir, entry: &TopicEntry, count: u32) {
+    for partition in 0..count {
+        let name = partition_dir_name(&TopicPartition::new(Arc::clone(&entry.name), partition));
+        if let Err(error) = remove_dir(log_dir, &name) {
+            log::warn!("{error}; the next opening removes it");
+        }
+    }
+}
+
+/// Makes the empty directory of a partition.
+fn make_dir(new: &NewPartitions<'_>, partition: u32) -> Result<Arc<dyn Dir>> {
     let name = TopicPartition::new(Arc::clone(&new.entry.name), partition);
     let dir_name = partition_dir_name(&name);
     // A deletion that failed halfway may have left files under the name: a new log does not begin among them.
@@ -57,8 +70,7 @@ fn create_partition(new: &NewPartitions<'_>, partition: u32) -> Result<Log> {
         }
         _ => {}
     }
-    let dir = new.log_dir.create_dir(&dir_name)?;
-    Log::create(&dir, name, new.entry.id, Arc::clone(new.config), new.epoch, new.now)
+    new.log_dir.create_dir(&dir_name)
 }
 
 /// Removes the directories of a topic that the catalog no longer names.
@@ -70,8 +82,13 @@ pub(crate) fn remove_partitions(log_dir: &dyn Dir, entry: &TopicEntry) -> Result
     for partition in 0..entry.partitions {
         let partition = TopicPartition::new(Arc::clone(&entry.name), partition);
         let away = marked_dir_name(&partition, entry.id.0, PartitionDirKind::Delete);
-        log_dir.rename(&partition_dir_name(&partition), &away)?;
-        renamed.push(away);
+        match log_dir.rename(&partition_dir_name(&partition), &away) {
+            Err(error) if error.is_not_found() => {} // somebody has removed it before us
+            done => {
+                done?;
+                renamed.push(away);
+            }
+        }
     }
     log_dir.sync()?; // or a new topic's directory could meet the old one's files after a crash
     for name in renamed {

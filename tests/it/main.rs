@@ -1,10 +1,17 @@
 //! ottla from outside: a module per promise, through the public API alone; `tidy` reads the source tree itself.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, helpers included")]
 
+#[cfg(feature = "cli")]
+mod cli;
 mod codecs;
+#[cfg(feature = "cli")]
+mod command;
 mod crash;
+mod full_disk;
 #[cfg(feature = "cli")]
 mod kill;
 mod layout;
+#[cfg(feature = "cli")]
+mod reports;
 mod rot;
 mod tidy;

@@ -1,4 +1,5 @@
-//! The house rules that no compiler checks: which room may name which, and what a source file may hold.
+//! The house rules that no compiler checks: which room may name which, what a source file may hold, and that what is
+//! public is shown at work.
 //!
 //! A room is a top-level module of `src`. Rooms lie on lines, and name only rooms on lower lines; the drawing is in
 //! `ARCHITECTURE.md`. All rules look at the text of the files, so they hold for test modules and for code that is
@@ -38,6 +39,9 @@ const MAX_LINES: usize = 900;
 const UNFINISHED_MACROS: [&str; 2] = ["todo!", "unimplemented!"];
 const UNFINISHED_WORDS: [&str; 2] = ["FIXME", "XXX"];
 
+/// Public items that need no example: file, name and why.
+const NO_EXAMPLE: [(&str, &str, &str); 0] = [];
+
 #[test]
 fn every_room_is_on_the_map() {
     let map = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("the map of the house is there");
@@ -62,6 +66,11 @@ fn command_line_stands_on_the_public_api() {
 #[test]
 fn source_is_ascii_finished_and_not_too_long() {
     assert_tidy(sources("src").iter().flat_map(text).collect());
+}
+
+#[test]
+fn public_items_have_examples() {
+    assert_tidy(without_example(&library(), &NO_EXAMPLE));
 }
 
 #[test]
@@ -144,6 +153,27 @@ fn text(source: &Source) -> Vec<String> {
     let macros = UNFINISHED_MACROS.iter().flat_map(|mark| source.in_code(mark));
     let words = UNFINISHED_WORDS.iter().flat_map(|mark| source.in_code_or_comment(mark));
     findings.extend(macros.chain(words).map(|at| source.finding(at, "unfinished work is marked here")));
+    findings
+}
+
+/// Public types, and public functions that can fail, whose documentation shows nobody how to use them.
+fn without_example(sources: &[Source], excused: &[(&str, &str, &str)]) -> Vec<String> {
+    let mut findings = Vec::new();
+    let mut used = vec![false; excused.len()];
+    for source in sources {
+        for (position, name) in source.items_to_show().into_iter().filter(|(at, _)| !source.has_example(*at)) {
+            match excused.iter().position(|(path, item, _)| (*path, *item) == (source.path.as_str(), name)) {
+                Some(at) => used[at] = true,
+                None => {
+                    let wrong = format!("`{name}` has no example that runs and asserts: show what a user does with it");
+                    findings.push(source.finding(position, &wrong));
+                }
+            }
+        }
+    }
+    let unused = excused.iter().zip(used).filter(|(_, is_used)| !is_used);
+    findings
+        .extend(unused.map(|((path, item, _), _)| format!("{path}: `{item}` needs no excuse: take it off the list")));
     findings
 }
 
@@ -302,6 +332,31 @@ fn text_that_should_not_be_there_is_found() {
     let findings = text(&unfinished);
     assert_eq!(findings.len(), 2, "{findings:?}");
     assert!(findings[0].starts_with("src/io/os.rs:2:") && findings[1].starts_with("src/io/os.rs:4:"), "{findings:?}");
+}
+
+#[test]
+fn public_item_without_example_is_found() {
+    let text = "/// A.\npub struct A;\nimpl A {\n    /// F.\n    #[must_use]\n    pub const fn f(&self) -> Result<(), E> {}\n}\n\
+                /// T.\npub trait T {\n    /// G.\n    fn g(&self, by: [u8; 4]) -> Result<()>;\n}\n\
+                /// ```text\n/// assert\n/// ```\npub type C = u8;\n";
+    let findings = without_example(&[sample("src/io/os.rs", text)], &[]);
+    let found: Vec<_> = findings.iter().map(|finding| finding.split(" has").next().unwrap_or_default()).collect();
+    let expected = ["2: `A`", "9: `T`", "16: `C`", "6: `f`", "11: `g`"].map(|each| format!("src/io/os.rs:{each}"));
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn item_that_is_shown_private_infallible_or_excused_is_no_finding() {
+    let shown = "/// A.\n///\n/// ```\n/// assert!(true);\n/// ```\n#[derive(Debug)]\npub struct A;\n";
+    let attribute = "/// ```\n#[doc = concat!(\n    \"assert!\", \"();\"\n)]\n/// ```\npub fn f() -> Result<A> {}\n";
+    let plain = "/// G.\npub fn g(by: impl FnOnce(Result<A>)) -> A {}\npub(crate) enum B {}\nfn h() -> Result<A> {}\n";
+    let hidden = "mod tests {\n    pub struct C;\n}\nmacro_rules! m {\n    () => { pub struct $name; }\n}\n";
+    let fine = sample("src/io/os.rs", &format!("{shown}\n{attribute}\n{plain}\n{hidden}"));
+    assert_eq!(without_example(&[fine], &[]), [""; 0]);
+    let bare = sample("src/io/os.rs", "pub struct A;\n");
+    assert_eq!(without_example(&[bare], &[("src/io/os.rs", "A", "for the test")]), [""; 0]);
+    let expected = "src/io/os.rs: `A` needs no excuse: take it off the list";
+    assert_eq!(without_example(&[], &[("src/io/os.rs", "A", "for the test")]), [expected]);
 }
 
 #[test]

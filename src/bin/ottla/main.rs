@@ -6,11 +6,13 @@
 mod arguments;
 mod consume;
 mod demo;
+mod format;
 mod group;
 mod output;
 mod produce;
 mod topic;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -46,10 +48,10 @@ fn run(arguments: Arguments) -> Result<Status, Failure> {
     if let Command::Demo(demo) = &command {
         return demo::run(demo, directory.as_deref(), &mut output);
     }
-    let directory = directory.ok_or_else(|| Failure::Usage("which directory? give it with -d DIR".to_owned()))?;
-    if !command.creates() && !directory.is_dir() {
-        return Err(Failure::Usage(format!("{} is no directory", directory.display())));
-    }
+    let no_directory =
+        || Failure::Usage("say which directory with -d DIR, such as: ottla -d data topic list".to_owned());
+    let directory = directory.ok_or_else(no_directory)?;
+    check(&directory, command.creates())?;
     let engine = Engine::open(&directory)?;
     for finding in engine.report().iter() {
         output::say(finding);
@@ -64,6 +66,31 @@ fn run(arguments: Arguments) -> Result<Status, Failure> {
     let flushed = output.flush();
     let closed = engine.close().map_err(Failure::from);
     ran.and_then(|status| flushed.and(closed).map(|()| status))
+}
+
+/// Refuses a directory that is none, and keeps a command that only looks from making itself at home in a strange one.
+fn check(directory: &Path, creates: bool) -> Result<(), Failure> {
+    let name = directory.display();
+    let failure = match (directory.is_dir(), directory.exists()) {
+        (true, _) if creates || is_empty(directory) || OURS.iter().any(|file| directory.join(file).exists()) => {
+            return Ok(());
+        }
+        (false, false) if creates => return Ok(()),
+        (true, _) => format!("{name} has files in it, but no topics: it is not one of ottla's directories"),
+        (false, true) => format!("{name} is no directory"),
+        (false, false) => format!("there is no directory {name}; `produce` and `topic create` make it"),
+    };
+    Err(Failure::Usage(failure))
+}
+
+/// What only a directory of ours has, from the first moment on.
+const OURS: [&str; 2] = ["LOCK", "catalog"];
+
+/// Whether there is nothing in it but what a file system puts there; if it cannot be read, opening it will say why.
+#[expect(clippy::disallowed_methods, reason = "looks at a directory that may not be the engine's")]
+fn is_empty(directory: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(directory) else { return true };
+    entries.flatten().all(|entry| entry.file_name() == "lost+found")
 }
 
 impl From<Error> for Failure {

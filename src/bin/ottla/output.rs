@@ -44,6 +44,12 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// A partition was asked for that the topic does not have.
+pub(crate) fn no_partition(topic: &str, number: u32, count: u32) -> Failure {
+    let there_is = if count == 1 { "only partition 0".to_owned() } else { format!("partitions 0 to {}", count - 1) };
+    Failure::Usage(format!("{topic} has no partition {number}, but {there_is}"))
+}
+
 /// Says something to whoever watches; if nobody does, so be it.
 pub(crate) fn say(what: impl fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "{what}");
@@ -95,8 +101,11 @@ impl Output {
                 other => other.to_string(),
             }));
         }
-        for column in table.column_iter_mut().skip(1) {
-            column.set_cell_alignment(CellAlignment::Right);
+        for (index, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((0, 2));
+            if index > 0 {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
         }
         for line in table.lines() {
             self.line(line.trim_end())?;

@@ -10,12 +10,12 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use ottla::{Acks, Delivery, Engine, Error, Producer, ProducerConfig, ProducerRecord};
+use ottla::{Acks, Admin, Delivery, Engine, Error, NewTopic, Producer, ProducerConfig, ProducerRecord};
 use serde_json::json;
 
 use crate::Status;
 use crate::arguments::{AcksArgument, Produce};
-use crate::output::{Failure, Output, say};
+use crate::output::{Failure, Output, no_partition, say};
 
 /// How many deliveries may wait to be looked at.
 const WINDOW: usize = 100_000;
@@ -27,8 +27,9 @@ pub(crate) fn run(command: &Produce, engine: &Engine, output: &mut Output) -> Re
         AcksArgument::All => Acks::All,
     };
     let config = ProducerConfig::builder().acks(acks).linger(Duration::from_millis(command.linger)).build()?;
-    let producer = Producer::<[u8], [u8]>::with_config(engine, config)?;
     let input = open(command)?;
+    find_or_create(command, engine)?;
+    let producer = Producer::<[u8], [u8]>::with_config(engine, config)?;
     let (sent, deliveries) = sync_channel(WINDOW);
     let failed = std::thread::scope(|scope| {
         let sender = scope.spawn(|| send_lines(command, &producer, input, sent));
@@ -43,6 +44,20 @@ pub(crate) fn run(command: &Produce, engine: &Engine, output: &mut Output) -> Re
     })?;
     producer.close()?;
     if failed { Err(Failure::Said) } else { Ok(Status::Done) }
+}
+
+/// Sees to it that there is something to produce to, before the first line is waited for.
+fn find_or_create(command: &Produce, engine: &Engine) -> Result<(), Failure> {
+    let admin = Admin::new(engine);
+    let topic = match admin.describe_topic(&command.topic) {
+        Err(Error::UnknownTopicOrPartition { .. }) => admin.create_topic(NewTopic::new(&*command.topic))?,
+        found => found?,
+    };
+    let count = u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX);
+    match command.partition {
+        Some(number) if number >= count => Err(no_partition(&command.topic, number, count)),
+        _ => Ok(()),
+    }
 }
 
 /// A delivery, or why there is none.

@@ -236,7 +236,7 @@ impl MemoryDisk {
         lock(&self.inner.state).capacity = bytes;
     }
 
-    /// The paths of all files, and how long they are.
+    /// The paths of all files, from the root of the disk, and how long they are in bytes.
     ///
     /// # Examples
     /// ```
@@ -253,7 +253,8 @@ impl MemoryDisk {
         lock(&self.inner.state).files()
     }
 
-    /// Flips the bit `bit` (0 to 7) of the byte at `position` of a file, for good: a fault of the medium.
+    /// Flips the bit `bit` (0 to 7) of the byte at `position` of a file, for good: a fault of the medium. Paths are
+    /// those of [`files`](Self::files), positions are bytes from 0.
     ///
     /// # Errors
     /// [`Error::Io`] if there is no such file, or it is not that long.

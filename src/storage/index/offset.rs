@@ -72,7 +72,7 @@ impl OffsetIndex {
 
     /// The last entry at or below `offset`: the batch it leads to ends there or before.
     pub(crate) fn floor(&self, offset: Offset) -> Option<OffsetEntry> {
-        let count = self.entries.partition_point(|(relative, _)| self.base.0 + i64::from(relative) <= offset.0);
+        let count = self.entries.partition_point(|(relative, _)| self.base.plus(i64::from(relative)) <= offset);
         self.entry(count.checked_sub(1)?)
     }
 
@@ -91,7 +91,7 @@ impl OffsetIndex {
 
     fn entry(&self, index: usize) -> Option<OffsetEntry> {
         let (relative, position) = self.entries.get(index)?;
-        Some(OffsetEntry { last_offset: Offset(self.base.0 + i64::from(relative)), position: u64::from(position) })
+        Some(OffsetEntry { last_offset: self.base.plus(i64::from(relative)), position: u64::from(position) })
     }
 }
 

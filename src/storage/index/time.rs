@@ -89,7 +89,7 @@ impl TimeIndex {
 
     fn entry(&self, index: usize) -> Option<TimeEntry> {
         let (timestamp, relative) = self.entries.get(index)?;
-        Some(TimeEntry { timestamp: Timestamp(timestamp), offset: Offset(self.base.0 + i64::from(relative)) })
+        Some(TimeEntry { timestamp: Timestamp(timestamp), offset: self.base.plus(i64::from(relative)) })
     }
 }
 

@@ -33,7 +33,7 @@ fn append_all(journal: &mut Journal, numbers: std::ops::Range<u32>) {
     for number in numbers {
         journal.append(&payload(number)).unwrap();
     }
-    assert!(journal.write_round().unwrap());
+    assert!(journal.write_round(&mut || false).unwrap());
 }
 
 /// A journal with a snapshot of `snapshot` frames, `synced` appended and synced, and `written` written after that.
@@ -112,9 +112,9 @@ fn payload_of_no_bytes_or_too_many_is_refused() {
     let mut journal = journal_with(&disk, 0, 0, 0);
     assert!(matches!(journal.append(b""), Err(Error::IllegalArgument { .. })));
     assert!(matches!(journal.append(&vec![0; MAX_PAYLOAD + 1]), Err(Error::IllegalArgument { .. })));
-    assert!(!journal.write_round().unwrap());
+    assert!(!journal.write_round(&mut || false).unwrap());
     journal.append(&vec![7; MAX_PAYLOAD]).unwrap();
-    assert!(journal.write_round().unwrap());
+    assert!(journal.write_round(&mut || false).unwrap());
     assert_eq!(open(&disk, true).payloads, [vec![7; MAX_PAYLOAD]]);
 }
 
@@ -338,11 +338,11 @@ fn compaction_is_due_when_the_file_has_outgrown_its_snapshot() {
     let mut journal = Journal::create(root(&disk), NAME, ids(1), &[vec![1; 400_000]]).unwrap();
     for _ in 0..2 {
         journal.append(&[2; 500_000]).unwrap();
-        journal.write_round().unwrap();
+        journal.write_round(&mut || false).unwrap();
         assert!(!journal.needs_compaction());
     }
     journal.append(&[2; 500_000]).unwrap();
-    journal.write_round().unwrap();
+    journal.write_round(&mut || false).unwrap();
     assert!(journal.needs_compaction());
     journal.compact([2; 16], [vec![1; 400_000]]).unwrap();
     assert!(!journal.needs_compaction());
@@ -357,7 +357,7 @@ fn power_cut_brings_back_nothing_of_a_round_that_failed() {
         let frame = journal.queued.len() as u64;
         journal.append(&payload(101)).unwrap();
         disk.set_capacity(Some(content(&disk).len() as u64 + frame + 1)); // room for the first of them
-        assert!(matches!(journal.write_round(), Err(Error::DiskFull { .. })));
+        assert!(matches!(journal.write_round(&mut || false), Err(Error::DiskFull { .. })));
         disk.power_cut_keeping(seed);
         assert_eq!(open(&disk, false).payloads, payloads(0..3), "seed {seed}");
     }
@@ -372,7 +372,7 @@ fn full_disk_takes_nothing_of_the_round_and_the_next_one_succeeds() {
         disk.set_capacity(Some(len + room));
         journal.append(&payload(100)).unwrap();
         journal.append(&[9; 64]).unwrap();
-        assert!(matches!(journal.write_round(), Err(Error::DiskFull { .. })));
+        assert!(matches!(journal.write_round(&mut || false), Err(Error::DiskFull { .. })));
         assert_eq!(content(&disk).len() as u64, len);
         assert!(matches!(journal.compact([3; 16], payloads(0..3)), Err(Error::DiskFull { .. })));
         assert_eq!(disk.files().len(), 1, "what was begun is removed again");
@@ -391,7 +391,7 @@ fn write_that_cannot_be_cut_back_stops_the_journal() {
     let mut journal = journal_with(&disk, 0, 3, 0);
     journal.append(b"lost").unwrap();
     disk.fail_from(disk.steps());
-    assert!(matches!(journal.write_round(), Err(Error::Storage { .. })));
+    assert!(matches!(journal.write_round(&mut || false), Err(Error::Storage { .. })));
     assert!(matches!(journal.append(b"x"), Err(Error::Storage { .. })));
     assert!(matches!(journal.compact([2; 16], []), Err(Error::Storage { .. })));
     disk.kill();
@@ -433,7 +433,7 @@ fn run(disk: &MemoryDisk, promised: &mut Promised) -> Result<()> {
                 journal.append(&payload(promised.begun))?;
                 promised.begun += 1;
             }
-            journal.write_round()?;
+            journal.write_round(&mut || false)?;
         }
         sync(&mut journal)?;
         promised.synced = promised.begun;
@@ -564,7 +564,7 @@ proptest! {
             for frame in round {
                 journal.append(frame).unwrap();
             }
-            prop_assert_eq!(journal.write_round().unwrap(), !round.is_empty());
+            prop_assert_eq!(journal.write_round(&mut || false).unwrap(), !round.is_empty());
             sync(&mut journal).unwrap();
         }
         if is_cut { disk.power_cut() } else { disk.kill() }
@@ -588,7 +588,7 @@ proptest! {
         let mut journal = Journal::create(root(&disk), NAME, ids(1), &snapshot).unwrap();
         for frame in &appended {
             journal.append(frame).unwrap();
-            journal.write_round().unwrap();
+            journal.write_round(&mut || false).unwrap();
             sync(&mut journal).unwrap();
         }
         let whole = content(&disk);
@@ -619,13 +619,13 @@ proptest! {
         for frame in &synced {
             journal.append(frame).unwrap();
         }
-        journal.write_round().unwrap();
+        journal.write_round(&mut || false).unwrap();
         sync(&mut journal).unwrap();
         let durable = usize::try_from(journal.durable_end).unwrap();
         for frame in written.iter().flatten() {
             journal.append(frame).unwrap();
         }
-        journal.write_round().unwrap();
+        journal.write_round(&mut || false).unwrap();
         let mut bytes = content(&disk);
         let len = bytes.len();
         for (number, from) in (0..len).step_by(sector).enumerate() {

@@ -268,7 +268,7 @@ fn nothing_is_lost_in_silence_whatever_was_damaged() {
     run_all(0..600);
 }
 
-/// Takes a minute for 10,000 seeds; those of one failure are printed. Run it after a change to recovery:
+/// A minute for 20,000 seeds; those that fail are printed with what they did. Run it after a change to recovery:
 /// `cargo test --test it -- --ignored whatever_was_damaged`
 #[test]
 #[ignore = "takes minutes"]

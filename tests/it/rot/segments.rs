@@ -322,6 +322,23 @@ fn torn_last_batch_is_cut_off_wherever_it_was_torn() {
 }
 
 #[test]
+fn one_flipped_bit_above_the_durable_end_is_a_tear() {
+    let sample = Sample::killed_with_tail();
+    let last = sample.places.last().unwrap();
+    for bit in 8 * last.bytes.start..8 * last.bytes.end {
+        let mut tree = sample.tree.clone();
+        tree.bytes(&last.path)[bit / 8] ^= 1 << (bit % 8);
+        let root = tree.write();
+        let engine = super::sample::open(root.path()).unwrap();
+        let findings = engine.report().iter().cloned().collect();
+        let found = super::content::read(&engine, &t()).unwrap();
+        assert!(found.lost.is_empty() && found.end == last.offsets.start, "bit {bit}: {found:?}");
+        let opened = Opened { findings, found, tree: Tree::read(root.path()) };
+        check_cut(&sample, &opened, last.offsets.start, &tree.files[&last.path][last.bytes.clone()]);
+    }
+}
+
+#[test]
 fn everything_behind_the_first_tear_is_cut_off() {
     let sample = Sample::killed_with_tail();
     let tail: Vec<&Place> = sample.places.iter().filter(|place| place.offsets.start >= sample.durable_end).collect();

@@ -99,6 +99,55 @@ impl Source {
         Some(Use { position, scope, how, module: module.to_owned(), names_several_modules })
     }
 
+    /// Public types, and functions that can fail, those of public traits too, with their positions. What a macro names
+    /// is documented where the macro is used.
+    pub(super) fn items_to_show(&self) -> Vec<(usize, &str)> {
+        let mut items = Vec::new();
+        for keyword in ["struct", "enum", "trait", "type", "fn"] {
+            for at in self.in_code(keyword) {
+                let name = leading_word(self.code[at + keyword.len()..].trim_start());
+                let is_public = self.is_public(at) || (keyword == "fn" && self.is_in_public_trait(at));
+                if !name.is_empty() && is_public && !self.is_in_tests(at) && (keyword != "fn" || self.can_fail(at)) {
+                    items.push((at, name));
+                }
+            }
+        }
+        items
+    }
+
+    /// Whether `pub` stands before the keyword at `position`.
+    fn is_public(&self, position: usize) -> bool {
+        let before = self.code[..position].rsplit([';', '{', '}', ']']).next().unwrap_or_default();
+        before.split_whitespace().any(|word| word == "pub")
+    }
+
+    fn is_in_public_trait(&self, position: usize) -> bool {
+        let Some(brace) = self.open_braces(position).pop() else { return false };
+        let head = self.code[..brace].rsplit([';', '}', ']']).next().unwrap_or_default();
+        head.trim_start().starts_with("pub trait ")
+    }
+
+    fn is_in_tests(&self, position: usize) -> bool {
+        self.open_braces(position).into_iter().any(|brace| self.code[..brace].trim_end().ends_with("mod tests"))
+    }
+
+    /// Whether the function at `position` answers a `Result`.
+    fn can_fail(&self, position: usize) -> bool {
+        let rest = &self.code[position..];
+        let end = rest.find('{').into_iter().chain(rest.find(";\n")).min().unwrap_or(rest.len());
+        rest[..end].rsplit_once("->").is_some_and(|(_, answer)| !words(answer, "Result").is_empty())
+    }
+
+    /// Whether the documentation of the item at `position` has an example that runs and asserts something.
+    pub(super) fn has_example(&self, position: usize) -> bool {
+        let above = self.text[..position].rsplit_once('\n').map_or("", |(above, _)| above);
+        let belongs = |line: &&str| {
+            !line.is_empty() && (line.starts_with("///") || line.starts_with("#[") || !line.ends_with([';', '{', '}']))
+        };
+        let lines: Vec<&str> = above.lines().rev().map(str::trim).take_while(belongs).collect();
+        lines.iter().any(|line| line.contains("assert")) && lines.iter().filter(|line| **line == "/// ```").count() > 1
+    }
+
     /// Where a chain of `super::` leads out of every module of the file.
     pub(super) fn climbs_to_the_root(&self) -> Vec<usize> {
         let chains = self.in_code("super::").into_iter().filter(|at| !self.code[..*at].ends_with("::"));

@@ -1,0 +1,529 @@
+//! The command line, option by option, as its users drive it.
+
+#![expect(clippy::disallowed_methods, reason = "files beside the engine's, and damage to those that are")]
+
+use std::fs;
+
+use ottla::{Engine, Producer, ProducerRecord, Timestamp};
+use serde_json::{Value, json};
+
+use crate::command::{Home, bare, damage, names, ottla, run, seq};
+
+/// 2023-11-14T22:13:20Z.
+const T: i64 = 1_700_000_000_000;
+
+/// Every command, and what it needs to be asked for help.
+const COMMANDS: [&str; 11] = [
+    "",
+    "topic",
+    "topic create",
+    "topic list",
+    "topic describe",
+    "topic delete",
+    "produce",
+    "consume",
+    "group",
+    "group list",
+    "demo",
+];
+
+/// The values that a consume of topic `t` prints.
+fn consumed(home: &Home) -> Vec<String> {
+    home.run("consume t").lines()
+}
+
+/// `count` records at T, T + 1, ... in topic `t`.
+fn produce_from_t(home: &Home, count: i64) {
+    let engine = Engine::open(home.data()).unwrap();
+    let producer = Producer::<str, str>::new(&engine).unwrap();
+    for number in 0..count {
+        let record = ProducerRecord::to("t").value("v").timestamp(Timestamp(T + number));
+        producer.send(record).unwrap();
+    }
+    producer.close().unwrap();
+    engine.close().unwrap();
+}
+
+/// The offset where `consume t --from` begins.
+fn first_offset(home: &Home, from: &str) -> Option<String> {
+    let arguments = ["consume", "t", "--from", from, "--max-records", "1", "--format", "{offset}"];
+    home.run_with(&arguments).lines().pop()
+}
+
+mod produce {
+    use super::*;
+
+    #[test]
+    fn stores_a_record_a_line_and_says_nothing() {
+        let home = Home::new();
+        assert_eq!(home.feed("one\ntwo\n", "produce t").done(), "");
+        fs::write(home.beside("more"), "three\nfour\n").unwrap();
+        let more = home.beside("more");
+        assert_eq!(home.run_with(&["produce", "t", more.to_str().unwrap()]).done(), "");
+        assert_eq!(consumed(&home), ["one", "two", "three", "four"]);
+    }
+
+    #[test]
+    fn creates_the_topic_even_if_there_is_no_line() {
+        let home = Home::new();
+        home.run("produce t").done();
+        assert_eq!(home.run("topic list").done(), "t\n");
+        assert_eq!(home.run("consume t").done(), "");
+    }
+
+    #[test]
+    fn refuses_a_name_a_partition_or_a_file_that_cannot_be_before_it_reads() {
+        let home = Home::new();
+        for (arguments, what) in [
+            ("produce a/b", "\"a/b\""),
+            ("produce t --partition 1", "t has no partition 1, but only partition 0"),
+            ("produce t nowhere", "nowhere: No such file"),
+            ("produce t --acks 2", "'2'"),
+            ("produce t --header h", "'h'"),
+        ] {
+            // Its input stays open: it does not wait for a line.
+            let mut running = home.start(arguments);
+            let input = running.input.take();
+            let said = running.end().refused();
+            assert!(said.contains(what), "{said}");
+            drop(input);
+        }
+    }
+
+    #[test]
+    fn acknowledgements_appear_while_the_input_stays_open() {
+        let home = Home::new();
+        for acks in ["all", "1", "0"] {
+            let mut running = home.start(&format!("produce t --json --acks {acks} --linger 60000"));
+            for line in 0..3 {
+                running.send("x\n");
+                let answer: Value = serde_json::from_str(&running.line()).unwrap();
+                let fields: Vec<_> = answer.as_object().unwrap().keys().cloned().collect();
+                assert_eq!(fields, ["topic", "partition", "offset", "timestamp"]);
+                assert_eq!((&answer["topic"], &answer["partition"]), (&json!("t"), &json!(0)));
+                if acks == "0" {
+                    assert_eq!(answer["offset"], Value::Null, "nobody knows it");
+                } else {
+                    assert!(answer["offset"].as_i64().unwrap() >= line);
+                }
+                assert!(answer["timestamp"].as_i64().unwrap() > T);
+            }
+            let ended = running.end();
+            assert_eq!((ended.status, ended.err.as_str(), ended.out.len()), (0, "", 0));
+        }
+        assert_eq!(consumed(&home), ["x"; 9]);
+    }
+
+    #[test]
+    fn json_answers_in_the_order_of_the_lines_across_partitions() {
+        let home = Home::new();
+        home.run("topic create t --partitions 4").done();
+        let lines: String = (0..2000).map(|number| format!("k{}:{number}\n", number % 50)).collect();
+        let answers = home.feed(lines, "produce t --json --key-separator :").json();
+        let mut by_place = std::collections::BTreeMap::new();
+        for (line, answer) in answers.iter().enumerate() {
+            let place = (answer["partition"].as_i64().unwrap(), answer["offset"].as_i64().unwrap());
+            assert_eq!(by_place.insert(place, line.to_string()), None);
+        }
+        assert_eq!(by_place.len(), 2000);
+        for record in home.run("consume t --json").json() {
+            let place = (record["partition"].as_i64().unwrap(), record["offset"].as_i64().unwrap());
+            assert_eq!(record["value"], *by_place[&place]);
+        }
+    }
+
+    #[test]
+    fn options_set_key_headers_and_partition() {
+        let home = Home::new();
+        home.run("topic create t --partitions 3").done();
+        let options = "produce t --key-separator : --header a=1=2 --header a= --header b=c --partition 2 --linger 0";
+        home.feed("k:v\n:v\nk:\nnone\n", options).done();
+        let records = home.run("consume t --json").json();
+        let parts = |record: &Value| (record["key"].clone(), record["value"].clone());
+        let expected =
+            [(json!("k"), json!("v")), (json!(""), json!("v")), (json!("k"), json!("")), (Value::Null, json!("none"))];
+        assert_eq!(records.iter().map(parts).collect::<Vec<_>>(), expected);
+        for record in &records {
+            assert_eq!(record["partition"], 2);
+            assert_eq!(record["headers"], json!([["a", "1=2"], ["a", ""], ["b", "c"]]));
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_refused_is_named_and_ends_in_status_2() {
+        let home = Home::new();
+        home.run("topic create t --config max.message.bytes=100").done();
+        let ran = home.feed(format!("a\n{}\nb\n", "x".repeat(1000)), "produce t");
+        assert_eq!((ran.status, ran.out.len()), (2, 0));
+        assert!(ran.err.starts_with("line 2: t: "), "{}", ran.err);
+        assert!(ran.err.contains("max.message.bytes = 100"), "{}", ran.err);
+        assert_eq!(ran.err.lines().count(), 1);
+        assert_eq!(consumed(&home), ["a", "b"]);
+    }
+}
+
+mod consume {
+    use super::*;
+
+    #[test]
+    fn json_has_null_text_and_base64() {
+        let home = Home::new();
+        let engine = Engine::open(home.data()).unwrap();
+        let producer = Producer::<[u8], [u8]>::new(&engine).unwrap();
+        let at = |offset| ProducerRecord::to("t").timestamp(Timestamp(T + offset));
+        producer.send(at(0)).unwrap();
+        producer.send(at(1).key(b"").value("\u{e4}\"\n".as_bytes()).header("h", b"v")).unwrap();
+        let headers = at(2).key(b"\xff\xfe").value(b"\xc3").header("h", b"\x80").null_header("n");
+        producer.send(headers).unwrap();
+        producer.close().unwrap();
+        engine.close().unwrap();
+
+        let head = |offset: i64| format!(r#"{{"topic":"t","partition":0,"offset":{offset},"timestamp":{}"#, T + offset);
+        let expected = [
+            format!(r#"{},"key":null,"value":null,"headers":[]}}"#, head(0)),
+            format!(r#"{},"key":"","value":"ä\"\n","headers":[["h","v"]]}}"#, head(1)),
+            head(2)
+                + r#","key":{"base64":"//4="},"value":{"base64":"ww=="},"headers":[["h",{"base64":"gA=="}],["n",null]]}"#,
+        ];
+        assert_eq!(home.run("consume t --json").lines(), expected);
+        let names = ["consume", "t", "--format", "{topic} {partition} {offset} {timestamp} {key} {value} {headers}|"];
+        let text = home.run_with(&names).out;
+        assert!(text.starts_with(format!("t 0 0 {T} null null |\nt 0 1 {}  ", T + 1).as_bytes()));
+        assert!(text.ends_with(b"\xff\xfe \xc3 h=\x80,n=null|\n"));
+    }
+
+    #[test]
+    fn a_format_has_tabs_newlines_and_no_other_names() {
+        let home = Home::new();
+        home.feed("k:v\n", "produce t --key-separator :").done();
+        let format = |format: &str| home.run_with(&["consume", "t", "--format", format]);
+        assert_eq!(format(r"{key}\t{value}\n").done(), "k\tv\n\n");
+        assert_eq!(format("").done(), "\n");
+        assert_eq!(format("}").done(), "}\n");
+        for (bad, said) in [("{size}", "there is no {size}, but {topic}"), ("{value", "a '{' has no '}'")] {
+            assert!(format(bad).refused().contains(said));
+        }
+    }
+
+    #[test]
+    fn begins_where_it_is_told() {
+        let home = Home::new();
+        produce_from_t(&home, 5);
+        assert_eq!(home.run("consume t").lines().len(), 5, "without --from or group: everything");
+        for (from, first) in [
+            ("beginning", Some("0")),
+            ("0", Some("0")),
+            ("3", Some("3")),
+            ("5", None),
+            ("99", None),
+            ("end", None),
+            ("@1700000000002", Some("2")),
+            ("@2023-11-14T22:13:20.003Z", Some("3")),
+            ("@2023-11-15T00:13:20.0031+02:00", Some("4")),
+            ("@0", Some("0")),
+            ("@1700000000005", None),
+        ] {
+            assert_eq!(first_offset(&home, from).as_deref(), first, "{from}");
+        }
+        for bad in ["-1", "1.5", "", "@", "@noon", "@-1", "start"] {
+            let said = home.run_with(&["consume", "t", "--from", bad]).refused();
+            assert!(said.contains(&format!("'{bad}'")) || bad.is_empty(), "{said}");
+        }
+    }
+
+    #[test]
+    fn follows_behind_the_end_without_going_back() {
+        let home = Home::new();
+        home.feed(seq(1, 5), "produce t").done();
+        let mut running = home.start("consume t --from 3 --follow");
+        assert_eq!((running.line(), running.line()), ("4\n".to_owned(), "5\n".to_owned()));
+        assert!(running.child.try_wait().unwrap().is_none(), "it waits for more");
+        running.kill();
+        // An offset that is yet to come in one partition: the consumer's reset would begin anew there.
+        home.run("topic create u --partitions 2").done();
+        home.feed(seq(1, 5), "produce u --partition 0").done();
+        home.feed(seq(1, 12), "produce u --partition 1").done();
+        assert_eq!(home.run("consume u --from 10 --follow --max-records 2").lines(), ["11", "12"]);
+    }
+
+    #[test]
+    fn takes_as_many_as_it_is_told_of_all_topics_and_partitions() {
+        let home = Home::new();
+        home.run("topic create t --partitions 4").done();
+        for partition in 0..4 {
+            home.feed(seq(1, 5), &format!("produce t --partition {partition}")).done();
+        }
+        home.feed(seq(1, 5), "produce u").done();
+        assert_eq!(home.run("consume t u").lines().len(), 25);
+        assert_eq!(home.run("consume t u --max-records 7").lines().len(), 7);
+        assert_eq!(home.run("consume t u --max-records 0").lines().len(), 0);
+        let of_one = home.run_with(&["consume", "t", "--partition", "2", "--format", "{partition}"]).lines();
+        assert_eq!(of_one, ["2"; 5]);
+    }
+
+    #[test]
+    fn goes_on_with_its_group() {
+        let home = Home::new();
+        home.feed(seq(1, 10), "produce t").done();
+        assert_eq!(home.run("consume t --group g --max-records 4").lines(), ["1", "2", "3", "4"]);
+        assert_eq!(home.run("consume t --group g --from 8 --max-records 1").lines(), ["9"], "--from wins");
+        assert_eq!(home.run("consume t --group g").lines(), ["10"], "and is remembered");
+        assert_eq!(home.run("consume t --group g").done(), "");
+        assert_eq!(home.run("consume t --group h").lines().len(), 10, "every group for itself");
+        assert_eq!(home.run("group list").done(), "g\nh\n");
+        assert_eq!(home.run("consume t --from 8").lines(), ["9", "10"], "no group, nothing remembered");
+    }
+
+    #[test]
+    fn what_does_not_exist_is_an_error() {
+        let home = Home::new();
+        home.feed("1\n", "produce t").done();
+        for (arguments, what) in [
+            ("consume nope", "there is no topic or partition nope"),
+            ("consume t nope", "nope"),
+            ("consume t --group g nope", "nope"),
+            ("consume t --partition 1", "t has no partition 1, but only partition 0"),
+            ("topic describe nope", "nope"),
+            ("topic delete nope", "nope"),
+            ("group describe nope", "there is no group nope"),
+        ] {
+            let said = home.run(arguments).refused();
+            assert!(said.starts_with("ottla: ") && said.contains(what), "{said}");
+        }
+        assert_eq!(home.run("topic list").done(), "t\n", "reading creates nothing");
+        assert_eq!(home.run("group list").done(), "");
+    }
+
+    /// Three batches of three records, and a bit turned in the second.
+    fn damaged() -> Home {
+        let home = Home::new();
+        for batch in 0..3 {
+            home.feed(seq(3 * batch + 1, 3 * batch + 3), "produce t").done();
+        }
+        let file = home.segment("t-0");
+        let bytes = usize::try_from(fs::metadata(&file).unwrap().len()).unwrap();
+        damage(&file, bytes / 2);
+        home
+    }
+
+    #[test]
+    fn stops_at_damage_by_default_and_names_it() {
+        for option in ["", " --on-corrupt stop"] {
+            let home = damaged();
+            let ran = home.run(&format!("consume t --group g{option}"));
+            assert_eq!((ran.status, ran.out.as_slice()), (2, b"1\n2\n3\n".as_slice()));
+            let file = home.segment("t-0");
+            let place = format!("ottla: t-0: offsets 3 to 5 are unreadable, {} at position 83: ", file.display());
+            assert!(ran.err.starts_with(&place), "{}", ran.err);
+            assert_eq!(ran.err.lines().count(), 1);
+            let group = home.run("group describe g --json").json();
+            assert_eq!(group[0]["committed"], 3, "what was printed is remembered");
+        }
+    }
+
+    #[test]
+    fn skips_damage_if_told_and_says_so() {
+        let home = damaged();
+        let ran = home.run("consume t --group g --on-corrupt skip");
+        assert_eq!((ran.status, ran.out.as_slice()), (1, b"1\n2\n3\n7\n8\n9\n".as_slice()));
+        assert!(ran.err.starts_with("t-0: offsets 3 to 5 are unreadable, "), "{}", ran.err);
+        assert_eq!(ran.err.lines().count(), 1);
+        assert_eq!(home.run("consume t --group g").done(), "", "the group is behind it");
+        assert_eq!(home.run("consume t --from 6").lines(), ["7", "8", "9"]);
+    }
+}
+
+mod terminal {
+    use super::*;
+
+    #[test]
+    fn every_command_explains_itself_and_every_argument() {
+        for command in COMMANDS {
+            for flag in ["--help", "-h"] {
+                let arguments = command.split(' ').filter(|word| !word.is_empty()).chain([flag]);
+                let text = run(bare().args(arguments), b"").done();
+                assert!(text.contains("Usage: ottla"), "{text}");
+                // An argument or option with nothing behind it, on its line or the next.
+                let lines: Vec<_> = text.lines().chain([""]).collect();
+                for pair in lines.windows(2) {
+                    let name = pair[0].trim();
+                    let is_alone = name.ends_with('>') || name.ends_with(']') || name.ends_with("...");
+                    let is_item = pair[0].starts_with("  ") && (name.starts_with(['<', '[', '-'])) && is_alone;
+                    assert!(!(is_item && pair[1].trim().is_empty()), "{command}: {name} is not explained:\n{text}");
+                }
+                assert!(text.lines().all(|line| line.len() <= 100), "{text}");
+            }
+        }
+        for flag in ["--version", "-V"] {
+            let version = run(bare().arg(flag), b"").done();
+            assert_eq!(version, format!("ottla {}\n", env!("CARGO_PKG_VERSION")));
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_status_2() {
+        let home = Home::new();
+        assert!(run(&mut bare(), b"").refused().contains("Usage: ottla"));
+        assert!(run(bare().args(["topic", "list"]), b"").refused().contains("-d DIR"));
+        for arguments in [
+            "flush",
+            "topic",
+            "topic rename a b",
+            "produce",
+            "consume",
+            "consume t --since 5",
+            "consume t --max-records x",
+            "consume t --on-corrupt maybe",
+            "group describe",
+            "topic create t --partitions 0",
+            "topic create t --partitions 1000000",
+            "topic create t --config segment.bytes=abc",
+            "topic create t --config segment.size=1",
+            "topic create t --config segment.bytes",
+            "topic create ..",
+        ] {
+            home.run(arguments).refused();
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_none_is_named() {
+        let home = Home::new();
+        for arguments in ["topic list", "consume t", "group list"] {
+            let said = home.run(arguments).refused();
+            assert!(said.starts_with(&format!("ottla: there is no directory {}", home.data().display())), "{said}");
+            assert!(!home.data().exists());
+        }
+        fs::write(home.beside("file"), "x").unwrap();
+        for arguments in [["topic", "list"], ["produce", "t"]] {
+            let said = run(ottla(&home.beside("file")).args(arguments), b"").refused();
+            assert!(said.contains("file is no directory"), "{said}");
+        }
+        // Nobody can make a directory there, not even root.
+        let said = run(ottla("/proc/ottla".as_ref()).args(["produce", "t"]), b"").refused();
+        assert!(said.contains("/proc/ottla"), "{said}");
+    }
+
+    #[test]
+    fn a_directory_of_other_files_is_left_alone_by_commands_that_only_look() {
+        let home = Home::new();
+        fs::create_dir(home.data()).unwrap();
+        fs::write(home.data().join("letter.txt"), "x").unwrap();
+        assert!(home.run("topic list").refused().contains("not one of ottla's"));
+        assert_eq!(names(&home.data()), ["letter.txt"]);
+        home.feed("1\n", "produce t").done();
+        assert_eq!(consumed(&home), ["1"]);
+    }
+
+    #[test]
+    fn a_second_process_is_refused_and_told_who_is_there() {
+        let home = Home::new();
+        let mut running = home.start("produce t --json");
+        running.send("1\n");
+        running.line();
+        for arguments in ["consume t", "topic list", "produce u"] {
+            let said = home.run(arguments).refused();
+            let owner = format!("ottla: {} is in use by process {}\n", home.data().display(), running.child.id());
+            assert_eq!(said, owner);
+        }
+        running.end().done();
+        assert_eq!(consumed(&home), ["1"]);
+    }
+
+    #[test]
+    fn what_opening_found_goes_to_standard_error_once() {
+        let home = Home::new();
+        home.feed(seq(1, 3), "produce t").done();
+        let mut running = home.start("produce t --json");
+        running.send("4\n");
+        running.line();
+        running.kill();
+        // A write that the crash caught in the middle.
+        let file = home.segment("t-0");
+        let mut bytes = fs::read(&file).unwrap();
+        bytes.extend_from_slice(b"torn");
+        fs::write(&file, bytes).unwrap();
+
+        let ran = home.run("consume t");
+        assert_eq!((ran.status, ran.out.as_slice()), (0, b"1\n2\n3\n4\n".as_slice()));
+        assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
+        assert!(ran.err.starts_with("t-0: cut 4 bytes behind offset 4 off "), "{}", ran.err);
+        assert_eq!(home.run("consume t").lines().len(), 4, "and is silent from then on");
+    }
+
+    #[test]
+    fn a_crash_that_tore_nothing_is_nothing_to_talk_about() {
+        let home = Home::new();
+        let mut running = home.start("produce t --json");
+        running.send("1\n");
+        running.line();
+        running.kill();
+        assert_eq!(consumed(&home), ["1"]);
+    }
+
+    #[test]
+    fn topics_are_created_listed_described_and_deleted() {
+        let home = Home::new();
+        home.run("topic create orders --partitions 2 --config segment.bytes=16384 --config segment.ms=1000").done();
+        let created = home.run("topic create events --json").json().remove(0);
+        let fields: Vec<_> = created.as_object().unwrap().keys().cloned().collect();
+        assert_eq!(fields, ["topic", "id", "partitions"]);
+        assert_eq!((&created["topic"], &created["partitions"]), (&json!("events"), &json!(1)));
+        assert!(home.run("topic create orders").refused().contains("there is a topic orders already"));
+        assert_eq!(home.run("topic list").done(), "events\norders\n");
+        assert_eq!(home.run("topic list --json").json()[0], created);
+
+        home.feed(seq(1, 3), "produce orders --partition 1").done();
+        let text = home.run("topic describe orders").lines();
+        assert!(text[0].starts_with("topic orders, id "), "{text:?}");
+        assert_eq!(text[1..3], ["segment.bytes=16384", "segment.ms=1000"]);
+        let words: Vec<_> = text[5].split_whitespace().collect();
+        assert_eq!(words, ["orders", "1", "0", "0", "3", "3", "3", "83", "1"]);
+        assert_eq!(text.len(), 6);
+        let rows = home.run("topic describe orders --json").lines();
+        let offsets = r#""leader_epoch":0,"log_start":0,"high_watermark":3,"log_end":3,"durable_end":3"#;
+        assert_eq!(rows[1], format!(r#"{{"topic":"orders","partition":1,{offsets},"bytes":83,"segments":1}}"#));
+
+        home.run("consume orders --group g").lines();
+        home.run("topic delete orders").done();
+        assert_eq!(home.run("topic list").done(), "events\n");
+        assert!(home.run("consume orders").refused().contains("orders"));
+        home.run("topic create orders").done();
+        assert_eq!(home.run("consume orders --group g").done(), "");
+        assert_eq!(home.run("group describe g --json").done(), "", "a new topic inherits no offsets");
+    }
+
+    #[test]
+    fn groups_are_described_with_their_lag() {
+        let home = Home::new();
+        home.feed(seq(1, 10), "produce t").done();
+        home.run("consume t --group g --max-records 4").lines();
+        let rows = home.run("group describe g").lines();
+        let words: Vec<Vec<_>> = rows.iter().map(|row| row.split_whitespace().collect()).collect();
+        let heading = ["TOPIC", "PARTITION", "COMMITTED", "LOG", "END", "LAG"].to_vec();
+        assert_eq!(words, [heading, ["t", "0", "4", "10", "6"].to_vec()]);
+        let expected = r#"{"topic":"t","partition":0,"committed":4,"log_end":10,"lag":6}"#;
+        assert_eq!(home.run("group describe g --json").lines(), [expected]);
+        assert_eq!(home.run("group list --json").lines(), [r#"{"group":"g"}"#]);
+    }
+
+    #[test]
+    fn the_demo_loses_nothing_of_a_file_or_of_what_it_makes() {
+        let home = Home::new();
+        let file = home.beside("lines");
+        fs::write(&file, "one\n\ntwo \u{e4}\nthree\nfour\nfive\nsix\nseven\neight\nnine\nlast without newline")
+            .unwrap();
+        let facts = home.run_with(&["demo", file.to_str().unwrap(), "--json"]).json();
+        let last = facts.last().unwrap();
+        assert_eq!((&last["lines"], &last["records"]), (&json!(11), &json!(11)), "{last}");
+        assert_eq!((&last["lost"], &last["wrong"]), (&json!(0), &json!(0)), "{last}");
+        assert_eq!(home.run("topic list").done(), "orders\n", "a directory that was given stays");
+        assert!(home.run("demo").refused().contains("in use"));
+
+        let text = run(bare().arg("demo"), b"").lines();
+        assert!(text.iter().any(|line| line.starts_with("20000 lines in, 20000 records out: 0 lost, 0 wrong")));
+        assert_eq!(text.last().unwrap(), "Every line went through at least once, and none was lost or changed.");
+        fs::write(&file, "").unwrap();
+        assert!(run(bare().arg("demo").arg(&file), b"").refused().contains("no lines"));
+    }
+}
