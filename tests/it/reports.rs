@@ -159,7 +159,7 @@ fn r011_lost_and_found_is_left_alone() {
         let directory = parent.join("lost+found");
         fs::create_dir(&directory).unwrap();
         fs::write(directory.join("#17"), "what fsck found").unwrap();
-        let nobody = std::os::unix::fs::PermissionsExt::from_mode(0);
+        let nobody = std::os::unix::fs::PermissionsExt::from_mode(0o000);
         fs::set_permissions(&directory, nobody).unwrap();
     }
     assert_eq!(home.run("topic list").done(), "t\n");
