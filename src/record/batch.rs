@@ -104,7 +104,9 @@ pub enum BatchFault {
         id: i16,
     },
     /// The records are compressed with a codec that this build leaves out.
-    #[error("the batch is compressed with {codec}, and this build has no such codec")]
+    #[error(
+        "the batch is compressed with {codec}, and this build has no such codec: enable the cargo feature `{codec}`"
+    )]
     CodecNotCompiled {
         /// Which one.
         codec: Compression,
