@@ -106,6 +106,14 @@ pub use crate::record::{Batch, BatchFault, BatchHeader, ControlType, Headers, Re
 pub use crate::storage::{Finding, OpenReport, TopicConfig, TopicConfigBuilder};
 pub use crate::types::{Acks, Compression, LeaderEpoch, Offset, Timestamp, TimestampType, TopicId, TopicPartition};
 
+/// What decodes bytes and is not public, for the fuzz targets in `fuzz/`. No part of the interface.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::record::fuzzing::varint;
+    pub use crate::storage::fuzzing::{index_open, journal_open};
+}
+
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;

@@ -14,4 +14,6 @@ mod layout;
 #[cfg(feature = "cli")]
 mod reports;
 mod rot;
+#[cfg(feature = "fuzzing")]
+mod seeds;
 mod tidy;
