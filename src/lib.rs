@@ -104,7 +104,9 @@ pub use crate::producer::{
 };
 pub use crate::record::{Batch, BatchFault, BatchHeader, ControlType, Headers, Record, Records};
 pub use crate::storage::{Finding, OpenReport, TopicConfig, TopicConfigBuilder};
-pub use crate::types::{Acks, Compression, LeaderEpoch, Offset, Timestamp, TimestampType, TopicId, TopicPartition};
+pub use crate::types::{
+    Acks, Compression, LeaderEpoch, Offset, ReadMode, Timestamp, TimestampType, TopicId, TopicPartition,
+};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

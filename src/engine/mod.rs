@@ -604,7 +604,8 @@ impl EngineBuilder {
     /// # Ok::<(), ottla::Error>(())
     /// ```
     pub fn open(self, path: impl AsRef<Path>) -> Result<Engine> {
-        Engine::start(Arc::new(OsDisk::open(path.as_ref(), true)?), self.config)
+        let disk = OsDisk::open(path.as_ref(), true, &self.config.reading())?;
+        Engine::start(Arc::new(disk), self.config)
     }
 
     /// Opens the engine on a disk in memory.
