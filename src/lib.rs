@@ -46,6 +46,7 @@
 //! | know what to do about an error | [`Error`], [`ErrorClass`] |
 //! | change a setting | [`ProducerConfig`], [`ConsumerConfig`], [`EngineConfig`], [`TopicConfig`] |
 //! | test what your application does when the power goes | [`MemoryDisk`] |
+//! | check every file of a directory, without changing it | [`verify`], [`VerifyReport`], [`Defect`] |
 //! | decode stored batches | [`Batch`], [`Records`] |
 //!
 //! # What is promised
@@ -81,6 +82,7 @@ mod topics;
 
 mod coordinator;
 mod engine;
+mod replay;
 
 mod admin;
 mod consumer;
@@ -103,7 +105,8 @@ pub use crate::producer::{
     RecordMetadata, Serialize, Serializer, StringSerializer,
 };
 pub use crate::record::{Batch, BatchFault, BatchHeader, ControlType, Headers, Record, Records};
-pub use crate::storage::{Finding, OpenReport, TopicConfig, TopicConfigBuilder};
+pub use crate::replay::{VerifyOptions, VerifyReport, verify};
+pub use crate::storage::{Defect, DefectKind, Finding, OpenReport, TopicConfig, TopicConfigBuilder};
 pub use crate::types::{
     Acks, Compression, LeaderEpoch, Offset, ReadMode, Timestamp, TimestampType, TopicId, TopicPartition,
 };

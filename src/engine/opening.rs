@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use crate::coordinator::group::GroupOffsets;
-use crate::engine::groups::{Group, Groups, OFFSETS_SUFFIX, journal_cell};
+use crate::coordinator::group::{GroupOffsets, OFFSETS_SUFFIX};
+use crate::engine::groups::{Group, Groups, journal_cell};
 use crate::engine::lane::{JournalCell, Lane, Reserve};
 use crate::error::{Error, Result};
 use crate::io::{Dir, Disk, Entry, Lock};
@@ -28,10 +28,8 @@ use crate::storage::{
     write_partition_metadata,
 };
 use crate::sync::lock;
-use crate::topics::{Catalog, Change, Topic, TopicEntry, Topics, clear_leftovers};
+use crate::topics::{CATALOG, Catalog, Change, Topic, TopicEntry, Topics, clear_leftovers};
 use crate::types::{LeaderEpoch, Offset, TopicId, TopicPartition};
-
-const CATALOG: &str = "catalog";
 
 /// An opened directory, before its threads start.
 pub(super) struct Opened {

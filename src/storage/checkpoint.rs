@@ -36,7 +36,8 @@ pub(crate) const LOG_STARTS: &str = "log-start-offset-checkpoint";
 pub(crate) const META_PROPERTIES: &str = "meta.properties";
 /// Which topic a partition belongs to.
 pub(crate) const PARTITION_METADATA: &str = "partition.metadata";
-const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
+/// Marks a directory that was closed cleanly.
+pub(crate) const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 
 /// A million partitions fit with names of the greatest length.
 const CHECKPOINT_LIMIT: u64 = 300 * 1024 * 1024;
@@ -266,6 +267,14 @@ pub(crate) fn write_clean_shutdown(dir: &dyn Dir) -> Result<()> {
 /// The operating system's, other than that there is no marker.
 pub(crate) fn has_clean_shutdown(dir: &dyn Dir) -> Result<bool> {
     is_there(dir, CLEAN_SHUTDOWN)
+}
+
+/// The content of the marker of a clean shutdown; `None` if there is none. Only that it is there means something.
+///
+/// # Errors
+/// The operating system's; [`Error::CorruptFile`] if it is much longer than a marker.
+pub(crate) fn read_clean_shutdown(dir: &dyn Dir) -> Result<Option<Vec<u8>>> {
+    read_if_there(dir, CLEAN_SHUTDOWN, SMALL_LIMIT)
 }
 
 /// Whether there is a `meta.properties`, in whatever state.

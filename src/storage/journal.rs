@@ -125,11 +125,8 @@ impl Journal {
         let (file, is_previous) = either_generation(name, |name| dir.open_writable(name))?;
         let content = scan::read(&*file, was_clean, behind)?;
         let mut findings = content.findings;
-        if is_previous {
-            // The crash that leaves the generation before alone leaves the new one, which says the same, beside it.
-            let is_half_renamed = is_there(&*dir, &beside(name))?;
-            let damage = if is_half_renamed { JournalDamage::HalfRenamed } else { JournalDamage::Outdated };
-            findings.insert(0, JournalFinding { path: file.path().to_owned(), position: 0, bytes: 0, damage });
+        if let Some(finding) = previous_finding(&*dir, name, &*file, is_previous)? {
+            findings.insert(0, finding);
         }
         let payloads = content.payloads;
         let mut journal = Self::of(dir, name, file, content.header, content.last_sequence);
@@ -138,6 +135,23 @@ impl Journal {
         journal.must_be_compacted = !was_clean || !findings.is_empty();
         journal.is_previous = is_previous;
         Ok(JournalOpening { journal, payloads, findings })
+    }
+
+    /// Reads the journal `name` as [`open`](Self::open) does, without being able to write it.
+    ///
+    /// # Errors
+    /// Those of `open`.
+    pub(crate) fn inspect(
+        dir: &dyn Dir,
+        name: &str,
+        was_clean: bool,
+        behind: BehindHole,
+    ) -> Result<(Vec<Vec<u8>>, Vec<JournalFinding>)> {
+        let (file, is_previous) = either_generation(name, |name| dir.open(name))?;
+        let content = scan::read(&*file, was_clean, behind)?;
+        let mut findings = content.findings;
+        findings.extend(previous_finding(dir, name, &*file, is_previous)?);
+        Ok((content.payloads, findings))
     }
 
     /// Whether there is a journal `name`, in whatever state.
@@ -353,6 +367,17 @@ fn either_generation(name: &str, open: impl Fn(&str) -> Result<Arc<dyn File>>) -
         },
         Err(error) => Err(error),
     }
+}
+
+/// What is to be said of a journal whose generation before was opened.
+fn previous_finding(dir: &dyn Dir, name: &str, file: &dyn File, is_previous: bool) -> Result<Option<JournalFinding>> {
+    if !is_previous {
+        return Ok(None);
+    }
+    // The crash that leaves the generation before alone leaves the new one, which says the same, beside it.
+    let is_half_renamed = is_there(dir, &beside(name))?;
+    let damage = if is_half_renamed { JournalDamage::HalfRenamed } else { JournalDamage::Outdated };
+    Ok(Some(JournalFinding { path: file.path().to_owned(), position: 0, bytes: 0, damage }))
 }
 
 fn is_there(dir: &dyn Dir, name: &str) -> Result<bool> {

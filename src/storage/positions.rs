@@ -132,6 +132,21 @@ impl Positions {
         Ok((Self { file, table: Mutex::new(table) }, findings))
     }
 
+    /// Reads what is known of all logs, and changes nothing.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); an [`Error::Io`] that [`is_not_found`](Error::is_not_found) if there is no such file.
+    pub(crate) fn inspect(dir: &dyn Dir) -> Result<(BTreeMap<(TopicId, u32), Position>, Vec<PositionsFinding>)> {
+        let file = dir.open(POSITIONS)?;
+        let mut findings = Vec::new();
+        if !check_header(&*file)? {
+            findings.push(finding(&*file, 0, PositionsDamage::Header));
+        }
+        let (table, _) = Table::load(&*file, &mut findings)?;
+        let used = table.slots.into_iter().flatten().filter(Used::is_written);
+        Ok((used.map(|used| (used.log, used.position)).collect(), findings))
+    }
+
     /// What is known of a log; `None` if nothing is.
     pub(crate) fn get(&self, topic: TopicId, partition: u32) -> Option<Position> {
         let table = lock(&self.table);
