@@ -23,7 +23,8 @@ use crate::storage::{
     BehindHole, CLEAN_SHUTDOWN, Defect, DefectKind, Journal, JournalDamage, JournalFinding, LOG_STARTS, LogFacts,
     LogVerdict, META_PROPERTIES, OurLog, POSITIONS, PREVIOUS, PartitionDirKind, Position, Positions, PositionsDamage,
     PositionsFinding, RECOVERY_POINTS, Seen, confirmed, has_clean_shutdown, parse_group_file_name, parse_partition_dir,
-    parse_segment_name, partition_dir_name, read_clean_shutdown, read_meta_properties, read_offsets, verify_log,
+    parse_segment_name, partition_dir_name, read_clean_shutdown, read_meta_properties, read_offsets,
+    read_partition_metadata, verify_log,
 };
 use crate::sync::{Scheduler, Signal, Threads, in_parallel, parallelism};
 use crate::topics::{CATALOG, Catalog, Change, TopicEntry};
@@ -185,7 +186,8 @@ enum Target {
 impl Target {
     fn of(path: &Path) -> Result<Self> {
         let wrong = |what: &str| {
-            let expected = "expected a directory of topics, a Kafka log.dir, the directory of a partition, or a segment";
+            let expected =
+                "expected a directory of topics, a Kafka log.dir, the directory of a partition, or a segment";
             Error::illegal_argument(format!("{}: {what}: {expected}", path.display()))
         };
         let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -292,22 +294,26 @@ impl Surroundings {
 
     fn read_catalog(&mut self, root: &dyn Dir) {
         let was_clean = self.was_clean;
-        let read = || Journal::inspect(root, CATALOG, was_clean, BehindHole::Drop);
-        let look = || of_journal(root, CATALOG, read().map(|(_, findings)| findings), was_clean);
-        self.defects.extend(confirmed(!was_clean, &pause, look));
-        let Ok((payloads, _)) = read() else { return };
-        let mut catalog = Catalog::default();
-        for payload in payloads {
-            match Change::decode(&payload) {
-                Some(change) => catalog.apply(change),
-                None => {
+        let look = || match Journal::inspect(root, CATALOG, was_clean, BehindHole::Drop) {
+            Ok((payloads, findings)) => {
+                let mut found = of_journal(root, CATALOG, Ok(findings), was_clean);
+                if payloads.iter().any(|payload| Change::decode(payload).is_none()) {
                     let detail = "it has a frame that this version does not know";
-                    self.defects.push(Defect::new(DefectKind::NotRead, root.path().join(CATALOG), detail));
-                    return;
+                    found.push(Defect::new(DefectKind::NotRead, root.path().join(CATALOG), detail));
                 }
+                found
             }
-        }
-        self.catalog = Some(catalog);
+            Err(error) => of_journal(root, CATALOG, Err(error), was_clean),
+        };
+        self.defects.extend(confirmed(!was_clean, &pause, look));
+        self.catalog = catalog_now(root, was_clean);
+    }
+
+    /// Whether the catalog names the partition now, as the same topic's as before; it may have been deleted meanwhile.
+    fn is_still_there(&self, partition: &TopicPartition) -> bool {
+        let (Some(root), Some(before)) = (&self.root, self.entry(partition)) else { return true };
+        let now = catalog_now(root.as_ref(), self.was_clean);
+        now.is_none_or(|now| now.topics().any(|entry| entry.id == before.id))
     }
 
     fn entry(&self, partition: &TopicPartition) -> Option<&TopicEntry> {
@@ -330,6 +336,19 @@ impl Surroundings {
         };
         LogFacts { ours, was_clean: self.was_clean, durable_end, only, unpacked_limit: options.max_unpacked_bytes }
     }
+}
+
+/// The catalog as it is now; `None` if there is none, or it has lost something: it does not say what is to be expected.
+fn catalog_now(root: &dyn Dir, was_clean: bool) -> Option<Catalog> {
+    let (payloads, findings) = Journal::inspect(root, CATALOG, was_clean, BehindHole::Drop).ok()?;
+    if findings.iter().any(JournalFinding::is_rot) {
+        return None;
+    }
+    let mut catalog = Catalog::default();
+    for payload in payloads {
+        catalog.apply(Change::decode(&payload)?);
+    }
+    Some(catalog)
 }
 
 /// One run.
@@ -400,13 +419,14 @@ impl Verification<'_> {
         let mut ends = BTreeMap::new();
         for (partition, verdict) in partitions.into_iter().zip(verdicts) {
             match verdict {
-                Ok(verdict) => {
+                Ok(verdict) if verdict.defects.is_empty() || self.surroundings.is_still_there(&partition) => {
                     if let Some(end) = verdict.log_end {
                         ends.insert(partition, end);
                     }
                     self.take(verdict);
                 }
-                Err(error) if error.is_not_found() && !self.surroundings.was_clean => {} // its topic was deleted
+                Ok(_) => {} // its topic was deleted
+                Err(error) if error.is_not_found() && !self.surroundings.was_clean => {}
                 Err(error) => {
                     let path = log_dir.path().join(partition_dir_name(&partition));
                     self.report.defects.push(Defect::from_error(&error, &path));
@@ -473,6 +493,9 @@ impl Verification<'_> {
         let listed = root.dir("groups").and_then(|dir| dir.list().map(|entries| (dir, entries)));
         let (dir, entries) = match listed {
             Ok(listed) => listed,
+            Err(error) if error.is_not_found() => {
+                return self.report.defects.push(Defect::new(DefectKind::Damage, path, "it is missing"));
+            }
             Err(error) => return self.report.defects.push(Defect::from_error(&error, &path)),
         };
         let mut files = BTreeSet::new();
@@ -510,6 +533,12 @@ fn names(log_dir: &dyn Dir, around: &Surroundings) -> Vec<Defect> {
         Ok(entries) => entries,
         Err(error) => return vec![Defect::from_error(&error, log_dir.path())],
     };
+    let now = around.root.as_ref().filter(|_| around.catalog.is_some());
+    let now = now.and_then(|root| catalog_now(root.as_ref(), around.was_clean));
+    let has = |catalog: &Catalog, partition: &TopicPartition| {
+        let mut topics = catalog.topics();
+        topics.any(|entry| *entry.name == *partition.topic() && partition.partition() < entry.partitions)
+    };
     let mut found = Vec::new();
     for entry in &entries {
         let name = entry.name.as_str();
@@ -522,20 +551,29 @@ fn names(log_dir: &dyn Dir, around: &Surroundings) -> Vec<Defect> {
         match parse_partition_dir(name) {
             None if name == "remote-log-index-cache" => {}
             None => found.push(defect(name, "it is no partition, and a broker does not start with it")),
-            Some((_, PartitionDirKind::Delete)) => found.push(defect(name, "a deletion that was not finished")),
-            Some((_, PartitionDirKind::Future)) => found.push(defect(name, "a move that was not finished")),
+            Some((_, PartitionDirKind::Delete)) => {
+                found.push(defect(name, "a deletion that is under way, or was not finished"))
+            }
+            Some((_, PartitionDirKind::Future)) => {
+                found.push(defect(name, "a move that is under way, or was not finished"))
+            }
             Some((_, PartitionDirKind::Stray)) => {
                 found.push(defect(name, "put aside, since it belonged to no topic; its content is not looked at"));
             }
             Some((partition, PartitionDirKind::Live)) => {
-                if around.catalog.is_some() && around.entry(&partition).is_none() {
-                    found.push(defect(name, "the catalog has no such partition"));
+                if around.entry(&partition).is_none() && now.as_ref().is_some_and(|now| !has(now, &partition)) {
+                    // Another id is another attempt to create it, by somebody who is at it.
+                    let id = log_dir.dir(name).and_then(|dir| read_partition_metadata(dir.as_ref())).ok().flatten();
+                    let id = id.map_or_else(String::new, |id| format!(", whose topic id is {id}"));
+                    found.push(defect(name, &format!("the catalog has no such partition{id}")));
                 }
             }
         }
     }
-    let topics = around.catalog.iter().flat_map(Catalog::topics);
-    for partition in topics.flat_map(partitions_of) {
+    // Those that were there before the directory was listed and still are.
+    let topics = now.iter().flat_map(Catalog::topics);
+    let is_old = |partition: &TopicPartition| around.entry(partition).is_some() && around.is_still_there(partition);
+    for partition in topics.flat_map(partitions_of).filter(is_old) {
         let name = partition_dir_name(&partition);
         if !entries.iter().any(|entry| entry.is_dir && entry.name == name) {
             found.push(Defect::new(DefectKind::Damage, path(&name), "the partition's directory is missing"));
@@ -567,7 +605,13 @@ fn small_files(log_dir: &dyn Dir, around: &Surroundings) -> Vec<Defect> {
     for name in ["replication-offset-checkpoint", "cleaner-offset-checkpoint"] {
         check(name, read_offsets(log_dir, name).map(|read| read.is_some()), false);
     }
-    check(META_PROPERTIES, read_meta_properties(log_dir).map(|read| read.is_some()), is_ours);
+    let properties = read_meta_properties(log_dir).and_then(|properties| match properties {
+        Some(properties) if is_ours && !properties.is_complete() => {
+            Err(Error::corrupt_file(&log_dir.path().join(META_PROPERTIES), 0, "it lacks some of its ids"))
+        }
+        properties => Ok(properties.is_some()),
+    });
+    check(META_PROPERTIES, properties, is_ours);
     let marker = read_clean_shutdown(log_dir).and_then(|content| {
         let is_fine = content.as_deref().is_none_or(|content| is_marker(content, is_ours));
         let flaw = || Error::corrupt_file(&log_dir.path().join(CLEAN_SHUTDOWN), 0, "it is not what Kafka writes");
@@ -579,7 +623,9 @@ fn small_files(log_dir: &dyn Dir, around: &Surroundings) -> Vec<Defect> {
 
 /// Whether that is what a clean shutdown writes: JSON, or nothing before Kafka 3.7.
 fn is_marker(content: &[u8], is_ours: bool) -> bool {
-    let Some(rest) = content.strip_prefix(br#"{"version":0,"brokerEpoch":"#) else { return content.is_empty() && !is_ours };
+    let Some(rest) = content.strip_prefix(br#"{"version":0,"brokerEpoch":"#) else {
+        return content.is_empty() && !is_ours;
+    };
     let Some(number) = rest.strip_suffix(b"}") else { return false };
     let epoch = std::str::from_utf8(number).ok().and_then(|text| text.parse::<i64>().ok());
     if is_ours { epoch == Some(-1) } else { epoch.is_some() }

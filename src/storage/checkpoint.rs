@@ -150,6 +150,14 @@ pub(crate) struct MetaProperties {
     pub(crate) directory_id: Option<String>,
 }
 
+impl MetaProperties {
+    /// Whether it has all that an engine writes into it.
+    pub(crate) fn is_complete(&self) -> bool {
+        let is_id = |id: &Option<String>| id.as_deref().and_then(TopicId::parse).is_some();
+        self.version == 1 && self.node_id.is_some() && is_id(&self.cluster_id) && is_id(&self.directory_id)
+    }
+}
+
 /// Reads `meta.properties`, and writes it with ids of random bytes first if it is missing.
 ///
 /// # Errors

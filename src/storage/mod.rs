@@ -35,18 +35,16 @@ mod walk;
 
 pub(crate) use append::AppendError;
 pub(crate) use checkpoint::{
-    CLEAN_SHUTDOWN, LOG_STARTS, META_PROPERTIES, PARTITION_METADATA, RECOVERY_POINTS, ensure_meta_properties, has_clean_shutdown,
-    has_meta_properties, read_clean_shutdown, read_meta_properties, read_offsets, read_partition_metadata, remove_clean_shutdown, write_clean_shutdown,
-    write_offsets, write_partition_metadata,
+    CLEAN_SHUTDOWN, LOG_STARTS, META_PROPERTIES, PARTITION_METADATA, RECOVERY_POINTS, ensure_meta_properties,
+    has_clean_shutdown, has_meta_properties, read_clean_shutdown, read_meta_properties, read_offsets,
+    read_partition_metadata, remove_clean_shutdown, write_clean_shutdown, write_offsets, write_partition_metadata,
 };
 pub use config::{TopicConfig, TopicConfigBuilder};
 pub(crate) use files::{
     PartitionDirKind, group_file_name, marked_dir_name, parse_group_file_name, parse_partition_dir, parse_segment_name,
     partition_dir_name, topic_collision_key, validate_topic_name,
 };
-pub(crate) use journal::{
-    BehindHole, Journal, JournalDamage, JournalFinding, JournalIds, JournalOpening, PREVIOUS,
-};
+pub(crate) use journal::{BehindHole, Journal, JournalDamage, JournalFinding, JournalIds, JournalOpening, PREVIOUS};
 pub(crate) use log::{Log, SyncWork};
 pub(crate) use positions::{POSITIONS, Position, Positions, PositionsDamage, PositionsFinding, SlotId};
 pub(crate) use read::ReadPlace;

@@ -139,7 +139,8 @@ impl Positions {
     pub(crate) fn inspect(dir: &dyn Dir) -> Result<(BTreeMap<(TopicId, u32), Position>, Vec<PositionsFinding>)> {
         let file = dir.open(POSITIONS)?;
         let mut findings = Vec::new();
-        if !check_header(&*file)? {
+        let is_padded = file.slice(0, HEADER_BYTES)?.iter().skip(16).all(|byte| *byte == 0);
+        if !check_header(&*file)? || !is_padded {
             findings.push(finding(&*file, 0, PositionsDamage::Header));
         }
         let (table, _) = Table::load(&*file, &mut findings)?;

@@ -204,6 +204,7 @@ pub(crate) fn verify_log(dir: &Arc<dyn Dir>, facts: &LogFacts, pause: &dyn Fn())
         pause,
         epochs: Arc::default(),
         has_epochs: false,
+        has_lost_end: false,
         verdict: LogVerdict::default(),
         decompressor: Decompressor::default(),
     };
@@ -254,6 +255,8 @@ struct Verifier<'a> {
     pause: &'a dyn Fn(),
     epochs: Arc<LeaderEpochs>,
     has_epochs: bool,
+    /// The log ends in damage, and nobody knows at which offset.
+    has_lost_end: bool,
     verdict: LogVerdict,
     decompressor: Decompressor,
 }
@@ -375,7 +378,7 @@ impl Verifier<'_> {
             self.found(Defect::new(DefectKind::Damage, self.dir.path(), detail).of(expected, Offset(end.0 - 1)));
         } else if bases.is_empty() && is_whole && self.facts.ours.is_some() && self.facts.was_clean {
             self.found(Defect::new(DefectKind::Damage, self.dir.path(), "there is no segment"));
-        } else {
+        } else if !self.has_lost_end {
             self.verdict.log_end = Some(expected);
         }
     }
@@ -398,8 +401,13 @@ impl Verifier<'_> {
     /// Goes through a segment; answers where it ends, or `None` if the log is torn in it.
     fn check_segment(&mut self, base: Offset, len: u64, next: Option<Offset>) -> Result<Option<Offset>> {
         self.verdict.seen.segments += 1;
-        let mut indexes = IndexChecks::load(self, base, len);
         let mut segment = self.segment(base, len);
+        if !self.facts.was_clean {
+            segment.set_end(segment.file()?.len()?); // a writer may have gone on since the directory was listed
+        }
+        // The last one's may be written at any time, and after a crash nobody trusts what is there.
+        let has_indexes = self.facts.was_clean || next.is_some();
+        let mut indexes = IndexChecks::load(self, base, segment.end(), has_indexes);
         let (mut position, mut expected) = (0, base);
         let mut is_over = false;
         while !is_over {
@@ -425,6 +433,8 @@ impl Verifier<'_> {
                         let behind = walk.position();
                         if !self.is_torn(first, behind >= segment.end() && next.is_none()) {
                             indexes.has_damage = true;
+                            let is_known = self.facts.ours.is_some() && self.facts.durable_end.is_some();
+                            self.has_lost_end |= behind >= segment.end() && next.is_none() && !is_known;
                             let path = self.path(&segment.file_name());
                             self.found(Defect::new(DefectKind::Damage, path, reason).at(at).of(first, last));
                             continue;
@@ -654,4 +664,3 @@ impl LegacyHead {
         Ok(hasher.finalize() == self.crc)
     }
 }
-

@@ -16,3 +16,4 @@ mod read_modes;
 mod reports;
 mod rot;
 mod tidy;
+mod verify;

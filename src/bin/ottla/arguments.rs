@@ -57,6 +57,30 @@ pub(crate) enum Command {
     /// List consumer groups, and describe how far they have read
     #[command(subcommand)]
     Group(GroupCommand),
+    /// Check every file, and change nothing
+    ///
+    /// Reads every batch and its records, indexes, journals and checkpoints, and holds them against each other. No lock
+    /// is taken: it may run while another process has the directory open.
+    ///
+    /// It prints one line for each finding, `file: position: offsets: kind: what`, with - where there is none, and a
+    /// summary. The kinds:
+    ///   damage      what was once on the disk is not there any more
+    ///   torn        a crash cut short what was not yet durable; the next opening cuts it off
+    ///   cache       an index or snapshot does not fit; it is made again
+    ///   name        a name that does not belong there
+    ///   not-read    a format or codec that this program does not read
+    ///   unreadable  the operating system refused
+    ///
+    /// With --json it prints {"file","position","first_offset","last_offset","kind","detail"} for each, and
+    /// {"findings","partitions","segments","batches","records","bytes"} in the end.
+    ///
+    /// Exit status: 0 nothing found, 1 findings, 2 something could not be read.
+    #[command(verbatim_doc_comment)]
+    Verify {
+        /// A directory of topics, a Kafka log.dir, the directory of a partition, or a segment
+        /// [default: that of -d]
+        path: Option<PathBuf>,
+    },
     /// See it work: produce and consume under SIGKILL, then compare
     ///
     /// It runs this program as producer and as consumer, kills each with SIGKILL in the middle of its work, lets the

@@ -11,6 +11,7 @@ mod group;
 mod output;
 mod produce;
 mod topic;
+mod verify;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -48,9 +49,15 @@ fn run(arguments: Arguments) -> Result<Status, Failure> {
     if let Command::Demo(demo) = &command {
         return demo::run(demo, directory.as_deref(), &mut output);
     }
+    if let Command::Verify { path: Some(path) } = &command {
+        return verify::run(path, &mut output);
+    }
     let no_directory =
         || Failure::Usage("say which directory with -d DIR, such as: ottla -d data topic list".to_owned());
     let directory = directory.ok_or_else(no_directory)?;
+    if let Command::Verify { .. } = command {
+        return verify::run(&directory, &mut output);
+    }
     check(&directory, command.creates())?;
     let engine = Engine::open(&directory)?;
     for finding in engine.report().iter() {
@@ -61,7 +68,7 @@ fn run(arguments: Arguments) -> Result<Status, Failure> {
         Command::Produce(produce) => produce::run(produce, &engine, &mut output),
         Command::Consume(consume) => consume::run(consume, &engine, &mut output),
         Command::Group(command) => group::run(command, &engine, &mut output),
-        Command::Demo(_) => Ok(Status::Done),
+        Command::Demo(_) | Command::Verify { .. } => Ok(Status::Done),
     };
     let flushed = output.flush();
     let closed = engine.close().map_err(Failure::from);

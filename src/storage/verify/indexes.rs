@@ -35,10 +35,13 @@ struct IndexFile<const N: usize> {
 }
 
 impl<const N: usize> IndexFile<N> {
-    fn load(verifier: &Verifier<'_>, base: Offset, extension: &str, is_trimmed: bool) -> Self {
+    fn load(verifier: &Verifier<'_>, has: bool, base: Offset, extension: &str, is_trimmed: bool) -> Self {
         let name = segment_name(base, extension);
         let path = verifier.dir.path().join(&name);
         let mut file = Self { path, is_there: false, entries: Vec::new(), next: 0, defect: None };
+        if !has {
+            return file;
+        }
         let read = || -> Result<Option<Vec<u8>>> {
             match verifier.dir.open(&name).and_then(|file| read_small(file.as_ref(), INDEX_LIMIT)) {
                 Err(error) if error.is_not_found() => Ok(None),
@@ -112,12 +115,13 @@ fn time_entry(entry: &[u8; 12]) -> (i64, i64) {
 }
 
 impl IndexChecks {
-    pub(super) fn load(verifier: &Verifier<'_>, base: Offset, len: u64) -> Self {
+    /// Loads the indexes of a segment that is `len` bytes long; takes them for missing unless it `has` any.
+    pub(super) fn load(verifier: &Verifier<'_>, base: Offset, len: u64, has: bool) -> Self {
         let facts = verifier.facts;
         let is_ours = facts.ours.is_some();
         // A broker's are full of zeros behind their entries until they are closed.
         let is_trimmed = is_ours || facts.was_clean && !verifier.dir.path().ends_with("__cluster_metadata-0");
-        let mut offset = IndexFile::<8>::load(verifier, base, "index", is_trimmed);
+        let mut offset = IndexFile::<8>::load(verifier, has, base, "index", is_trimmed);
         offset.check_order("its entries are not sorted", |before, entry| {
             let (offset, position) = offset_entry(entry);
             before.map(offset_entry).is_none_or(|before| before.0 < offset && before.1 < position) && offset >= 0
@@ -125,12 +129,12 @@ impl IndexChecks {
         if is_ours || facts.was_clean {
             offset.check_order("it points behind the end of the segment", |_, entry| offset_entry(entry).1 < len);
         }
-        let mut time = IndexFile::<12>::load(verifier, base, "timeindex", is_trimmed);
+        let mut time = IndexFile::<12>::load(verifier, has, base, "timeindex", is_trimmed);
         time.check_order("its entries are not sorted", |before, entry| {
             let (time, offset) = time_entry(entry);
             before.map(time_entry).is_none_or(|before| before.0 < time && before.1 <= offset) && offset >= 0
         });
-        let mut transaction = IndexFile::<34>::load(verifier, base, "txnindex", true);
+        let mut transaction = IndexFile::<34>::load(verifier, has, base, "txnindex", true);
         transaction.check_order("the version of an entry is not 0", |_, entry| entry[..2] == [0, 0]);
         let number = |entry: &[u8; 34], at: usize| {
             i64::from_be_bytes(*entry[at..].first_chunk().expect("an entry has four numbers behind its version"))
