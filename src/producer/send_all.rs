@@ -85,6 +85,7 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         while progress.queued < records.len() {
             if let Err(error) = self.send_run(&records[progress.queued..], &mut progress) {
                 let Progress { queued, deliveries } = progress;
+                self.note_refused(records[queued].topic);
                 return Err(PartlySent { queued, deliveries, error });
             }
         }
