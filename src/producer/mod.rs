@@ -9,6 +9,7 @@ mod config;
 mod delivery;
 mod known_topics;
 mod memory;
+mod metrics;
 mod partitioner;
 mod ratio;
 mod record;
@@ -20,6 +21,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::engine::{BatchSource, Engine};
 use crate::error::{Error, Result};
+use crate::metrics::Metrics;
 use crate::producer::accumulator::{Accumulator, EncodedRecord, PartitionQueue};
 use crate::producer::delivery::DeliveryCallback;
 use crate::producer::known_topics::KnownTopics;
@@ -71,6 +73,10 @@ struct TopicQueues {
     topic: Arc<Topic>,
     queues: Vec<Arc<PartitionQueue>>,
     sticky: Sticky,
+    /// What a record may take in its batch, by the settings that bound it.
+    limits: [(&'static str, u64); 4],
+    /// The least of these.
+    record_limit: u64,
 }
 
 impl<K: Serialize + ?Sized, V: Serialize + ?Sized> Producer<K, V> {
@@ -193,7 +199,7 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn send(&self, record: ProducerRecord<'_, K, V>) -> Result<Delivery> {
-        self.inner.send(&record, None)
+        self.inner.send(&record, None).inspect_err(|_| self.inner.note_refused(record.topic))
     }
 
     /// As [`send`](Self::send), and calls `callback` when it is known what became of the record: once, if this returns
@@ -227,7 +233,8 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
         record: ProducerRecord<'_, K, V>,
         callback: impl FnOnce(Result<RecordMetadata>) + Send + 'static,
     ) -> Result<Delivery> {
-        self.inner.send(&record, Some(Box::new(callback)))
+        let callback: DeliveryCallback = Box::new(callback);
+        self.inner.send(&record, Some(callback)).inspect_err(|_| self.inner.note_refused(record.topic))
     }
 
     /// Queues all `records`, in their order, as [`send`](Self::send) would one after the other, for much less a record.
@@ -302,6 +309,32 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
         Ok(())
     }
 
+    /// Its numbers as they are now, under Kafka's names: `record-send-rate`, `batch-size-avg`, `buffer-available-bytes`
+    /// and others, of the producer as a whole and of each topic that it has sent to.
+    ///
+    /// Sizes are bytes and times milliseconds, unless the name says another unit. Where Kafka counts requests, a batch
+    /// is one, and its latency is the time from when the writer takes it until its acks are in.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Producer, ProducerRecord};
+    /// # let engine = Engine::in_memory()?;
+    /// let producer = Producer::<str, str>::new(&engine)?;
+    /// for _ in 0..10 {
+    ///     producer.send(ProducerRecord::to("orders").value("paid"))?;
+    /// }
+    /// producer.flush()?;
+    /// let metrics = producer.metrics();
+    /// assert_eq!(metrics.get("record-send-total"), Some(10.0));
+    /// assert_eq!(metrics.get("buffer-available-bytes"), metrics.get("buffer-total-bytes"));
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        let accumulator = &self.inner.accumulator;
+        accumulator.metrics().snapshot(&accumulator.memory_use(), accumulator.scheduler().now())
+    }
+
     /// Its settings.
     #[must_use]
     pub fn config(&self) -> &ProducerConfig {
@@ -330,6 +363,15 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         Ok(())
     }
 
+    /// A record was not queued.
+    fn note_refused(&self, topic: &str) {
+        let (metrics, now) = (self.accumulator.metrics(), self.accumulator.scheduler().now());
+        match self.topics.find(topic) {
+            Some(queues) => metrics.note_failed(queues.topic.name(), now, 1),
+            None => metrics.note_refused(now), // names that nobody knows would add up
+        }
+    }
+
     fn take_scratch(&self) -> Vec<u8> {
         let mut scratch = lock(&self.scratch).pop().unwrap_or_default();
         scratch.clear();
@@ -346,19 +388,24 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
             Some(queues) => queues,
             None => self.make_queues(record.topic)?,
         };
-        let encoded = self.encode(record, queues, scratch, || self.engine.now())?;
+        let mut encoded = EncodedRecord::NOTHING;
+        self.encode(record, queues, scratch, || self.engine.now(), &mut encoded)?;
         self.append(queues, record.partition, &encoded, callback)
     }
 
     /// The queues of a topic that this producer has not sent to; the topic is created if need be.
     fn make_queues(&self, name: &str) -> Result<&Arc<TopicQueues>> {
+        let began = self.accumulator.scheduler().now();
         let topic = self.engine.topic_or_create(name)?;
+        self.accumulator.metrics().note_metadata_wait(self.accumulator.scheduler().now().since(began));
         let ratio = Arc::new(CompressionRatio::new());
         let queue = |partition| Arc::new(PartitionQueue::new(Arc::clone(partition), &self.config, &ratio));
         let queues = topic.partitions.iter().map(queue).collect();
         let sticky = Sticky::new(self.engine.random(), topic.entry.partitions);
         // Of two threads that come here at once one wins: a partition has one queue, or its order would be lost.
-        Ok(self.topics.add(Arc::new(TopicQueues { topic, queues, sticky })))
+        let limits = self.limits(&topic);
+        let record_limit = limits.iter().map(|(_, limit)| *limit).min().unwrap_or(u64::MAX);
+        Ok(self.topics.add(Arc::new(TopicQueues { topic, queues, sticky, limits, record_limit })))
     }
 
     /// The record's own timestamp, or the time that `now` tells.
@@ -373,27 +420,27 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         }
     }
 
-    /// Refuses a record that nobody could store, before it joins a batch and takes its neighbours with it.
-    fn check_size(&self, queues: &TopicQueues, record: &EncodedRecord<'_>) -> Result<()> {
-        let bound = BatchHeader::LEN_BYTES + record.size;
-        let config = &queues.topic.config;
+    /// What bounds a record of `topic`: one that nobody could store is refused before it joins a batch and takes its
+    /// neighbours with it.
+    fn limits(&self, topic: &Topic) -> [(&'static str, u64); 4] {
         // What the topic takes is counted compressed, which only the append can do.
         let is_compressed = self.config.compression != Compression::None;
         let of_topic = |bytes| if is_compressed { u64::MAX } else { u64::from(bytes) };
-        let limits = [
+        [
             ("max.request.size", self.config.max_request_size as u64),
             ("buffer.memory", self.config.buffer_memory as u64),
-            ("max.message.bytes", of_topic(config.max_message_bytes())),
-            ("segment.bytes", of_topic(config.segment_bytes())),
-        ];
-        if limits.iter().all(|(_, limit)| bound as u64 <= *limit) {
-            return Ok(());
-        }
-        // The bound is generous: what counts is what it takes alone in a batch.
+            ("max.message.bytes", of_topic(topic.config.max_message_bytes())),
+            ("segment.bytes", of_topic(topic.config.segment_bytes())),
+        ]
+    }
+
+    /// Looks again at a record whose upper bound is over a limit: what counts is what it takes alone in a batch.
+    #[cold]
+    fn check_size(queues: &TopicQueues, record: &EncodedRecord<'_>) -> Result<()> {
         let size = (BatchHeader::LEN_BYTES + single_record_size(record.key, record.value, record.headers)) as u64;
-        match limits.into_iter().find(|(_, limit)| size > *limit) {
+        match queues.limits.iter().find(|(_, limit)| size > *limit) {
             None => Ok(()),
-            Some((setting, limit)) => {
+            Some(&(setting, limit)) => {
                 Err(Error::RecordTooLarge { topic: Arc::clone(queues.topic.name()), size, limit, setting })
             }
         }
