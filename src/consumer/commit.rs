@@ -17,6 +17,7 @@ use crate::consumer::Consumer;
 use crate::consumer::config::ConsumerConfig;
 use crate::consumer::deserializer::Deserialize;
 use crate::consumer::fetcher::{Fetcher, Lane};
+use crate::consumer::metrics::{CommitMetrics, windows};
 use crate::coordinator::group::{CommitEntry, Committed, GroupOffsets, Membership};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -341,6 +342,7 @@ pub(super) struct Commits {
     due: Moment,
     /// Commits that nobody waits for, oldest first.
     begun: VecDeque<Begun>,
+    metrics: CommitMetrics,
 }
 
 type Done = Box<dyn FnOnce(&Offsets, Result<()>) + Send>;
@@ -350,7 +352,9 @@ type Entries = Vec<(TopicPartition, CommitEntry)>;
 pub(super) struct Begun {
     offsets: Offsets,
     done: Option<Done>,
-    answer: Arc<Mutex<Option<Result<()>>>>,
+    began: Moment,
+    /// What became of it, and when.
+    answer: Arc<Mutex<Option<(Result<()>, Moment)>>>,
 }
 
 impl fmt::Debug for Begun {
@@ -366,8 +370,13 @@ impl Commits {
         let group = config.group_id.as_deref().map(|name| engine.group(name)).transpose()?;
         let is_automatic = config.enable_auto_commit && group.is_some();
         let interval = is_automatic.then_some(config.auto_commit_interval);
-        let due = engine.scheduler().now() + config.auto_commit_interval;
-        Ok(Self { engine: engine.clone(), group, membership: None, interval, due, begun: VecDeque::new() })
+        let now = engine.scheduler().now();
+        let (due, metrics) = (now + config.auto_commit_interval, CommitMetrics::new(windows(config), now));
+        Ok(Self { engine: engine.clone(), group, membership: None, interval, due, begun: VecDeque::new(), metrics })
+    }
+
+    pub(super) fn metrics(&self) -> &CommitMetrics {
+        &self.metrics
     }
 
     pub(super) fn group(&self) -> Option<&GroupOffsets> {
@@ -409,13 +418,13 @@ impl Commits {
     }
 
     /// Commits every position.
-    pub(super) fn commit_positions(&self, fetcher: &Fetcher) -> Result<Offsets> {
+    pub(super) fn commit_positions(&mut self, fetcher: &Fetcher) -> Result<Offsets> {
         self.commit(self.positions(fetcher))
     }
 
     /// Commits `offsets`, of partitions that need not be assigned.
     pub(super) fn commit_offsets(
-        &self,
+        &mut self,
         fetcher: &Fetcher,
         offsets: impl IntoIterator<Item = (TopicPartition, OffsetAndMetadata)>,
     ) -> Result<Offsets> {
@@ -437,7 +446,7 @@ impl Commits {
     }
 
     /// Commits what has changed, if that is done without being told to.
-    fn commit_changes(&self, fetcher: &Fetcher) -> Result<Offsets> {
+    fn commit_changes(&mut self, fetcher: &Fetcher) -> Result<Offsets> {
         let (Some(_), Some(group)) = (self.interval, &self.group) else { return Ok(Offsets::new()) };
         let mut entries = self.positions(fetcher);
         // Writing and syncing again what is there already would wake the disk of an idle application.
@@ -500,12 +509,17 @@ impl Commits {
     }
 
     /// Returns when `entries` are on the disk.
-    fn commit(&self, entries: Entries) -> Result<Offsets> {
+    fn commit(&mut self, entries: Entries) -> Result<Offsets> {
         let group = self.group_or_error()?;
         let (offsets, entries) = offsets_of(entries);
         if !entries.is_empty() {
             group.admit(self.membership.as_ref())?;
-            self.engine.commit(group, &entries)?;
+            let began = self.engine.scheduler().now();
+            let outcome = self.engine.commit(group, &entries);
+            let now = self.engine.scheduler().now();
+            self.metrics.note_wait(now.since(began));
+            outcome?;
+            self.metrics.note_commit(now, now.since(began));
         }
         Ok(offsets)
     }
@@ -514,18 +528,19 @@ impl Commits {
     fn begin(&mut self, entries: Entries, signal: &Arc<Signal>, done: Option<Done>) -> Result<()> {
         let group = self.group_or_error()?;
         let (offsets, entries) = offsets_of(entries);
+        let (scheduler, began) = (Arc::clone(self.engine.scheduler()), self.engine.scheduler().now());
         let answer = Arc::new(Mutex::new(None));
         if entries.is_empty() {
-            *lock(&answer) = Some(Ok(()));
+            *lock(&answer) = Some((Ok(()), began));
         } else {
             group.admit(self.membership.as_ref())?;
             let (to, signal) = (Arc::clone(&answer), Arc::clone(signal));
             self.engine.begin_commit(group, &entries, move |result| {
-                *lock(&to) = Some(result);
+                *lock(&to) = Some((result, scheduler.now()));
                 signal.notify();
             })?;
         }
-        self.begun.push_back(Begun { offsets, done, answer });
+        self.begun.push_back(Begun { offsets, done, began, answer });
         Ok(())
     }
 
@@ -536,8 +551,12 @@ impl Commits {
 
     /// The oldest commit that was begun, if its answer is in.
     fn next_answered(&mut self) -> Option<(Begun, Result<()>)> {
-        let outcome = lock(&self.begun.front()?.answer).take()?;
-        Some((self.begun.pop_front()?, outcome))
+        let (outcome, now) = lock(&self.begun.front()?.answer).take()?;
+        let begun = self.begun.pop_front()?;
+        if outcome.is_ok() && !begun.offsets.is_empty() {
+            self.metrics.note_commit(now, now.since(begun.began));
+        }
+        Some((begun, outcome))
     }
 
     /// Waits for the answers of all that were begun. Every one comes: a writer that ends answers what it has.

@@ -40,12 +40,20 @@ settings! {
         /// How many bytes the records of one compressed batch may unpack to. A larger batch is an error at its first
         /// offset, and takes no more memory than twice that.
         max_decompressed_batch_bytes: usize = Batch::DEFAULT_UNPACKED_LIMIT, "max.decompressed.batch.bytes";
+        /// A name for the consumer. Its metrics have it as a tag.
+        client_id: Option<String> = None, "client.id";
+        /// How many windows of time the metrics look back, at least 1; the one that is going on is one of them.
+        metrics_num_samples: u32 = 2, "metrics.num.samples";
+        /// How long such a window is, at least a millisecond.
+        metrics_sample_window: Duration = Duration::from_secs(30), "metrics.sample.window.ms";
     }
 }
 
 impl ConsumerConfig {
     fn check(&self) -> Result<()> {
-        at_least("max.poll.records", self.max_poll_records, 1)
+        at_least("max.poll.records", self.max_poll_records, 1)?;
+        at_least("metrics.num.samples", self.metrics_num_samples, 1)?;
+        at_least("metrics.sample.window.ms", self.metrics_sample_window.as_millis(), 1)
     }
 }
 
@@ -67,6 +75,9 @@ mod tests {
             ("max.partition.fetch.bytes", "1048576"),
             ("fetch.max.bytes", "52428800"),
             ("max.decompressed.batch.bytes", "134217728"),
+            ("client.id", ""),
+            ("metrics.num.samples", "2"),
+            ("metrics.sample.window.ms", "30000"),
         ];
         assert_eq!(defaults, expected.map(|(name, value)| (name, value.to_owned())));
     }

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::consumer::config::ConsumerConfig;
+use crate::consumer::metrics::FetchMetrics;
 use crate::consumer::record::{Chunk, Inspect};
 use crate::error::{Error, Result};
 use crate::record::Decompressor;
@@ -65,6 +66,12 @@ pub(super) struct Collected {
     pub(super) count: usize,
     /// How many bytes the batches take that they are in.
     pub(super) bytes: usize,
+    /// How many bytes the records take themselves.
+    pub(super) consumed_bytes: usize,
+    /// How many bytes were read from files.
+    pub(super) read_bytes: usize,
+    /// How many positions were outside the log, and moved.
+    pub(super) resets: u64,
     /// A position moved, though perhaps over nothing that is returned: another round may find more.
     pub(super) has_moved: bool,
 }
@@ -80,6 +87,7 @@ pub(super) struct Fetcher {
     /// Moves when a lane may have something new.
     signal: Arc<Signal>,
     gathering: Gathering,
+    metrics: FetchMetrics,
     decompressor: Decompressor,
 }
 
@@ -94,15 +102,25 @@ pub(super) struct Round<'a> {
 }
 
 impl Fetcher {
-    pub(super) fn new(rules: Rules) -> Self {
+    pub(super) fn new(rules: Rules, metrics: FetchMetrics) -> Self {
         Self {
             rules,
             lanes: Vec::new(),
             turn: 0,
             signal: Arc::default(),
             gathering: Gathering::default(),
+            metrics,
             decompressor: Decompressor::default(),
         }
+    }
+
+    pub(super) fn metrics(&self) -> &FetchMetrics {
+        &self.metrics
+    }
+
+    /// A round that began at `began` has read something.
+    pub(super) fn note_fetch(&mut self, collected: &Collected, began: Moment, now: Moment) {
+        self.metrics.note_fetch(now, now.since(began), collected.read_bytes, collected.count);
     }
 
     pub(super) fn signal(&self) -> &Arc<Signal> {
@@ -145,6 +163,7 @@ impl Fetcher {
         before.iter().for_each(|lane| lane.source.unwatch(&self.signal));
         self.lanes.sort_by(|one, other| one.name().cmp(other.name()));
         self.turn = 0;
+        self.metrics.keep(&self.lanes);
     }
 
     /// One round: what is there now, without waiting.
@@ -160,7 +179,8 @@ impl Fetcher {
         if self.gathers() && !self.has_gathered(now) {
             return Ok(Collected::default());
         }
-        let mut collected = Collected::default();
+        let mut collected =
+            Collected { read_bytes: std::mem::take(&mut self.gathering.read_bytes), ..Collected::default() };
         let total_bytes = self.rules.total_bytes;
         let (rules, decompressor) = (&self.rules, &mut self.decompressor);
         let mut round = Round { rules, begin, bytes_left: total_bytes, inspect, decompressor };
@@ -170,7 +190,12 @@ impl Fetcher {
             if lane.is_paused() {
                 continue;
             }
+            let (count, bytes) = (collected.count, collected.consumed_bytes);
             let outcome = lane.visit(&mut round, &mut collected);
+            if collected.count > count {
+                self.metrics.note_consumed(now, lane, collected.count - count, collected.consumed_bytes - bytes);
+            }
+            self.metrics.note_resets(std::mem::take(&mut collected.resets));
             let has_bytes = round.bytes_left == 0 || collected.bytes >= total_bytes;
             let is_full = collected.count >= round.rules.max_records || (has_bytes && collected.count > 0);
             if outcome.is_err() || is_full {
@@ -212,8 +237,10 @@ impl Fetcher {
         let mut has_failed = false;
         for lane in self.lanes.iter_mut().filter(|lane| !lane.is_paused()) {
             // What stands behind records that are there is met again when they have been returned.
+            let before = lane.buffered_bytes();
             has_failed |= lane.read_ahead(self.rules.partition_bytes).is_err() && lane.buffer.is_empty();
             bytes += lane.buffered_bytes();
+            self.gathering.read_bytes += lane.buffered_bytes() - before;
         }
         let is_late = self.gathers_until(now).is_some_and(|until| now >= until);
         let is_enough = has_failed || bytes >= self.rules.min_bytes.min(self.rules.total_bytes);
@@ -232,6 +259,8 @@ struct Gathering {
     began: Option<Moment>,
     /// Enough was there, and is being returned.
     is_enough: bool,
+    /// How much was read for it, and is not counted yet.
+    read_bytes: usize,
 }
 
 /// The partitions are no longer watched.

@@ -12,6 +12,7 @@
 //! | `positions`, `lag`, `reset` | seeking, looking offsets up, how far it is behind; where it begins |
 //! | `commit` | how positions get into the group |
 //! | `interceptor` | code of the user's that sees records and commits pass |
+//! | `metrics` | how it is doing, in numbers |
 //! | `wakeup`, `stream` | ending a wait from another thread; an iterator that blocks |
 
 mod commit;
@@ -20,6 +21,7 @@ mod deserializer;
 mod fetcher;
 mod interceptor;
 mod lag;
+mod metrics;
 mod positions;
 mod record;
 mod reset;
@@ -40,6 +42,7 @@ use crate::types::TopicPartition;
 use commit::Commits;
 use fetcher::{Begin, Fetcher, Rules};
 use interceptor::Interceptors;
+use metrics::{FetchMetrics, PollMetrics, windows};
 use record::{Chunk, Deserializers};
 use subscription::Subscription;
 use wakeup::Wake;
@@ -102,6 +105,8 @@ pub struct Consumer<K: ?Sized + Deserialize, V: ?Sized + Deserialize> {
     commits: Commits,
     interceptors: Interceptors<K, V>,
     wake: Arc<Wake>,
+    client_id: Option<Arc<str>>,
+    polls: PollMetrics,
     is_closed: bool,
 }
 
@@ -167,7 +172,8 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
         value: Arc<dyn Deserializer<V>>,
     ) -> Result<Self> {
         engine.ensure_open()?;
-        let fetcher = Fetcher::new(Rules::of(&config));
+        let (windows, now) = (windows(&config), engine.scheduler().now());
+        let fetcher = Fetcher::new(Rules::of(&config), FetchMetrics::new(windows, now));
         Ok(Self {
             wake: Wake::new(fetcher.signal()),
             engine: engine.clone(),
@@ -177,6 +183,8 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
             fetcher,
             commits: Commits::new(engine, &config)?,
             interceptors: Interceptors::new(),
+            client_id: config.client_id.as_deref().map(Arc::from),
+            polls: PollMetrics::new(windows, now),
             is_closed: false,
         })
     }
@@ -358,7 +366,14 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
             return Err(Error::illegal_state("nothing to poll: subscribe to topics, or assign partitions"));
         }
         self.engine.ensure_open()?;
-        let deadline = self.engine.scheduler().now() + timeout;
+        let now = self.engine.scheduler().now();
+        self.polls.note_begin(now);
+        let outcome = self.poll_until(now + timeout, is_stopped);
+        self.polls.note_end(self.engine.scheduler().now());
+        outcome.map(|chunks| self.hand_out(chunks))
+    }
+
+    fn poll_until(&mut self, deadline: Moment, is_stopped: &dyn Fn() -> bool) -> Result<Vec<Chunk>> {
         if self.wake.take() {
             return Err(Error::Wakeup);
         }
@@ -373,7 +388,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
             let chunks = self.wait_until(until, is_stopped)?;
             self.run_commit_callbacks();
             if !chunks.is_empty() || self.engine.scheduler().now() >= deadline || is_stopped() {
-                return Ok(self.hand_out(chunks));
+                return Ok(chunks);
             }
         }
     }
@@ -389,6 +404,9 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
             loop {
                 let now = scheduler.now();
                 let collected = fetcher.collect(begin(commits.group(), reset, engine), now, inspect)?;
+                if collected.read_bytes > 0 {
+                    fetcher.note_fetch(&collected, now, scheduler.now());
+                }
                 // A round that only passed by what is not returned is no reason to wait.
                 if collected.count > 0 || !collected.has_moved || now >= until {
                     return Ok(collected.chunks);

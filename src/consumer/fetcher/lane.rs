@@ -210,6 +210,11 @@ impl Lane {
         Some(u64::try_from(self.source.high_watermark().0 - position.0).unwrap_or(0))
     }
 
+    /// How many offsets there are from the log start to the position; `None` without a position.
+    pub(in crate::consumer) fn records_ahead(&self) -> Option<u64> {
+        Some(u64::try_from(self.position()?.0 - self.source.log_start().0).unwrap_or(0))
+    }
+
     /// The epoch of the record before `offset`.
     pub(in crate::consumer) fn epoch_before(&self, offset: Offset) -> LeaderEpoch {
         self.source.epoch_before(offset)
@@ -338,6 +343,7 @@ impl Lane {
             let max_bytes = rules.partition_bytes.min(round.bytes_left).max(1);
             let read = self.fill(max_bytes, round.begin, collected)?;
             round.bytes_left = round.bytes_left.saturating_sub(read);
+            collected.read_bytes += read;
         }
         while let Some(first) = self.buffer.front()
             && (collected.count == 0 || collected.bytes < rules.total_bytes)
@@ -356,6 +362,7 @@ impl Lane {
             Err(error @ Error::OffsetOutOfRange { .. }) if begin.reset != AutoOffsetReset::None => {
                 log::warn!("{error}; auto.offset.reset = {} says where to go on", begin.reset);
                 self.reset(begin)?;
+                collected.resets += 1;
                 return self.fill_again(max_bytes, collected);
             }
             batches => batches?,
@@ -445,6 +452,7 @@ impl Lane {
             collected.chunks.push(Chunk { partition, batch, start: left.bytes, to: part.to, count: part.count });
             collected.count += part.count;
             collected.bytes += bytes;
+            collected.consumed_bytes += part.bytes;
         }
         self.advance(&part, collected);
         part.refused.map_or(Ok(()), Err)

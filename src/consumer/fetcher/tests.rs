@@ -7,6 +7,7 @@ use crate::consumer::deserializer::OwnDeserializer;
 use crate::consumer::record::Deserializers;
 use crate::consumer::reset::AutoOffsetReset;
 use crate::coordinator::group::{CommitEntry, GroupOffsets};
+use crate::metrics::Windows;
 use crate::record::{Batch, BatchBuilder, Codec, Compressor, ProducerStamp, is_compiled};
 use crate::sync::lock;
 use crate::types::{Compression, LeaderEpoch, Offset, Timestamp, TopicId};
@@ -155,7 +156,8 @@ const RULES: Rules = Rules {
 const EARLIEST: Begin<'static> = Begin { group: None, reset: AutoOffsetReset::Earliest, now: Timestamp(0) };
 
 fn fetcher<const COUNT: usize>(rules: Rules, sources: [&Scripted; COUNT]) -> Fetcher {
-    let mut fetcher = Fetcher::new(rules);
+    let windows = Windows { count: 2, length: Duration::from_secs(30) };
+    let mut fetcher = Fetcher::new(rules, FetchMetrics::new(windows, Moment::default()));
     fetcher.assign(sources.map(|source| Box::new(source.clone()) as Box<dyn Source>).into());
     fetcher
 }
