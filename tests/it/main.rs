@@ -6,6 +6,7 @@ mod cli;
 mod codecs;
 #[cfg(feature = "cli")]
 mod command;
+mod consumer;
 mod crash;
 mod full_disk;
 #[cfg(feature = "cli")]
