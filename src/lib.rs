@@ -101,9 +101,14 @@ pub use crate::engine::{Engine, EngineBuilder, EngineConfig, EngineConfigBuilder
 pub use crate::error::{Cause, Error, ErrorClass, RecordPart, Result};
 pub use crate::io::MemoryDisk;
 pub use crate::metrics::{Metric, Metrics};
+#[cfg(feature = "json")]
+pub use crate::producer::JsonSerializer;
+#[cfg(feature = "uuid")]
+pub use crate::producer::UuidSerializer;
 pub use crate::producer::{
-    BytesSerializer, Delivery, PartlySent, Producer, ProducerConfig, ProducerConfigBuilder, ProducerRecord,
-    RecordMetadata, Serialize, Serializer, StringSerializer,
+    BooleanSerializer, BytesSerializer, Delivery, DoubleSerializer, FloatSerializer, IntegerSerializer, ListSerializer,
+    LongSerializer, OptionSerializer, PartlySent, Producer, ProducerConfig, ProducerConfigBuilder, ProducerRecord,
+    RecordMetadata, Serialize, Serializer, ShortSerializer, StringSerializer, VoidSerializer,
 };
 pub use crate::record::{Batch, BatchFault, BatchHeader, ControlType, Headers, Record, Records};
 pub use crate::storage::{Finding, OpenReport, TopicConfig, TopicConfigBuilder};

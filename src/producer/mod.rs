@@ -36,7 +36,14 @@ pub use config::{ProducerConfig, ProducerConfigBuilder};
 pub use delivery::Delivery;
 pub use record::{ProducerRecord, RecordMetadata};
 pub use send_all::PartlySent;
-pub use serializer::{BytesSerializer, Serialize, Serializer, StringSerializer};
+#[cfg(feature = "json")]
+pub use serializer::JsonSerializer;
+#[cfg(feature = "uuid")]
+pub use serializer::UuidSerializer;
+pub use serializer::{
+    BooleanSerializer, BytesSerializer, DoubleSerializer, FloatSerializer, IntegerSerializer, ListSerializer,
+    LongSerializer, OptionSerializer, Serialize, Serializer, ShortSerializer, StringSerializer, VoidSerializer,
+};
 
 /// Sends records with keys of type `K` and values of type `V`. Kafka: `KafkaProducer`.
 ///
