@@ -6,11 +6,13 @@ mod cli;
 mod codecs;
 #[cfg(feature = "cli")]
 mod command;
+mod consumer;
 mod crash;
 mod full_disk;
 #[cfg(feature = "cli")]
 mod kill;
 mod layout;
+mod producer;
 #[cfg(feature = "cli")]
 mod reports;
 mod rot;
