@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Value, at_least, settings};
+use crate::config::{Value, at_least, known, settings};
 use crate::error::{Error, Result};
 use crate::record::{Codec, is_compiled, levels};
 use crate::types::{Acks, Compression};
@@ -43,6 +43,7 @@ settings! {
         /// A name for the producer. Kafka shows it in the broker's logs; here only the application reads it.
         client_id: Option<String> = None, "client.id";
     }
+    without_effect [known::NETWORK, known::PRODUCER] refused [known::NOT_OF_PRODUCERS]
 }
 
 impl ProducerConfig {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{at_least, settings};
+use crate::config::{at_least, known, settings};
 use crate::error::{Error, Result};
 use crate::types::TimestampType;
 
@@ -31,6 +31,7 @@ settings! {
         /// Whose clock the records' timestamps are from: the producer's, or the log's when it appends.
         message_timestamp_type: TimestampType = TimestampType::CreateTime, "message.timestamp.type";
     }
+    without_effect [known::TOPIC] refused [known::NOT_OF_TOPICS]
 }
 
 impl TopicConfig {
