@@ -25,6 +25,10 @@ settings! {
         /// recovery, and nothing else. At least 1 ms.
         recovery_point_interval: Duration = Duration::from_secs(5), "log.flush.offset.checkpoint.interval.ms"
             kafka "60000" because "it is cheap here: one small file";
+        /// Whether topics can be deleted.
+        delete_topics: bool = true, "delete.topic.enable";
+        /// How long the note beside a committed offset may be, in bytes.
+        offset_metadata_max_bytes: usize = 4096, "offset.metadata.max.bytes";
     }
     without_effect [known::ENGINE] refused [known::NOT_OF_ENGINES]
 }

@@ -140,7 +140,7 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         let key = key.map_err(|cause| failed(RecordPart::Key, cause))?;
         let value = record.value.map(|value| self.value_serializer.serialize(record.topic, value, value_scratch));
         let value = value.transpose().map_err(|cause| failed(RecordPart::Value, cause))?;
-        let timestamp = Self::timestamp(record, now)?;
+        let timestamp = Self::timestamp(record, queues, now)?;
         let size = record_size_upper_bound(key, value, &record.headers);
         let encoded = EncodedRecord { timestamp, key, value, headers: &record.headers, size };
         self.check_size(queues, &encoded)?;

@@ -14,4 +14,5 @@ mod layout;
 #[cfg(feature = "cli")]
 mod reports;
 mod rot;
+mod settings;
 mod tidy;
