@@ -11,8 +11,11 @@ use ottla::{
 /// When time begins on a disk that is stepped.
 const T: i64 = 1_700_000_000_000;
 
+/// A kind, its settings, and the names that it takes without effect.
+type Kind = (&'static str, Vec<Setting>, Vec<(&'static str, &'static str)>);
+
 /// The settings of every kind, and the names that are taken without effect.
-fn kinds() -> [(&'static str, Vec<Setting>, Vec<(&'static str, &'static str)>); 4] {
+fn kinds() -> [Kind; 4] {
     [
         ("engine", EngineConfig::settings(), EngineConfig::settings_without_effect().collect()),
         ("topic", TopicConfig::settings(), TopicConfig::settings_without_effect().collect()),

@@ -60,10 +60,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Group(GroupCommand),
     /// List all settings: what they do, their defaults, and how those differ from Kafka's
-    ///
-    /// With --json it prints an object for each: {"kind","name","type","default","kafka_default","difference","doc"};
-    /// for names of Kafka's that are taken and change nothing, {"kind","name","without_effect"}.
-    #[command(verbatim_doc_comment, after_help = help::CONFIG)]
+    #[command(after_help = help::CONFIG)]
     Config {
         /// Only the settings of this kind
         #[arg(value_enum)]

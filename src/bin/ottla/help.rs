@@ -51,6 +51,10 @@ Examples:
     ottla -d data consume orders --on-corrupt skip";
 
 pub(crate) const CONFIG: &str = "\
+With --json it prints for each setting
+{\"kind\",\"name\",\"type\",\"default\",\"kafka_default\",\"difference\",\"doc\"}, and for each of
+Kafka's names that are taken and change nothing {\"kind\",\"name\",\"without_effect\"}.
+
 Examples:
   ottla config producer
   ottla config --json | jq -r 'select(.difference) | .name'

@@ -4,12 +4,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
+/// Names and values, in order.
+type Headers = Vec<(String, Option<Vec<u8>>)>;
+
 /// A record that was read from a line.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct JsonRecord {
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) value: Option<Vec<u8>>,
-    pub(crate) headers: Vec<(String, Option<Vec<u8>>)>,
+    pub(crate) headers: Headers,
     pub(crate) timestamp: Option<i64>,
     /// Where it was.
     pub(crate) partition: Option<u32>,
@@ -59,7 +62,7 @@ fn bytes(what: &str, value: Value) -> Result<Option<Vec<u8>>, String> {
     }
 }
 
-fn headers(value: Value) -> Result<Vec<(String, Option<Vec<u8>>)>, String> {
+fn headers(value: Value) -> Result<Headers, String> {
     let expected = "headers are pairs: [[name,value],...]";
     let Value::Array(pairs) = value else { return Err(expected.to_owned()) };
     let pair = |pair: Value| match pair {
