@@ -8,10 +8,10 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use fs2::FileExt as _;
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::error::{Error, Result};
 use crate::io::{Dir, Disk, Entry, File, Lock, SyncDone, SyncTarget};
@@ -86,12 +86,11 @@ impl Disk for OsDisk {
     }
 
     #[inline]
-    #[expect(clippy::disallowed_methods, reason = "io is where the time of day comes from")]
     fn now(&self) -> Timestamp {
-        // Asked for each record that is sent: `as_millis` would divide 128 bits.
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
-        Timestamp(seconds.saturating_mul(1000).saturating_add(i64::from(since.subsec_millis())))
+        // Asked for each record that is sent: the standard library's clock costs half as much again, on its way from
+        // seconds and nanoseconds to a time, a duration, and back.
+        let now = clock_gettime(ClockId::Realtime);
+        Timestamp(now.tv_sec.saturating_mul(1000).saturating_add(now.tv_nsec / 1_000_000).max(0))
     }
 
     fn random(&self) -> [u8; 16] {

@@ -51,7 +51,7 @@ use crate::types::{Acks, Compression, Timestamp};
 /// The most batches of one producer that are open or queued while a single one takes all the memory it may.
 const LEAST_BATCHES: usize = 16;
 /// How many sealed bytes may be queued before the writer is woken for their number alone.
-const QUEUED_BYTES: usize = 256 * 1024;
+const QUEUED_BYTES: usize = 1024 * 1024;
 
 /// The batches of one producer.
 pub(super) struct Accumulator {
@@ -128,6 +128,11 @@ pub(super) struct EncodedRecord<'a> {
     pub(super) headers: &'a [(&'a str, Option<&'a [u8]>)],
     /// What it takes in a batch at most, in bytes.
     pub(super) size: usize,
+}
+
+impl EncodedRecord<'_> {
+    /// What is there before a record is encoded.
+    pub(super) const NOTHING: Self = Self { timestamp: Timestamp::NONE, key: None, value: None, headers: &[], size: 0 };
 }
 
 impl RecordPlace {
@@ -254,6 +259,7 @@ impl Accumulator {
     ///
     /// With `may_move`, for a record that belongs to no partition in particular, answers `None` in place of beginning a
     /// batch once enough went to this partition.
+    #[inline]
     pub(super) fn append(
         self: &Arc<Self>,
         queue: &Arc<PartitionQueue>,
@@ -338,6 +344,7 @@ impl Accumulator {
     }
 
     /// Encodes `record` into the open batch, and seals that if it is full then.
+    #[inline]
     fn add(
         &self,
         queue: &Arc<PartitionQueue>,

@@ -71,6 +71,10 @@ struct TopicQueues {
     topic: Arc<Topic>,
     queues: Vec<Arc<PartitionQueue>>,
     sticky: Sticky,
+    /// What a record may take in its batch, by the settings that bound it.
+    limits: [(&'static str, u64); 4],
+    /// The least of these.
+    record_limit: u64,
 }
 
 impl<K: Serialize + ?Sized, V: Serialize + ?Sized> Producer<K, V> {
@@ -346,7 +350,8 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
             Some(queues) => queues,
             None => self.make_queues(record.topic)?,
         };
-        let encoded = self.encode(record, queues, scratch, || self.engine.now())?;
+        let mut encoded = EncodedRecord::NOTHING;
+        self.encode(record, queues, scratch, || self.engine.now(), &mut encoded)?;
         self.append(queues, record.partition, &encoded, callback)
     }
 
@@ -358,7 +363,9 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         let queues = topic.partitions.iter().map(queue).collect();
         let sticky = Sticky::new(self.engine.random(), topic.entry.partitions);
         // Of two threads that come here at once one wins: a partition has one queue, or its order would be lost.
-        Ok(self.topics.add(Arc::new(TopicQueues { topic, queues, sticky })))
+        let limits = self.limits(&topic);
+        let record_limit = limits.iter().map(|(_, limit)| *limit).min().unwrap_or(u64::MAX);
+        Ok(self.topics.add(Arc::new(TopicQueues { topic, queues, sticky, limits, record_limit })))
     }
 
     /// The record's own timestamp, if the topic takes it, or the time that `now` tells.
@@ -380,27 +387,27 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         }
     }
 
-    /// Refuses a record that nobody could store, before it joins a batch and takes its neighbours with it.
-    fn check_size(&self, queues: &TopicQueues, record: &EncodedRecord<'_>) -> Result<()> {
-        let bound = BatchHeader::LEN_BYTES + record.size;
-        let config = &queues.topic.config;
+    /// What bounds a record of `topic`: one that nobody could store is refused before it joins a batch and takes its
+    /// neighbours with it.
+    fn limits(&self, topic: &Topic) -> [(&'static str, u64); 4] {
         // What the topic takes is counted compressed, which only the append can do.
         let is_compressed = self.config.compression != Compression::None;
         let of_topic = |bytes| if is_compressed { u64::MAX } else { u64::from(bytes) };
-        let limits = [
+        [
             ("max.request.size", self.config.max_request_size as u64),
             ("buffer.memory", self.config.buffer_memory as u64),
-            ("max.message.bytes", of_topic(config.max_message_bytes())),
-            ("segment.bytes", of_topic(config.segment_bytes())),
-        ];
-        if limits.iter().all(|(_, limit)| bound as u64 <= *limit) {
-            return Ok(());
-        }
-        // The bound is generous: what counts is what it takes alone in a batch.
+            ("max.message.bytes", of_topic(topic.config.max_message_bytes())),
+            ("segment.bytes", of_topic(topic.config.segment_bytes())),
+        ]
+    }
+
+    /// Looks again at a record whose upper bound is over a limit: what counts is what it takes alone in a batch.
+    #[cold]
+    fn check_size(queues: &TopicQueues, record: &EncodedRecord<'_>) -> Result<()> {
         let size = (BatchHeader::LEN_BYTES + single_record_size(record.key, record.value, record.headers)) as u64;
-        match limits.into_iter().find(|(_, limit)| size > *limit) {
+        match queues.limits.iter().find(|(_, limit)| size > *limit) {
             None => Ok(()),
-            Some((setting, limit)) => {
+            Some(&(setting, limit)) => {
                 Err(Error::RecordTooLarge { topic: Arc::clone(queues.topic.name()), size, limit, setting })
             }
         }

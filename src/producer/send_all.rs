@@ -10,7 +10,7 @@ use crate::producer::accumulator::EncodedRecord;
 use crate::producer::delivery::Delivery;
 use crate::producer::partitioner::partition_for_key;
 use crate::producer::{Inner, ProducerRecord, TopicQueues};
-use crate::record::record_size_upper_bound;
+use crate::record::{BatchHeader, record_size_upper_bound};
 use crate::types::Timestamp;
 
 /// How many records a run has at most.
@@ -102,8 +102,7 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
             Some(queues) => queues,
             None => self.make_queues(records[0].topic)?,
         };
-        let nothing = EncodedRecord { timestamp: Timestamp::NONE, key: None, value: None, headers: &[], size: 0 };
-        let (mut run, mut count, mut goes_to) = ([nothing; RUN], 0, None);
+        let (mut run, mut count, mut goes_to) = ([EncodedRecord::NOTHING; RUN], 0, None);
         // These serializers answer what they are given, and leave the scratch alone.
         let mut now = None; // they are sent at the same moment
         let mut scratch = [const { (Vec::new(), Vec::new()) }; RUN];
@@ -111,13 +110,12 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
             if record.topic != records[0].topic {
                 break; // the next run begins here
             }
-            match self.encode(record, queues, scratch, || *now.get_or_insert_with(|| self.engine.now())) {
-                Ok(next) => {
-                    let partition = Self::named_partition(record, &next, queues);
+            match self.encode(record, queues, scratch, || *now.get_or_insert_with(|| self.engine.now()), encoded) {
+                Ok(()) => {
+                    let partition = Self::named_partition(record, encoded, queues);
                     if *goes_to.get_or_insert(partition) != partition {
                         break;
                     }
-                    *encoded = next;
                     count += 1;
                 }
                 Err(error) if count == 0 => return Err(error),
@@ -127,14 +125,16 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         self.append_run(queues, goes_to.flatten(), &run[..count], progress)
     }
 
-    /// A record in bytes, if the topic takes it.
+    /// A record in bytes, if the topic takes it. Written in place: handing it on as a value costs a stall for each
+    /// record, since it is read in larger pieces than it was just written in.
     pub(super) fn encode<'a>(
         &self,
         record: &'a ProducerRecord<'_, K, V>,
         queues: &TopicQueues,
         (key_scratch, value_scratch): &'a mut (Vec<u8>, Vec<u8>),
         now: impl FnOnce() -> Timestamp,
-    ) -> Result<EncodedRecord<'a>> {
+        into: &mut EncodedRecord<'a>,
+    ) -> Result<()> {
         let failed = |part, cause| Error::Serialization { topic: record.topic.into(), part, cause };
         let key = record.key.map(|key| self.key_serializer.serialize(record.topic, key, key_scratch)).transpose();
         let key = key.map_err(|cause| failed(RecordPart::Key, cause))?;
@@ -142,9 +142,12 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         let value = value.transpose().map_err(|cause| failed(RecordPart::Value, cause))?;
         let timestamp = Self::timestamp(record, queues, now)?;
         let size = record_size_upper_bound(key, value, &record.headers);
-        let encoded = EncodedRecord { timestamp, key, value, headers: &record.headers, size };
-        self.check_size(queues, &encoded)?;
-        Ok(encoded)
+        *into = EncodedRecord { timestamp, key, value, headers: &record.headers, size };
+        if (BatchHeader::LEN_BYTES + size) as u64 > queues.record_limit {
+            Self::check_size(queues, into)
+        } else {
+            Ok(())
+        }
     }
 
     /// The partition that a record names, itself or by its key.

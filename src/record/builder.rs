@@ -10,6 +10,7 @@ use crate::types::{Compression, LeaderEpoch, Offset, Timestamp};
 const MAX_RECORD_OVERHEAD: usize = 21;
 
 /// How many bytes a batch of this one record takes at most, without the batch's header.
+#[inline]
 pub(crate) fn record_size_upper_bound(
     key: Option<&[u8]>,
     value: Option<&[u8]>,
@@ -61,10 +62,7 @@ impl BatchBuilder {
     /// An empty batch that grows in `buffer`, whatever was in it before.
     pub(crate) fn new(mut buffer: Vec<u8>) -> Self {
         buffer.clear();
-        // The last to touch a used buffer was the writer, on another processor. Fetching its lines back one after the
-        // other costs a stall at each lock of each record; writing all of it at once fetches them side by side.
-        buffer.resize(buffer.capacity().max(BatchHeader::LEN_BYTES), 0);
-        buffer.truncate(BatchHeader::LEN_BYTES);
+        buffer.resize(BatchHeader::LEN_BYTES, 0);
         Self { buffer, count: 0, base_timestamp: Timestamp::NONE, max_timestamp: Timestamp::NONE }
     }
 
