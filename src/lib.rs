@@ -44,6 +44,7 @@
 //! | send and read values of your own types | [`Serializer`], [`Serialize`], [`Deserializer`], [`Deserialize`] |
 //! | create, list, describe and delete topics; see how far groups are behind | [`Admin`] |
 //! | know what to do about an error | [`Error`], [`ErrorClass`] |
+//! | see how a producer is doing | [`Producer::metrics`], [`Metrics`] |
 //! | change a setting | [`ProducerConfig`], [`ConsumerConfig`], [`EngineConfig`], [`TopicConfig`] |
 //! | test what your application does when the power goes | [`MemoryDisk`] |
 //! | decode stored batches | [`Batch`], [`Records`] |
@@ -72,6 +73,7 @@ mod sync;
 
 mod config;
 mod io;
+mod metrics;
 
 mod record;
 mod storage;
@@ -98,12 +100,20 @@ pub use crate::consumer::{
 pub use crate::engine::{Engine, EngineBuilder, EngineConfig, EngineConfigBuilder};
 pub use crate::error::{Cause, Error, ErrorClass, RecordPart, Result};
 pub use crate::io::MemoryDisk;
+pub use crate::metrics::{Metric, Metrics};
+#[cfg(feature = "json")]
+pub use crate::producer::JsonSerializer;
+#[cfg(feature = "uuid")]
+pub use crate::producer::UuidSerializer;
 pub use crate::producer::{
-    BytesSerializer, Delivery, PartlySent, Producer, ProducerConfig, ProducerConfigBuilder, ProducerRecord,
-    RecordMetadata, Serialize, Serializer, StringSerializer,
+    BooleanSerializer, BytesSerializer, Delivery, DoubleSerializer, FloatSerializer, IntegerSerializer, ListSerializer,
+    LongSerializer, OptionSerializer, PartlySent, Producer, ProducerConfig, ProducerConfigBuilder, ProducerRecord,
+    RecordMetadata, Serialize, Serializer, ShortSerializer, StringSerializer, VoidSerializer,
 };
 pub use crate::record::{Batch, BatchFault, BatchHeader, ControlType, Headers, Record, Records};
 pub use crate::storage::{Finding, OpenReport, TopicConfig, TopicConfigBuilder};
+#[cfg(feature = "json")]
+pub use crate::types::Json;
 pub use crate::types::{Acks, Compression, LeaderEpoch, Offset, Timestamp, TimestampType, TopicId, TopicPartition};
 
 #[cfg(doctest)]

@@ -40,8 +40,12 @@ settings! {
         max_block: Duration = Duration::from_secs(60), "max.block.ms";
         /// How large a record may be, in bytes, key, value and headers together with what stores them.
         max_request_size: usize = 1_048_576, "max.request.size";
-        /// A name for the producer. Kafka shows it in the broker's logs; here only the application reads it.
+        /// A name for the producer. Its metrics have it as a tag.
         client_id: Option<String> = None, "client.id";
+        /// How many windows of time the metrics look back, at least 1; the one that is going on is one of them.
+        metrics_num_samples: u32 = 2, "metrics.num.samples";
+        /// How long such a window is; at least 1 ms.
+        metrics_sample_window: Duration = Duration::from_secs(30), "metrics.sample.window.ms";
     }
     without_effect [known::NETWORK, known::PRODUCER] refused [known::NOT_OF_PRODUCERS]
 }
@@ -65,6 +69,8 @@ impl ProducerConfig {
     fn check(&self) -> Result<()> {
         at_least("buffer.memory", self.buffer_memory, 1024)?;
         self.check_compression()?;
+        at_least("metrics.num.samples", self.metrics_num_samples, 1)?;
+        at_least("metrics.sample.window.ms", self.metrics_sample_window.as_millis(), 1)?;
         for (name, bytes) in [("batch.size", self.batch_size), ("max.request.size", self.max_request_size)] {
             if i32::try_from(bytes).is_err() {
                 let reason = format!("it has to be at most {}", i32::MAX);

@@ -9,6 +9,7 @@ mod config;
 mod delivery;
 mod known_topics;
 mod memory;
+mod metrics;
 mod partitioner;
 mod ratio;
 mod record;
@@ -20,6 +21,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::engine::{BatchSource, Engine};
 use crate::error::{Error, Result};
+use crate::metrics::Metrics;
 use crate::producer::accumulator::{Accumulator, EncodedRecord, PartitionQueue};
 use crate::producer::delivery::DeliveryCallback;
 use crate::producer::known_topics::KnownTopics;
@@ -34,7 +36,14 @@ pub use config::{ProducerConfig, ProducerConfigBuilder};
 pub use delivery::Delivery;
 pub use record::{ProducerRecord, RecordMetadata};
 pub use send_all::PartlySent;
-pub use serializer::{BytesSerializer, Serialize, Serializer, StringSerializer};
+#[cfg(feature = "json")]
+pub use serializer::JsonSerializer;
+#[cfg(feature = "uuid")]
+pub use serializer::UuidSerializer;
+pub use serializer::{
+    BooleanSerializer, BytesSerializer, DoubleSerializer, FloatSerializer, IntegerSerializer, ListSerializer,
+    LongSerializer, OptionSerializer, Serialize, Serializer, ShortSerializer, StringSerializer, VoidSerializer,
+};
 
 /// Sends records with keys of type `K` and values of type `V`. Kafka: `KafkaProducer`.
 ///
@@ -197,7 +206,7 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn send(&self, record: ProducerRecord<'_, K, V>) -> Result<Delivery> {
-        self.inner.send(&record, None)
+        self.inner.send(&record, None).inspect_err(|_| self.inner.note_refused(record.topic))
     }
 
     /// As [`send`](Self::send), and calls `callback` when it is known what became of the record: once, if this returns
@@ -231,7 +240,8 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
         record: ProducerRecord<'_, K, V>,
         callback: impl FnOnce(Result<RecordMetadata>) + Send + 'static,
     ) -> Result<Delivery> {
-        self.inner.send(&record, Some(Box::new(callback)))
+        let callback: DeliveryCallback = Box::new(callback);
+        self.inner.send(&record, Some(callback)).inspect_err(|_| self.inner.note_refused(record.topic))
     }
 
     /// Queues all `records`, in their order, as [`send`](Self::send) would one after the other, for much less a record.
@@ -306,6 +316,32 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
         Ok(())
     }
 
+    /// Its numbers as they are now, under Kafka's names: `record-send-rate`, `batch-size-avg`, `buffer-available-bytes`
+    /// and others, of the producer as a whole and of each topic that it has sent to.
+    ///
+    /// Sizes are bytes and times milliseconds, unless the name says another unit. Where Kafka counts requests, a batch
+    /// is one, and its latency is the time from when the writer takes it until its acks are in.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Producer, ProducerRecord};
+    /// # let engine = Engine::in_memory()?;
+    /// let producer = Producer::<str, str>::new(&engine)?;
+    /// for _ in 0..10 {
+    ///     producer.send(ProducerRecord::to("orders").value("paid"))?;
+    /// }
+    /// producer.flush()?;
+    /// let metrics = producer.metrics();
+    /// assert_eq!(metrics.get("record-send-total"), Some(10.0));
+    /// assert_eq!(metrics.get("buffer-available-bytes"), metrics.get("buffer-total-bytes"));
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        let accumulator = &self.inner.accumulator;
+        accumulator.metrics().snapshot(&accumulator.memory_use(), accumulator.scheduler().now())
+    }
+
     /// Its settings.
     #[must_use]
     pub fn config(&self) -> &ProducerConfig {
@@ -334,6 +370,15 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         Ok(())
     }
 
+    /// A record was not queued.
+    fn note_refused(&self, topic: &str) {
+        let (metrics, now) = (self.accumulator.metrics(), self.accumulator.scheduler().now());
+        match self.topics.find(topic) {
+            Some(queues) => metrics.note_failed(queues.topic.name(), now, 1),
+            None => metrics.note_refused(now), // names that nobody knows would add up
+        }
+    }
+
     fn take_scratch(&self) -> Vec<u8> {
         let mut scratch = lock(&self.scratch).pop().unwrap_or_default();
         scratch.clear();
@@ -357,7 +402,9 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
 
     /// The queues of a topic that this producer has not sent to; the topic is created if need be.
     fn make_queues(&self, name: &str) -> Result<&Arc<TopicQueues>> {
+        let began = self.accumulator.scheduler().now();
         let topic = self.engine.topic_or_create(name)?;
+        self.accumulator.metrics().note_metadata_wait(self.accumulator.scheduler().now().since(began));
         let ratio = Arc::new(CompressionRatio::new());
         let queue = |partition| Arc::new(PartitionQueue::new(Arc::clone(partition), &self.config, &ratio));
         let queues = topic.partitions.iter().map(queue).collect();

@@ -85,6 +85,7 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         while progress.queued < records.len() {
             if let Err(error) = self.send_run(&records[progress.queued..], &mut progress) {
                 let Progress { queued, deliveries } = progress;
+                self.note_refused(records[queued].topic);
                 return Err(PartlySent { queued, deliveries, error });
             }
         }
@@ -136,10 +137,11 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         into: &mut EncodedRecord<'a>,
     ) -> Result<()> {
         let failed = |part, cause| Error::Serialization { topic: record.topic.into(), part, cause };
-        let key = record.key.map(|key| self.key_serializer.serialize(record.topic, key, key_scratch)).transpose();
-        let key = key.map_err(|cause| failed(RecordPart::Key, cause))?;
-        let value = record.value.map(|value| self.value_serializer.serialize(record.topic, value, value_scratch));
-        let value = value.transpose().map_err(|cause| failed(RecordPart::Value, cause))?;
+        let key = record.key.map(|key| self.key_serializer.serialize_or_null(record.topic, key, key_scratch));
+        let key = key.transpose().map_err(|cause| failed(RecordPart::Key, cause))?.flatten();
+        let value =
+            record.value.map(|value| self.value_serializer.serialize_or_null(record.topic, value, value_scratch));
+        let value = value.transpose().map_err(|cause| failed(RecordPart::Value, cause))?.flatten();
         let timestamp = Self::timestamp(record, queues, now)?;
         let size = record_size_upper_bound(key, value, &record.headers);
         *into = EncodedRecord { timestamp, key, value, headers: &record.headers, size };

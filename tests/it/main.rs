@@ -11,6 +11,7 @@ mod full_disk;
 #[cfg(feature = "cli")]
 mod kill;
 mod layout;
+mod producer;
 #[cfg(feature = "cli")]
 mod reports;
 mod rot;

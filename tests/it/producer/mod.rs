@@ -1,0 +1,3 @@
+//! What a producer does for who sends.
+
+mod serializers;
