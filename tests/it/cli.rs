@@ -556,6 +556,21 @@ mod terminal {
     }
 
     #[test]
+    fn stats_are_kafkas_metrics_on_standard_error() {
+        let home = Home::new();
+        let ran = home.feed(seq(1, 100), "produce t --stats --config client.id=till");
+        assert_eq!((ran.status, ran.out.len()), (0, 0));
+        let total = "producer-metrics record-send-total client-id=till 100";
+        assert_eq!(ran.err.lines().filter(|line| *line == total).count(), 1, "{}", ran.err);
+        assert!(
+            ran.err
+                .lines()
+                .any(|line| line.starts_with("producer-topic-metrics record-send-rate client-id=till topic=t "))
+        );
+        assert!(!ran.err.contains("NaN"), "{}", ran.err);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_status_2() {
         let home = Home::new();
         assert!(run(&mut bare(), b"").refused().contains("Usage: ottla"));

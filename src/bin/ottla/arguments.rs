@@ -150,6 +150,9 @@ pub(crate) struct Produce {
     /// How batches are compressed: none, gzip, snappy, lz4 or zstd, with a level as in zstd:9 [default: none]
     #[arg(long, value_name = "CODEC", value_parser = compression)]
     pub(crate) compression: Option<(Compression, Option<String>)>,
+    /// At the end, print the producer's metrics under Kafka's names on standard error
+    #[arg(long)]
+    pub(crate) stats: bool,
     /// A setting of the producer by Kafka's name, such as batch.size=65536; may be repeated. `ottla config producer`
     /// lists them
     #[arg(long = "config", value_name = "K=V", value_parser = pair)]

@@ -36,6 +36,8 @@ Examples:
     printf 'o-17:paid\\n' | ottla -d data produce orders --key-separator : --compression zstd:9
   Copy a topic, with keys, headers and timestamps:
     ottla -d a consume orders --json | ottla -d b produce orders --input json
+  See how it went:
+    ottla -d data produce access access.log --config linger.ms=50 --stats
   Hear of each record when it is on the disk:
     tail -f app.log | ottla -d data produce app --json";
 

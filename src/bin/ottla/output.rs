@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, BufWriter, ErrorKind, StdoutLock, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
-use ottla::Error;
+use ottla::{Error, Metrics};
 use serde_json::{Map, Value};
 
 /// Why a command ended early.
@@ -51,6 +51,13 @@ pub(crate) fn no_partition(topic: &str, number: u32, count: u32) -> Failure {
 /// Says something to whoever watches; if nobody does, so be it.
 pub(crate) fn say(what: impl fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "{what}");
+}
+
+/// Says what there is to say of each metric.
+pub(crate) fn say_stats(metrics: &Metrics) {
+    for metric in metrics.iter().filter(|metric| !metric.value.is_nan()) {
+        say(metric);
+    }
 }
 
 /// Standard output, buffered, for a person or for a program.

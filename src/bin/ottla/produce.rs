@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::Status;
 use crate::arguments::{AcksArgument, Input, Produce};
 use crate::json::JsonRecord;
-use crate::output::{Failure, Output, no_partition, say};
+use crate::output::{Failure, Output, no_partition, say, say_stats};
 
 /// How many deliveries may wait to be looked at.
 const WINDOW: usize = 100_000;
@@ -48,6 +48,9 @@ pub(crate) fn run(command: &Produce, engine: &Engine, output: &mut Output) -> Re
         followed.and_then(|failed| read.map(|()| failed))
     })?;
     producer.close()?;
+    if command.stats {
+        say_stats(&producer.metrics());
+    }
     if failed { Err(Failure::Said) } else { Ok(Status::Done) }
 }
 
