@@ -175,6 +175,11 @@ macro_rules! settings {
         $( without_effect [$($ignored:expr),*] refused [$($refused:expr),*] )?
     ) => {
         $(#[$meta])*
+        ///
+        /// | setting | default | Kafka's, if it is another one, and why |
+        /// |---|---|---|
+        $( #[doc = concat!("| [`", $name, "`](", stringify!($builder), "::", stringify!($field), ") | `",
+            stringify!($default), "` | " $(, "`", $kafka, "`: ")? $(, $why)?, " |")] )+
         #[derive(Clone, Debug, PartialEq)]
         pub struct $config {
             $( pub(crate) $field: $type, )+
