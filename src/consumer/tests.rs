@@ -7,7 +7,7 @@ use super::*;
 use crate::engine::{Appended, BatchSource, Completion, ReadyBatch};
 use crate::record::{BatchBuilder, ProducerStamp};
 use crate::sync::{Signal, lock};
-use crate::types::{Acks, Timestamp};
+use crate::types::{Acks, Offset, Timestamp};
 
 /// Hands one batch to the engine's writer, and learns what became of it.
 #[derive(Default)]

@@ -265,8 +265,13 @@ impl Writer {
                 Err(error) => answer.give(Err(error)),
             }
         }
-        for (cell, answers) in by_journal.into_iter().filter(|(_, answers)| !answers.is_empty()) {
-            match self.write_journal(&cell) {
+        for (cell, mut answers) in by_journal.into_iter().filter(|(_, answers)| !answers.is_empty()) {
+            let written = self.write_journal(&cell);
+            // A write that failed took back what it had written, unless that is what failed.
+            if matches!(written, Ok(()) | Err(Error::Storage { .. })) {
+                answers.iter_mut().for_each(Answer::mark_written);
+            }
+            match written {
                 Ok(()) => {
                     cell.in_flight.fetch_add(answers.len(), Ordering::AcqRel);
                     round.frames.push((cell, answers));

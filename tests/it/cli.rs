@@ -568,6 +568,10 @@ mod terminal {
                 .any(|line| line.starts_with("producer-topic-metrics record-send-rate client-id=till topic=t "))
         );
         assert!(!ran.err.contains("NaN"), "{}", ran.err);
+        let ran = home.run("consume t --stats --config client.id=till");
+        assert_eq!((ran.status, ran.out.iter().filter(|byte| **byte == b'\n').count()), (0, 100));
+        let total = "consumer-fetch-manager-metrics records-consumed-total client-id=till 100";
+        assert!(ran.err.lines().any(|line| line == total), "{}", ran.err);
     }
 
     #[test]

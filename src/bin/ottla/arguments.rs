@@ -217,6 +217,9 @@ pub(crate) struct Consume {
     /// What to do where stored records are damaged
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnCorrupt::Stop)]
     pub(crate) on_corrupt: OnCorrupt,
+    /// At the end, print the consumer's metrics under Kafka's names on standard error
+    #[arg(long)]
+    pub(crate) stats: bool,
     /// A setting of the consumer by Kafka's name, such as fetch.max.bytes=65536; may be repeated. `ottla config
     /// consumer` lists them
     #[arg(long = "config", value_name = "K=V", value_parser = pair)]

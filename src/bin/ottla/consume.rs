@@ -13,7 +13,7 @@ use crate::Status;
 use crate::arguments::{Consume, From, OnCorrupt};
 use crate::format::Format;
 use crate::json::json_bytes;
-use crate::output::{Failure, Output, no_partition, say};
+use crate::output::{Failure, Output, no_partition, say, say_stats};
 
 /// How many records are taken at a time: with a group, so many are printed before they are committed, and come again
 /// after a crash in between.
@@ -38,6 +38,9 @@ pub(crate) fn run(command: &Consume, engine: &Engine, output: &mut Output) -> Re
     }
     let mut reading = Reading { command, consumer, ends, left: command.max_records, printed: BTreeMap::new() };
     let status = reading.run(output);
+    if command.stats {
+        say_stats(&reading.consumer.metrics());
+    }
     let closed = reading.consumer.close().map_err(Failure::from);
     status.and_then(|status| closed.map(|()| status))
 }

@@ -49,6 +49,8 @@ Examples:
     ottla -d data consume orders --from @2026-11-26T08:00:00Z --max-records 10
   Go on where the group has stopped, and wait for more:
     ottla -d data consume orders events --group billing --follow
+  See how it went:
+    ottla -d data consume orders --stats > /dev/null
   Read around damage:
     ottla -d data consume orders --on-corrupt skip";
 

@@ -5,7 +5,10 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use ottla::{Engine, Producer, ProducerConfig, ProducerRecord, Timestamp};
+use ottla::{
+    Consumer, ConsumerConfig, Engine, Error, Offset, Producer, ProducerConfig, ProducerRecord, Timestamp,
+    TopicPartition,
+};
 use serde_json::{Value, json};
 
 use super::T;
@@ -132,4 +135,41 @@ fn r059_keys_go_where_kafka_puts_them() {
     let records = home.run("consume u --json").json();
     assert_eq!((&records[0]["key"], &records[0]["value"]), (&json!("k"), &json!("v::w")));
     assert_eq!((&records[1]["key"], &records[1]["value"]), (&Value::Null, &json!("none")));
+}
+
+/// A pause before the first poll is forgotten, one at the end loses the position, resuming reads records again.
+#[test]
+fn r068_pausing_keeps_the_position_and_resuming_repeats_nothing() {
+    let engine = Engine::in_memory().unwrap();
+    let producer = Producer::<str, str>::new(&engine).unwrap();
+    let send = |count: usize| {
+        (0..count).for_each(|_| drop(producer.send(ProducerRecord::to("t").value("x")).unwrap()));
+        producer.flush().unwrap();
+        while engine.end_offset(&TopicPartition::new("t", 0)).is_ok_and(|end| end.0 % 5 != 0) {
+            std::thread::yield_now();
+        }
+    };
+    send(5);
+    let (partition, other) = (TopicPartition::new("t", 0), TopicPartition::new("t", 1));
+    let mut consumer = Consumer::<str, str>::with_config(&engine, ConsumerConfig::default()).unwrap();
+    consumer.assign([partition.clone()]).unwrap();
+    let wait = Duration::from_millis(50);
+    let read = |consumer: &mut Consumer<str, str>| -> Vec<i64> {
+        consumer.poll(wait).unwrap().iter().map(|record| record.offset().0).collect()
+    };
+    consumer.pause([&partition]).unwrap();
+    assert_eq!(read(&mut consumer), [0; 0], "before any poll");
+    consumer.resume([&partition]).unwrap();
+    assert_eq!(read(&mut consumer), [0, 1, 2, 3, 4]);
+    consumer.pause([&partition]).unwrap();
+    send(5);
+    assert_eq!(read(&mut consumer), [0; 0]);
+    assert_eq!(consumer.position(&partition).unwrap(), Offset(5));
+    consumer.resume([&partition]).unwrap();
+    consumer.resume([&partition]).unwrap();
+    assert_eq!(read(&mut consumer), [5, 6, 7, 8, 9]);
+    consumer.resume([&partition]).unwrap(); // it was not paused
+    assert_eq!((read(&mut consumer), consumer.position(&partition).unwrap()), (Vec::new(), Offset(10)));
+    let refused: Error = consumer.pause([&other]).unwrap_err();
+    assert!(refused.to_string().contains("t-1"), "{refused}");
 }
