@@ -190,10 +190,11 @@ impl Fetcher {
             if lane.is_paused() {
                 continue;
             }
-            let (count, bytes) = (collected.count, collected.consumed_bytes);
+            let before = (collected.count, collected.consumed_bytes);
             let outcome = lane.visit(&mut round, &mut collected);
-            if collected.count > count {
-                self.metrics.note_consumed(now, lane, collected.count - count, collected.consumed_bytes - bytes);
+            let taken = (collected.count - before.0, collected.consumed_bytes - before.1);
+            if taken.0 > 0 {
+                self.metrics.note_consumed(now, lane, taken);
             }
             self.metrics.note_resets(std::mem::take(&mut collected.resets));
             let has_bytes = round.bytes_left == 0 || collected.bytes >= total_bytes;

@@ -179,8 +179,8 @@ impl FetchMetrics {
         }
     }
 
-    /// A poll takes `records` of a lane, which has moved behind them.
-    pub(super) fn note_consumed(&mut self, now: Moment, lane: &Lane, records: usize, bytes: usize) {
+    /// A poll takes records of a lane, which has moved behind them.
+    pub(super) fn note_consumed(&mut self, now: Moment, lane: &Lane, (records, bytes): (usize, usize)) {
         let (records, bytes) = (records as u64, bytes as u64);
         let (lag, lead) = (lane.records_behind().unwrap_or(0) as f64, lane.records_ahead().unwrap_or(0) as f64);
         self.all.note(now, records, bytes);
