@@ -117,7 +117,9 @@ pub use crate::record::{Batch, BatchFault, BatchHeader, ControlType, Headers, Re
 pub use crate::storage::{Finding, OpenReport, TopicConfig, TopicConfigBuilder};
 #[cfg(feature = "json")]
 pub use crate::types::Json;
-pub use crate::types::{Acks, Compression, LeaderEpoch, Offset, Timestamp, TimestampType, TopicId, TopicPartition};
+pub use crate::types::{
+    Acks, Compression, LeaderEpoch, Offset, ReadMode, Timestamp, TimestampType, TopicId, TopicPartition,
+};
 
 /// What is longer than the documentation of one item.
 #[cfg(any(doc, doctest))]

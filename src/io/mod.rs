@@ -29,7 +29,7 @@ use bytes::Bytes;
 
 use crate::error::{Error, Result};
 use crate::sync::Scheduler;
-use crate::types::Timestamp;
+use crate::types::{ReadMode, Timestamp};
 
 pub use memory::MemoryDisk;
 pub(crate) use os::OsDisk;
@@ -53,6 +53,16 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// A real disk syncs before it returns: call it on a thread that may wait for a disk. A simulated one may call
     /// `done` later, from another step.
     fn begin_sync(&self, targets: Vec<SyncTarget>, done: SyncDone);
+}
+
+/// How files that are only read are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reading {
+    pub(crate) mode: ReadMode,
+    /// How many of them are open at a time, and how many are mapped.
+    pub(crate) max_open_segments: u32,
+    /// How many bytes are mapped at a time.
+    pub(crate) max_mapped_bytes: u64,
 }
 
 /// Told the outcome of [`Disk::begin_sync`].
@@ -103,6 +113,10 @@ pub(crate) trait Dir: fmt::Debug + Send + Sync {
     /// Opens the file `name` to read.
     fn open(&self, name: &str) -> Result<Arc<dyn File>>;
 
+    /// The file `name`, to be read now and then: it shares a bounded number of descriptors with others, and has one only
+    /// when it needs it. That there is no such file may show with the first read only.
+    fn open_shared(&self, name: &str) -> Result<Arc<dyn File>>;
+
     /// Opens the file `name` to read and write.
     fn open_writable(&self, name: &str) -> Result<Arc<dyn File>>;
 
@@ -146,6 +160,9 @@ pub(crate) trait File: fmt::Debug + Send + Sync {
 
     /// Reads `len` bytes from `position`, fewer where the file ends. The bytes stay good when the file is removed.
     fn slice(&self, position: u64, len: usize) -> Result<Bytes>;
+
+    /// Says that neither its length nor its bytes change any more: one that was opened shared may be mapped from now on.
+    fn seal(&self) {}
 
     /// Writes all of `bytes` at `position`. After an error any part of them may have been written.
     fn write_all_at(&self, bytes: &[u8], position: u64) -> Result<()>;

@@ -13,6 +13,7 @@ mod full_disk;
 mod kill;
 mod layout;
 mod producer;
+mod read_modes;
 #[cfg(feature = "cli")]
 mod reports;
 mod rot;

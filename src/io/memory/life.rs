@@ -159,6 +159,10 @@ impl Dir for MemoryDir {
         self.open_file(name)
     }
 
+    fn open_shared(&self, name: &str) -> Result<Arc<dyn File>> {
+        self.open_file(name)
+    }
+
     fn open_writable(&self, name: &str) -> Result<Arc<dyn File>> {
         self.open_file(name)
     }
