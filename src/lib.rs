@@ -104,6 +104,12 @@ pub use crate::producer::{
 };
 pub use crate::record::{Batch, BatchFault, BatchHeader, ControlType, Headers, Record, Records};
 pub use crate::storage::{Finding, OpenReport, TopicConfig, TopicConfigBuilder};
+/// Faults of a [`MemoryDisk`], to test applications with: the feature `sim`. See [`MemoryDisk::simulated`].
+#[cfg(feature = "sim")]
+pub mod sim {
+    pub use crate::io::{Fault, Faults, Operation};
+}
+
 pub use crate::types::{Acks, Compression, LeaderEpoch, Offset, Timestamp, TimestampType, TopicId, TopicPartition};
 
 #[cfg(doctest)]

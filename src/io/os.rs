@@ -14,7 +14,7 @@ use fs2::FileExt as _;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::error::{Error, Result};
-use crate::io::{Dir, Disk, Entry, File, Lock, SyncDone, SyncTarget};
+use crate::io::{Dir, Disk, Entry, File, Lock, SyncDone, SyncTarget, read_full, write_full};
 use crate::sync::{Scheduler, Threads, lock};
 use crate::types::Timestamp;
 
@@ -265,16 +265,7 @@ impl File for OsFile {
     }
 
     fn read_at(&self, into: &mut [u8], position: u64) -> Result<usize> {
-        let mut filled = 0;
-        while filled < into.len() {
-            match self.file.read_at(&mut into[filled..], position + filled as u64) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.failed("read")(error)),
-            }
-        }
-        Ok(filled)
+        read_full(into, position, |into, position| self.file.read_at(into, position)).map_err(self.failed("read"))
     }
 
     fn slice(&self, position: u64, len: usize) -> Result<Bytes> {
@@ -284,24 +275,12 @@ impl File for OsFile {
     }
 
     fn write_all_at(&self, bytes: &[u8], position: u64) -> Result<()> {
-        self.file.write_all_at(bytes, position).map_err(self.failed("write"))
+        self.write_vectored_all_at(&mut [IoSlice::new(bytes)], position)
     }
 
     fn write_vectored_all_at(&self, slices: &mut [IoSlice<'_>], position: u64) -> Result<()> {
-        let mut rest = slices;
-        let mut position = position;
-        while !rest.is_empty() {
-            match rustix::io::pwritev(&self.file, rest, position) {
-                Ok(0) => return Err(self.failed("write")(ErrorKind::WriteZero.into())),
-                Ok(written) => {
-                    position += written as u64;
-                    IoSlice::advance_slices(&mut rest, written);
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(self.failed("write")(error.into())),
-            }
-        }
-        Ok(())
+        let write_once = |rest: &[IoSlice<'_>], at| Ok(rustix::io::pwritev(&self.file, rest, at)?);
+        write_full(slices, position, write_once).map_err(self.failed("write"))
     }
 
     fn set_len(&self, len: u64) -> Result<()> {
