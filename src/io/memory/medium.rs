@@ -324,7 +324,8 @@ impl FileParts<'_> {
         let count = self.dirty.partition_point(|dirty| dirty.step <= begun_at);
         let covered: Vec<Dirty> = self.dirty.drain(..count).collect();
         // The length is the inode's: it becomes durable also when the pages were lost to a sync that failed.
-        let since = if self.dirty.is_empty() { Some(self.content.len()) } else { covered.last().map(|dirty| dirty.len) };
+        let since =
+            if self.dirty.is_empty() { Some(self.content.len()) } else { covered.last().map(|dirty| dirty.len) };
         let Some(len) = since else { return };
         self.durable.resize(len, 0);
         for Dirty { range, .. } in covered {

@@ -207,6 +207,12 @@ impl MemoryDisk {
         lock(&self.inner.state).cut_at = Some(step);
     }
 
+    /// Whether the disk has power: not once [`fail_from`](Self::fail_from) has taken it, until a crash gives it back.
+    #[must_use]
+    pub fn has_power(&self) -> bool {
+        lock(&self.inner.state).has_power
+    }
+
     /// Lets the next `count` syncs fail. What they should have made durable still reads well, and is lost with the
     /// next power cut even if later syncs succeed, unless it is written again.
     ///
