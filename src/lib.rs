@@ -128,6 +128,12 @@ pub mod _documentation {
     pub mod settings {}
 }
 
+/// Faults of a [`MemoryDisk`], to test applications with: the feature `sim`. See [`MemoryDisk::simulated`].
+#[cfg(feature = "sim")]
+pub mod sim {
+    pub use crate::io::{Fault, Faults, Operation};
+}
+
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;
