@@ -387,3 +387,31 @@ mod tests {
         }
     }
 }
+
+/// A key or value that is JSON in the record: `T` is what serde makes of it.
+///
+/// ```
+/// # use ottla::{Consumer, Engine, Json, Producer, ProducerRecord};
+/// # use std::time::Duration;
+/// # let engine = Engine::in_memory()?;
+/// let producer = Producer::<str, Json<Vec<u32>>>::new(&engine)?;
+/// producer.send(ProducerRecord::to("scores").key("ann").value(&Json(vec![3, 5])))?.wait()?;
+///
+/// let mut consumer = Consumer::<str, Json<Vec<u32>>>::new(&engine, "league")?;
+/// consumer.subscribe(["scores"])?;
+/// for record in &consumer.poll(Duration::from_secs(1))? {
+///     assert_eq!(record.value()?, Some(vec![3, 5]));
+///     assert_eq!(record.value_bytes(), Some(&b"[3,5]"[..]));
+/// }
+/// # Ok::<(), ottla::Error>(())
+/// ```
+#[cfg(feature = "json")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Json<T: ?Sized>(pub T);
+
+#[cfg(feature = "json")]
+impl<T: serde::Serialize + ?Sized> serde::Serialize for Json<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}

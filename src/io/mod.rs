@@ -21,7 +21,7 @@ mod memory;
 mod os;
 
 use std::fmt;
-use std::io::IoSlice;
+use std::io::{self, ErrorKind, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,6 +32,8 @@ use crate::sync::Scheduler;
 use crate::types::{ReadMode, Timestamp};
 
 pub use memory::MemoryDisk;
+#[cfg(feature = "sim")]
+pub use memory::{Fault, Faults, Operation};
 pub(crate) use os::OsDisk;
 
 /// A disk, with the clock and the scheduler that go with it.
@@ -175,6 +177,47 @@ pub(crate) trait File: fmt::Debug + Send + Sync {
 
     /// Makes contents and length durable, but not the name.
     fn sync(&self) -> Result<()>;
+}
+
+/// Reads with `read_once`, which gives some of what it is asked for, until `into` is full or the file ends.
+pub(crate) fn read_full(
+    into: &mut [u8],
+    position: u64,
+    mut read_once: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < into.len() {
+        match read_once(&mut into[filled..], position + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// Writes all of `slices` with `write_once`, which takes some of what it is given.
+pub(crate) fn write_full(
+    slices: &mut [IoSlice<'_>],
+    position: u64,
+    mut write_once: impl FnMut(&[IoSlice<'_>], u64) -> io::Result<usize>,
+) -> io::Result<()> {
+    let mut rest = slices;
+    let mut position = position;
+    IoSlice::advance_slices(&mut rest, 0); // without those that are empty: writing nothing is not a failure
+    while !rest.is_empty() {
+        match write_once(rest, position) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                position += written as u64;
+                IoSlice::advance_slices(&mut rest, written);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Reads a whole file that is expected to be small: an error above `limit` bytes rather than an allocation.

@@ -19,7 +19,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::error::{Error, Result};
 use crate::io::os::handles::{FileId, Handles};
-use crate::io::{Dir, Disk, Entry, File, Lock, Reading, SyncDone, SyncTarget};
+use crate::io::{Dir, Disk, Entry, File, Lock, Reading, SyncDone, SyncTarget, read_full, write_full};
 use crate::sync::{Scheduler, Threads, lock};
 use crate::types::Timestamp;
 
@@ -248,17 +248,27 @@ impl Dir for OsDir {
             Err(error) => return Err(failed(error.into())),
         }
         file.set_len(0).and_then(|()| file.write_all_at(owner.as_bytes(), 0)).map_err(failed)?;
-        Ok(Box::new(OsLock { _file: file }))
+        Ok(Box::new(OsLock { file }))
     }
 }
 
-/// The locks live as long as the open file.
+/// Holds the file, and with it both locks, until it is dropped.
 #[derive(Debug)]
 struct OsLock {
-    _file: fs::File,
+    file: fs::File,
 }
 
 impl Lock for OsLock {}
+
+impl Drop for OsLock {
+    fn drop(&mut self) {
+        // Closing alone would not do: a child that another thread has forked holds the open file until it executes its
+        // program, and the lock with it.
+        if let Err(error) = self.file.unlock() {
+            log::warn!("the lock goes when the file is closed: {error}");
+        }
+    }
+}
 
 #[derive(Debug)]
 struct OsFile {
@@ -283,7 +293,7 @@ impl File for OsFile {
     }
 
     fn read_at(&self, into: &mut [u8], position: u64) -> Result<usize> {
-        read_full(&self.file, into, position).map_err(self.failed("read"))
+        read_from(&self.file, into, position).map_err(self.failed("read"))
     }
 
     fn slice(&self, position: u64, len: usize) -> Result<Bytes> {
@@ -291,24 +301,12 @@ impl File for OsFile {
     }
 
     fn write_all_at(&self, bytes: &[u8], position: u64) -> Result<()> {
-        self.file.write_all_at(bytes, position).map_err(self.failed("write"))
+        self.write_vectored_all_at(&mut [IoSlice::new(bytes)], position)
     }
 
     fn write_vectored_all_at(&self, slices: &mut [IoSlice<'_>], position: u64) -> Result<()> {
-        let mut rest = slices;
-        let mut position = position;
-        while !rest.is_empty() {
-            match rustix::io::pwritev(&self.file, rest, position) {
-                Ok(0) => return Err(self.failed("write")(ErrorKind::WriteZero.into())),
-                Ok(written) => {
-                    position += written as u64;
-                    IoSlice::advance_slices(&mut rest, written);
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(self.failed("write")(error.into())),
-            }
-        }
-        Ok(())
+        let write_once = |rest: &[IoSlice<'_>], at| Ok(rustix::io::pwritev(&self.file, rest, at)?);
+        write_full(slices, position, write_once).map_err(self.failed("write"))
     }
 
     fn set_len(&self, len: u64) -> Result<()> {
@@ -321,17 +319,8 @@ impl File for OsFile {
 }
 
 /// Reads until `into` is full or the file ends.
-fn read_full(file: &fs::File, into: &mut [u8], position: u64) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < into.len() {
-        match file.read_at(&mut into[filled..], position + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
+fn read_from(file: &fs::File, into: &mut [u8], position: u64) -> io::Result<usize> {
+    read_full(into, position, |into, position| file.read_at(into, position))
 }
 
 /// A file that is only read, through a descriptor or a map that others may take its place in.
@@ -369,7 +358,7 @@ impl File for SharedFile {
     }
 
     fn read_at(&self, into: &mut [u8], position: u64) -> Result<usize> {
-        read_full(&*self.file()?, into, position).map_err(self.failed("read"))
+        read_from(&*self.file()?, into, position).map_err(self.failed("read"))
     }
 
     fn slice(&self, position: u64, len: usize) -> Result<Bytes> {
@@ -428,7 +417,7 @@ impl Pool {
     /// Up to `len` bytes of `file`, in a buffer that comes back here.
     fn read(self: &Arc<Self>, file: &fs::File, position: u64, len: usize) -> io::Result<Bytes> {
         let mut buffer = self.take(len);
-        let read = read_full(file, &mut buffer[..len], position)?;
+        let read = read_from(file, &mut buffer[..len], position)?;
         Ok(Bytes::from_owner(Pooled { buffer, pool: Arc::downgrade(self) }).slice(..read))
     }
 }

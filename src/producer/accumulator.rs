@@ -26,7 +26,7 @@
 //! The room that a batch takes in `buffer.memory` is free again when its bytes are written, or never will be: then the
 //! buffer is used again, and what waits for a sync has no bytes here any more.
 //!
-//! Locks: a queue's state first, then `ready`, `unresolved`, `compressors` or the memory's, one of them at a time. None is held while
+//! Locks: a queue's state first, then `ready`, `unresolved`, `compressors`, the metrics' or the memory's, one of them at a time. None is held while
 //! code of the user's runs.
 //!
 //! Kafka: `RecordAccumulator`.
@@ -41,7 +41,8 @@ use crate::engine::{BatchSource, Callbacks, ReadyBatch, WriterWaker};
 use crate::error::{Error, Result};
 use crate::producer::config::ProducerConfig;
 use crate::producer::delivery::{BatchOutcome, CallbackQueue, Delivery, DeliveryCallback, RecordPlace, Ticket};
-use crate::producer::memory::Memory;
+use crate::producer::memory::{Memory, MemoryUse};
+use crate::producer::metrics::{BatchFacts, ProducerMetrics};
 use crate::producer::ratio::CompressionRatio;
 use crate::record::{BatchBuilder, BatchHeader, Compressor, ProducerStamp, SealedBatch};
 use crate::replication::Partition;
@@ -59,6 +60,7 @@ pub(super) struct Accumulator {
     scheduler: Arc<dyn Scheduler>,
     waker: WriterWaker,
     callbacks: Arc<Callbacks>,
+    metrics: ProducerMetrics,
     memory: Memory,
     ready: Mutex<Ready>,
     unresolved: Mutex<Unresolved>,
@@ -99,6 +101,8 @@ pub(super) struct PartitionQueue {
     /// Of the topic; without compression there is none.
     ratio: Option<Arc<CompressionRatio>>,
     state: Mutex<QueueState>,
+    /// How many batches are sealed, to be read without the lock.
+    waiting: AtomicUsize,
     callbacks: CallbackQueue,
 }
 
@@ -116,6 +120,7 @@ struct OpenBatch {
     builder: BatchBuilder,
     /// How large it gets before it is sealed, but for a first record that is larger.
     room: usize,
+    largest_record: usize,
     ticket: Ticket,
 }
 
@@ -156,6 +161,7 @@ impl PartitionQueue {
             most,
             ratio: (config.compression != Compression::None).then(|| Arc::clone(ratio)),
             state: Mutex::default(),
+            waiting: AtomicUsize::new(0),
             callbacks: CallbackQueue::default(),
         }
     }
@@ -179,6 +185,25 @@ impl PartitionQueue {
 
     pub(super) fn callbacks(&self) -> &CallbackQueue {
         &self.callbacks
+    }
+
+    /// How many batches wait for the writer.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Tells others how many batches are sealed; after each change to them, under the lock.
+    fn note_waiting(&self, state: &QueueState) {
+        self.waiting.store(state.sealed.len(), Ordering::Relaxed);
+    }
+}
+
+impl OpenBatch {
+    /// Encodes `record`, and answers its index.
+    #[inline]
+    fn append(&mut self, record: &EncodedRecord<'_>) -> u32 {
+        self.largest_record = self.largest_record.max(record.size);
+        self.builder.append(record.timestamp, record.key, record.value, record.headers)
     }
 }
 
@@ -222,6 +247,7 @@ impl Accumulator {
         callbacks: Arc<Callbacks>,
     ) -> Self {
         Self {
+            metrics: ProducerMetrics::new(&config, scheduler.now()),
             memory: Memory::new(config.buffer_memory, config.batch_bytes()),
             config,
             scheduler,
@@ -241,6 +267,14 @@ impl Accumulator {
 
     pub(super) fn callbacks(&self) -> &Arc<Callbacks> {
         &self.callbacks
+    }
+
+    pub(super) fn metrics(&self) -> &ProducerMetrics {
+        &self.metrics
+    }
+
+    pub(super) fn memory_use(&self) -> MemoryUse {
+        self.memory.usage()
     }
 
     pub(super) fn acks(&self) -> Acks {
@@ -294,13 +328,20 @@ impl Accumulator {
         let needed = self.usual_buffer(queue.room()).max(BatchHeader::LEN_BYTES + record.size);
         // The size is a bound: a record that takes exactly all of the buffer was not refused.
         let needed = needed.min(self.config.buffer_memory);
-        let buffer = self.memory.take(needed, self.scheduler.as_ref(), || {
+        let mut began = None;
+        let taken = self.memory.take(needed, self.scheduler.as_ref(), || {
+            began = Some(self.scheduler.now());
             self.wake_writer();
             // All callbacks would wait for the one that waits.
             let is_callback = self.callbacks.refuse_inside("send").is_err();
             if is_callback { Duration::ZERO } else { self.config.max_block }
-        })?;
-        Ok((buffer, needed))
+        });
+        if let Some(began) = began {
+            let now = self.scheduler.now();
+            let is_exhausted = matches!(taken, Err(Error::BufferExhausted { .. }));
+            self.metrics.note_memory_wait(now, now.since(began), is_exhausted);
+        }
+        Ok((taken?, needed))
     }
 
     /// Adds as many of `records` to the batch of `delivery` as it still takes, and makes that the delivery of the last
@@ -319,7 +360,7 @@ impl Accumulator {
             if open.builder.len_bytes() + record.size > open.room {
                 break;
             }
-            let index = open.builder.append(record.timestamp, record.key, record.value, record.headers);
+            let index = open.append(record);
             last = Some((index, record));
             count += 1;
         }
@@ -353,7 +394,7 @@ impl Accumulator {
         callback: Option<DeliveryCallback>,
     ) -> Delivery {
         let open = state.open.as_mut().expect("the caller has looked, or begun one");
-        let index = open.builder.append(record.timestamp, record.key, record.value, record.headers);
+        let index = open.append(record);
         let place = RecordPlace::of(index, record);
         let outcome = Arc::clone(open.ticket.outcome());
         if let Some(callback) = callback {
@@ -373,16 +414,18 @@ impl Accumulator {
         buffer: Vec<u8>,
         charged: usize,
     ) -> Result<()> {
-        let due_at = self.scheduler.now() + self.config.linger;
-        let begun = lock(&self.unresolved)
-            .begin(|number| Arc::new(BatchOutcome::new(number, Arc::clone(queue), Arc::clone(self), charged, due_at)));
+        let (now, linger) = (self.scheduler.now(), self.config.linger);
+        let begun = lock(&self.unresolved).begin(|number| {
+            Arc::new(BatchOutcome::new(number, Arc::clone(queue), Arc::clone(self), charged, now, linger))
+        });
         let Some(outcome) = begun else {
             self.memory.give_back(buffer, charged);
             return Err(Error::Closed { what: "producer" });
         };
         let due = outcome.due();
         let builder = BatchBuilder::new(buffer);
-        state.open = Some(OpenBatch { builder, room: queue.room().min(charged), ticket: Ticket::new(outcome) });
+        let (room, ticket) = (queue.room().min(charged), Ticket::new(outcome));
+        state.open = Some(OpenBatch { builder, room, largest_record: 0, ticket });
         let mut ready = lock(&self.ready);
         let is_news = ready.is_empty();
         ready.lingering.insert(due, Arc::clone(queue));
@@ -404,7 +447,8 @@ impl Accumulator {
 
     /// Completes the open batch and queues it behind the others. Answers how many bytes are queued now.
     fn complete(&self, queue: &PartitionQueue, state: &mut QueueState) -> usize {
-        let Some(OpenBatch { builder, ticket, .. }) = state.open.take() else { return 0 };
+        let Some(OpenBatch { builder, ticket, largest_record, .. }) = state.open.take() else { return 0 };
+        let unpacked_bytes = builder.len_bytes();
         lock(&self.ready).lingering.remove(&ticket.outcome().due());
         state.completed_bytes += queue.expected_len(builder.len_bytes());
         let batch = match &queue.ratio {
@@ -412,7 +456,10 @@ impl Accumulator {
             Some(ratio) => self.compress(builder, ratio),
         };
         let len_bytes = batch.len_bytes();
+        let facts = BatchFacts { records: batch.count(), unpacked_bytes, packed_bytes: len_bytes, largest_record };
+        ticket.outcome().set_facts(facts);
         state.sealed.push_back((batch, ticket));
+        queue.note_waiting(state);
         self.queued_bytes.fetch_add(len_bytes, Ordering::Relaxed) + len_bytes
     }
 
@@ -460,6 +507,7 @@ impl Accumulator {
 
     /// Waits until every batch that was begun before is published, well or not.
     pub(super) fn flush(&self) {
+        let began = self.scheduler.now();
         let unresolved: Vec<_> = lock(&self.unresolved).batches.values().cloned().collect();
         // All of them first, so that they share a round; and the writer is woken once.
         let news = unresolved.iter().filter(|outcome| outcome.mark_wanted()).count();
@@ -470,6 +518,7 @@ impl Accumulator {
         for outcome in unresolved.iter().rev() {
             outcome.wait(None);
         }
+        self.metrics.note_flush(self.scheduler.now().since(began));
     }
 
     /// Refuses records from now on; what is there goes to the writer.
@@ -512,10 +561,11 @@ impl BatchSource for Accumulator {
                 && let Some((batch, ticket)) = state.sealed.pop_front()
             {
                 taken += batch.len_bytes();
-                ticket.mark_taken();
+                ticket.mark_taken(now);
                 let partition = Arc::clone(&queue.partition);
                 into.push(ReadyBatch { partition, acks: self.config.acks, batch, completion: Arc::new(ticket) });
             }
+            queue.note_waiting(&state);
             if !state.sealed.is_empty() {
                 self.list_locked(&queue, &mut state); // behind all others: none starves
             }

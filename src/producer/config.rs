@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Value, at_least, settings};
+use crate::config::{Value, at_least, known, settings};
 use crate::error::{Error, Result};
 use crate::record::{Codec, is_compiled, levels};
 use crate::types::{Acks, Compression};
@@ -40,9 +40,19 @@ settings! {
         max_block: Duration = Duration::from_secs(60), "max.block.ms";
         /// How large a record may be, in bytes, key, value and headers together with what stores them.
         max_request_size: usize = 1_048_576, "max.request.size";
-        /// A name for the producer. Kafka shows it in the broker's logs; here only the application reads it.
+        /// Whether records go to any partition though they have keys. Their values are spread evenly then, and records
+        /// of one key lose their order.
+        ignore_keys: bool = false, "partitioner.ignore.keys";
+        /// Whether records without a key rather go to partitions where fewer batches wait to be written.
+        adaptive_partitioning: bool = true, "partitioner.adaptive.partitioning.enable";
+        /// A name for the producer. Its metrics have it as a tag.
         client_id: Option<String> = None, "client.id";
+        /// How many windows of time the metrics look back, at least 1; the one that is going on is one of them.
+        metrics_num_samples: u32 = 2, "metrics.num.samples";
+        /// How long such a window is; at least 1 ms.
+        metrics_sample_window: Duration = Duration::from_secs(30), "metrics.sample.window.ms";
     }
+    without_effect [known::NETWORK, known::PRODUCER] refused [known::NOT_OF_PRODUCERS]
 }
 
 impl ProducerConfig {
@@ -64,6 +74,8 @@ impl ProducerConfig {
     fn check(&self) -> Result<()> {
         at_least("buffer.memory", self.buffer_memory, 1024)?;
         self.check_compression()?;
+        at_least("metrics.num.samples", self.metrics_num_samples, 1)?;
+        at_least("metrics.sample.window.ms", self.metrics_sample_window.as_millis(), 1)?;
         for (name, bytes) in [("batch.size", self.batch_size), ("max.request.size", self.max_request_size)] {
             if i32::try_from(bytes).is_err() {
                 let reason = format!("it has to be at most {}", i32::MAX);

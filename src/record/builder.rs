@@ -62,8 +62,6 @@ impl BatchBuilder {
     /// An empty batch that grows in `buffer`, whatever was in it before.
     pub(crate) fn new(mut buffer: Vec<u8>) -> Self {
         buffer.clear();
-        // The last to touch a used buffer was the writer, on another processor. Fetching its lines back one after the
-        // other costs a stall at each lock of each record; writing all of it at once fetches them side by side.
         buffer.resize(BatchHeader::LEN_BYTES, 0);
         Self { buffer, count: 0, base_timestamp: Timestamp::NONE, max_timestamp: Timestamp::NONE }
     }

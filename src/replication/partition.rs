@@ -287,6 +287,11 @@ impl Partition {
         self.unless_deleted(|| self.log.read(place, from, self.high_watermark(), max_bytes))
     }
 
+    /// How many bytes the batches take that hold offsets from `from` on and below `to`.
+    pub(crate) fn bytes_between(&self, from: Offset, to: Offset) -> Result<u64> {
+        self.unless_deleted(|| self.log.bytes_between(from, to))
+    }
+
     /// The first record at or after `at`, below the high watermark.
     pub(crate) fn offset_for_time(&self, at: Timestamp) -> Result<Option<(Offset, Timestamp)>> {
         self.unless_deleted(|| self.log.offset_for_time(at, self.high_watermark()))

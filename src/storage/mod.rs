@@ -4,7 +4,7 @@
 //!
 //! | part | what it is |
 //! |---|---|
-//! | [`log`] | a log's state, and the order in which it changes; [`append`], [`read`] and [`recovery`] work on it |
+//! | [`log`] | a log's state, and the order in which it changes; [`append`], [`read`], [`measure`] and [`recovery`] work on it |
 //! | [`segment`], [`index`] | one file of batches, and where in it an offset or a time is to be found |
 //! | [`walk`] | goes through a segment batch by batch, past damage |
 //! | [`journal`] | our own state: catalog and groups; frames that are appended and compacted |
@@ -22,6 +22,7 @@ mod index;
 mod journal;
 mod leader_epochs;
 mod log;
+mod measure;
 mod positions;
 mod producer_state;
 mod read;
