@@ -106,6 +106,11 @@ pub(crate) trait Dir: fmt::Debug + Send + Sync {
     /// What is in it, by name. Names that are not UTF-8 are left out: ottla made none of them.
     fn list(&self) -> Result<Vec<Entry>>;
 
+    /// The names of what is in it, in no order. [`list`](Self::list) looks each of them up, which costs more.
+    fn names(&self) -> Result<Vec<String>> {
+        Ok(self.list()?.into_iter().map(|entry| entry.name).collect())
+    }
+
     /// Opens the directory `name` in this one.
     fn dir(&self, name: &str) -> Result<Arc<dyn Dir>>;
 

@@ -162,6 +162,16 @@ impl Dir for OsDir {
         Ok(entries)
     }
 
+    #[expect(clippy::disallowed_methods, reason = "io is where directories are read")]
+    fn names(&self) -> Result<Vec<String>> {
+        let failed = |error| Error::io("list", &self.path, error);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            names.extend(entry.map_err(failed)?.file_name().into_string().ok());
+        }
+        Ok(names)
+    }
+
     fn dir(&self, name: &str) -> Result<Arc<dyn Dir>> {
         let path = self.path.join(name);
         let found = fs::symlink_metadata(&path).map_err(|error| Error::io("open", &path, error))?;

@@ -21,10 +21,10 @@ use crate::io::{Dir, Disk, OsDisk, Reading};
 use crate::record::Batch;
 use crate::storage::{
     BehindHole, CLEAN_SHUTDOWN, Defect, DefectKind, Journal, JournalDamage, JournalFinding, LOG_STARTS, LogFacts,
-    LogVerdict, META_PROPERTIES, OurLog, POSITIONS, PREVIOUS, PartitionDirKind, Position, Positions, PositionsDamage,
-    PositionsFinding, RECOVERY_POINTS, Seen, confirmed, has_clean_shutdown, parse_group_file_name, parse_partition_dir,
-    parse_segment_name, partition_dir_name, read_clean_shutdown, read_meta_properties, read_offsets,
-    read_partition_metadata, verify_log,
+    LogVerdict, META_PROPERTIES, OurLog, POSITIONS, PREVIOUS, PartitionDirKind, Positions, PositionsByLog,
+    PositionsDamage, PositionsFinding, RECOVERY_POINTS, Seen, confirmed, has_clean_shutdown, parse_group_file_name,
+    parse_partition_dir, parse_segment_name, partition_dir_name, read_clean_shutdown, read_meta_properties,
+    read_offsets, read_partition_metadata, verify_log,
 };
 use crate::sync::{Scheduler, Signal, Threads, in_parallel, parallelism};
 use crate::topics::{CATALOG, Catalog, Change, TopicEntry};
@@ -247,7 +247,7 @@ struct Surroundings {
     was_clean: bool,
     /// `None` if there is no catalog that can be read.
     catalog: Option<Catalog>,
-    positions: BTreeMap<(TopicId, u32), Position>,
+    positions: PositionsByLog,
     recovery_points: BTreeMap<TopicPartition, Offset>,
     defects: Vec<Defect>,
 }
@@ -261,7 +261,7 @@ impl Surroundings {
             log_dir: open(log_dir),
             was_clean: false,
             catalog: None,
-            positions: BTreeMap::new(),
+            positions: PositionsByLog::new(),
             recovery_points: BTreeMap::new(),
             defects: Vec::new(),
         };

@@ -47,7 +47,7 @@ pub(crate) use files::{
 };
 pub(crate) use journal::{BehindHole, Journal, JournalDamage, JournalFinding, JournalIds, JournalOpening, PREVIOUS};
 pub(crate) use log::{Log, SyncWork};
-pub(crate) use positions::{POSITIONS, Position, Positions, PositionsDamage, PositionsFinding, SlotId};
+pub(crate) use positions::{POSITIONS, Position, Positions, PositionsByLog, PositionsDamage, PositionsFinding, SlotId};
 pub(crate) use read::ReadPlace;
 pub(crate) use recovery::Opening;
 pub use report::{Finding, OpenReport};

@@ -62,6 +62,9 @@ pub(crate) struct Position {
     pub(crate) last_stable_offset: Offset,
 }
 
+/// What is known of logs, by topic and partition.
+pub(crate) type PositionsByLog = BTreeMap<(TopicId, u32), Position>;
+
 /// Names a slot, for as long as the log has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SlotId(usize);
@@ -136,7 +139,7 @@ impl Positions {
     ///
     /// # Errors
     /// As [`open`](Self::open); an [`Error::Io`] that [`is_not_found`](Error::is_not_found) if there is no such file.
-    pub(crate) fn inspect(dir: &dyn Dir) -> Result<(BTreeMap<(TopicId, u32), Position>, Vec<PositionsFinding>)> {
+    pub(crate) fn inspect(dir: &dyn Dir) -> Result<(PositionsByLog, Vec<PositionsFinding>)> {
         let file = dir.open(POSITIONS)?;
         let mut findings = Vec::new();
         let is_padded = file.slice(0, HEADER_BYTES)?.iter().skip(16).all(|byte| *byte == 0);
