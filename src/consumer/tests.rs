@@ -55,7 +55,7 @@ fn append(engine: &Engine, topic: &str, partition: u32, values: &[&[u8]]) -> Off
     let one = Arc::new(OneBatch::default());
     let completion = Arc::clone(&one) as Arc<dyn Completion>;
     let batch = builder.seal(ProducerStamp::NONE);
-    *lock(&one.batch) = Some(ReadyBatch { partition, acks: Acks::All, batch, completion });
+    *lock(&one.batch) = Some(ReadyBatch { partition, acks: Acks::All, batch, completion, refused: None });
     engine.add_source(Arc::clone(&one) as Arc<dyn BatchSource>).unwrap();
     engine.writer_waker().wake();
     let resolved = || lock(&one.outcome).take();

@@ -5,13 +5,14 @@
 //!
 //! ```text
 //!   send -> [ open batch ] --full, due, wanted, flush, close--> [ sealed ][ sealed ] --take--> writer
+//!                                                                             ^---full disk----'
 //! ```
 //!
 //! The writer is woken when it has to learn something:
 //!
 //! | when                                   | since                                                       |
 //! |----------------------------------------|-------------------------------------------------------------|
-//! | a batch is opened and no other is open | the writer knows no moment to ask again, or a later one     |
+//! | a batch is opened, none is due before  | the writer knows no moment to ask again, or a later one     |
 //! | somebody waits: delivery, flush, close | the batch is due now                                        |
 //! | somebody waits for memory              | all open batches are due now: they hold it                  |
 //! | 256 KiB are sealed                     | a large write is worth a wake-up, which a single batch is not |
@@ -22,6 +23,9 @@
 //! A batch that is going to be compressed takes in as many records as are expected to fill it then: what the topic's
 //! batches came to so far says how many. It is compressed where it is sealed, by the thread that seals it. What comes
 //! out larger than was hoped for is still no larger than the topic takes, since it was not before either.
+//!
+//! A batch that the writer could not write, because the disk is full, goes back to the head of its queue and waits there
+//! for its next attempt. Nothing overtakes it: while it waits the writer gets none of those behind it.
 //!
 //! The room that a batch takes in `buffer.memory` is free again when its bytes are written, or never will be: then the
 //! buffer is used again, and what waits for a sync has no bytes here any more.
@@ -44,6 +48,7 @@ use crate::producer::delivery::{BatchOutcome, CallbackQueue, Delivery, DeliveryC
 use crate::producer::memory::{Memory, MemoryUse};
 use crate::producer::metrics::{BatchFacts, ProducerMetrics};
 use crate::producer::ratio::CompressionRatio;
+use crate::producer::retry::Backoff;
 use crate::record::{BatchBuilder, BatchHeader, Compressor, ProducerStamp, SealedBatch};
 use crate::replication::Partition;
 use crate::sync::{Moment, Scheduler, lock};
@@ -67,8 +72,11 @@ pub(super) struct Accumulator {
     /// Those that are not in use: one for each thread that ever compressed while others did.
     compressors: Mutex<Vec<Compressor>>,
     queued_bytes: AtomicUsize,
+    backoff: Backoff,
     /// As in `unresolved`, to be read without its lock.
     is_closed: AtomicBool,
+    /// The engine closes: what cannot be written now never will be.
+    is_ending: AtomicBool,
 }
 
 /// What the writer has to look at.
@@ -76,7 +84,8 @@ pub(super) struct Accumulator {
 struct Ready {
     /// Queues with a sealed batch, or with an open one that is due, each once.
     queues: VecDeque<Arc<PartitionQueue>>,
-    /// Queues with an open batch, by the end of its linger and the batch's number.
+    /// Queues with an open batch, by the end of its linger and the batch's number; and those whose first batch waits for
+    /// its next attempt, by when that is and the batch's number.
     lingering: BTreeMap<(Moment, u64), Arc<PartitionQueue>>,
 }
 
@@ -109,7 +118,9 @@ pub(super) struct PartitionQueue {
 #[derive(Default)]
 struct QueueState {
     open: Option<OpenBatch>,
-    sealed: VecDeque<(SealedBatch, Ticket)>,
+    sealed: VecDeque<(SealedBatch, Arc<Ticket>)>,
+    /// Where `Ready::lingering` has it, if the first of these waits for its next attempt.
+    backoff: Option<(Moment, u64)>,
     /// How many bytes of batches were completed since records without a key last moved on from here.
     completed_bytes: usize,
     /// Whether `Ready::queues` has it.
@@ -245,8 +256,10 @@ impl Accumulator {
         scheduler: Arc<dyn Scheduler>,
         waker: WriterWaker,
         callbacks: Arc<Callbacks>,
+        seed: u64,
     ) -> Self {
         Self {
+            backoff: Backoff::new(config.retry_backoff, config.retry_backoff_max, seed),
             metrics: ProducerMetrics::new(&config, scheduler.now()),
             memory: Memory::new(config.buffer_memory, config.batch_bytes()),
             config,
@@ -258,6 +271,7 @@ impl Accumulator {
             compressors: Mutex::default(),
             queued_bytes: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
+            is_ending: AtomicBool::new(false),
         }
     }
 
@@ -281,6 +295,10 @@ impl Accumulator {
         self.config.acks
     }
 
+    pub(super) fn patience(&self) -> Duration {
+        self.config.patience()
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.is_closed.load(Ordering::Acquire)
     }
@@ -292,7 +310,7 @@ impl Accumulator {
     /// Adds `record` to the open batch of `queue`, or to a new one. Blocks while the buffer is full.
     ///
     /// With `may_move`, for a record that belongs to no partition in particular, answers `None` in place of beginning a
-    /// batch once enough went to this partition.
+    /// batch once enough went to this partition. `blocked` is for how long the call to `send` has blocked already.
     #[inline]
     pub(super) fn append(
         self: &Arc<Self>,
@@ -300,6 +318,7 @@ impl Accumulator {
         record: &EncodedRecord<'_>,
         callback: &mut Option<DeliveryCallback>,
         may_move: bool,
+        blocked: &mut Duration,
     ) -> Result<Option<Delivery>> {
         let mut spare = Spare { memory: &self.memory, taken: None };
         loop {
@@ -319,12 +338,17 @@ impl Accumulator {
                 return Ok(Some(self.add(queue, &mut state, record, callback.take())));
             }
             drop(state); // what is needed may have to be waited for
-            spare.taken = Some(self.take_memory(queue, record)?);
+            spare.taken = Some(self.take_memory(queue, record, blocked)?);
         }
     }
 
     /// A buffer for a batch that begins with `record`, and what is charged for it.
-    fn take_memory(&self, queue: &PartitionQueue, record: &EncodedRecord<'_>) -> Result<(Vec<u8>, usize)> {
+    fn take_memory(
+        &self,
+        queue: &PartitionQueue,
+        record: &EncodedRecord<'_>,
+        blocked: &mut Duration,
+    ) -> Result<(Vec<u8>, usize)> {
         let needed = self.usual_buffer(queue.room()).max(BatchHeader::LEN_BYTES + record.size);
         // The size is a bound: a record that takes exactly all of the buffer was not refused.
         let needed = needed.min(self.config.buffer_memory);
@@ -334,10 +358,11 @@ impl Accumulator {
             self.wake_writer();
             // All callbacks would wait for the one that waits.
             let is_callback = self.callbacks.refuse_inside("send").is_err();
-            if is_callback { Duration::ZERO } else { self.config.max_block }
+            if is_callback { Duration::ZERO } else { self.config.max_block.saturating_sub(*blocked) }
         });
         if let Some(began) = began {
             let now = self.scheduler.now();
+            *blocked += now.since(began);
             let is_exhausted = matches!(taken, Err(Error::BufferExhausted { .. }));
             self.metrics.note_memory_wait(now, now.since(began), is_exhausted);
         }
@@ -427,7 +452,7 @@ impl Accumulator {
         let (room, ticket) = (queue.room().min(charged), Ticket::new(outcome));
         state.open = Some(OpenBatch { builder, room, largest_record: 0, ticket });
         let mut ready = lock(&self.ready);
-        let is_news = ready.is_empty();
+        let is_news = ready.knows_no_moment_before(due);
         ready.lingering.insert(due, Arc::clone(queue));
         drop(ready);
         if is_news {
@@ -458,7 +483,7 @@ impl Accumulator {
         let len_bytes = batch.len_bytes();
         let facts = BatchFacts { records: batch.count(), unpacked_bytes, packed_bytes: len_bytes, largest_record };
         ticket.outcome().set_facts(facts);
-        state.sealed.push_back((batch, ticket));
+        state.sealed.push_back((batch, Arc::new(ticket)));
         queue.note_waiting(state);
         self.queued_bytes.fetch_add(len_bytes, Ordering::Relaxed) + len_bytes
     }
@@ -544,6 +569,77 @@ impl Accumulator {
     }
 }
 
+impl Accumulator {
+    /// Puts a batch that the writer could not write for the moment back in front of all others of its partition; of
+    /// several the last one comes first. Gives it back if it is not to be tried again.
+    pub(super) fn take_back(
+        &self,
+        ticket: &Arc<Ticket>,
+        batch: SealedBatch,
+        error: Error,
+    ) -> Result<(), (SealedBatch, Error)> {
+        let (outcome, now) = (ticket.outcome(), self.scheduler.now());
+        let attempts = outcome.note_failed_attempt(&error);
+        let is_last = attempts > self.config.retries || now >= outcome.expires_at();
+        if is_last || !error.is_retriable() || self.is_ending.load(Ordering::Acquire) {
+            return Err((batch, error));
+        }
+        outcome.mark_returned(now);
+        let queue = outcome.queue();
+        let mut state = lock(&queue.state);
+        if attempts == 1 && state.backoff.is_none() {
+            log::warn!("{}: {error}; it is tried again", queue.partition.name());
+        }
+        self.queued_bytes.fetch_add(batch.len_bytes(), Ordering::Relaxed);
+        state.sealed.push_front((batch, Arc::clone(ticket)));
+        queue.note_waiting(&state);
+        let next = (now + self.backoff.after(attempts)).min(outcome.expires_at());
+        let place = (next, outcome.due().1);
+        let mut ready = lock(&self.ready);
+        if let Some(former) = state.backoff.replace(place) {
+            ready.lingering.remove(&former);
+        }
+        ready.lingering.insert(place, Arc::clone(queue));
+        Ok(())
+    }
+
+    /// Whether the first batch waits for its next attempt at `now`; when that is over, it is forgotten.
+    fn backs_off(&self, state: &mut QueueState, now: Moment) -> bool {
+        let Some(place) = state.backoff else { return false };
+        if now < place.0 && !self.is_ending.load(Ordering::Acquire) {
+            return true;
+        }
+        state.backoff = None;
+        lock(&self.ready).lingering.remove(&place);
+        false
+    }
+
+    /// Hands the writer what waits in `queue`, at most about `limit` bytes. Answers how many these are.
+    fn take_from(
+        &self,
+        queue: &PartitionQueue,
+        state: &mut QueueState,
+        now: Moment,
+        limit: usize,
+        into: &mut Vec<ReadyBatch>,
+    ) -> usize {
+        let mut taken = 0;
+        while taken < limit
+            && let Some((batch, ticket)) = state.sealed.pop_front()
+        {
+            taken += batch.len_bytes();
+            let refused = (now >= ticket.outcome().expires_at()).then(|| ticket.outcome().expiry());
+            if refused.is_none() {
+                ticket.mark_taken(now);
+            }
+            let partition = Arc::clone(&queue.partition);
+            into.push(ReadyBatch { partition, acks: self.config.acks, batch, completion: ticket, refused });
+        }
+        queue.note_waiting(state);
+        taken
+    }
+}
+
 impl BatchSource for Accumulator {
     fn take(&self, now: Moment, limit: usize, into: &mut Vec<ReadyBatch>) -> Option<Moment> {
         // Somebody waits for memory that open batches hold.
@@ -557,15 +653,10 @@ impl BatchSource for Accumulator {
             if state.open.as_ref().is_some_and(|open| self.is_due(open, now, is_starved)) {
                 self.complete(&queue, &mut state);
             }
-            while taken < limit
-                && let Some((batch, ticket)) = state.sealed.pop_front()
-            {
-                taken += batch.len_bytes();
-                ticket.mark_taken(now);
-                let partition = Arc::clone(&queue.partition);
-                into.push(ReadyBatch { partition, acks: self.config.acks, batch, completion: Arc::new(ticket) });
+            if self.backs_off(&mut state, now) {
+                continue; // it is listed again when that is over
             }
-            queue.note_waiting(&state);
+            taken += self.take_from(&queue, &mut state, now, limit.saturating_sub(taken), into);
             if !state.sealed.is_empty() {
                 self.list_locked(&queue, &mut state); // behind all others: none starves
             }
@@ -575,6 +666,7 @@ impl BatchSource for Accumulator {
     }
 
     fn close(&self) {
+        self.is_ending.store(true, Ordering::Release);
         self.refuse();
     }
 
@@ -585,8 +677,10 @@ impl BatchSource for Accumulator {
 }
 
 impl Ready {
-    fn is_empty(&self) -> bool {
-        self.queues.is_empty() && self.lingering.is_empty()
+    /// Whether the writer is neither being woken nor going to ask again before `due`. Lingers end in the order in which
+    /// they begin; but the next attempt at a batch may be later than any of them.
+    fn knows_no_moment_before(&self, due: (Moment, u64)) -> bool {
+        self.queues.is_empty() && self.lingering.first_key_value().is_none_or(|(&first, _)| due < first)
     }
 
     /// When the writer has to ask again. While this is not empty the writer knows such a moment, or is being woken; so

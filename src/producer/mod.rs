@@ -16,11 +16,13 @@ mod partitioner;
 mod random;
 mod ratio;
 mod record;
+mod retry;
 mod send_all;
 mod serializer;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::engine::{BatchSource, Engine};
 use crate::error::{Error, Result};
@@ -231,6 +233,7 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
             Arc::clone(engine.scheduler()),
             engine.writer_waker(),
             Arc::clone(engine.callbacks()),
+            engine.random(),
         ));
         engine.add_source(Arc::clone(&accumulator) as Arc<dyn BatchSource>)?;
         let inner = Inner {
@@ -250,8 +253,8 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
     /// Queues `record` and returns at once; the [`Delivery`] resolves when its acks are in.
     ///
     /// A topic that does not exist is created if the engine does that (`auto.create.topics.enable`), which blocks until
-    /// it is on the disk. Blocks while the buffer (`buffer.memory` bytes over all partitions) is full, at most for
-    /// `max.block.ms`.
+    /// it is on the disk. Blocks while the buffer (`buffer.memory` bytes over all partitions) is full, at most until the
+    /// call has taken `max.block.ms`.
     ///
     /// # Errors
     /// [`Error::RecordTooLarge`] if it exceeds `max.request.size`, `buffer.memory` or what the topic takes (which a
@@ -494,21 +497,23 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         callback: Option<DeliveryCallback>,
         scratch: &mut (Vec<u8>, Vec<u8>),
     ) -> Result<Delivery> {
+        let mut blocked = Duration::ZERO;
         let queues = match self.topics.find(record.topic) {
             Some(queues) => queues,
-            None => self.make_queues(record.topic)?,
+            None => self.make_queues(record.topic, &mut blocked)?,
         };
         let mut encoded = EncodedRecord::NOTHING;
         self.encode(record, queues, scratch, || self.engine.now(), &mut encoded)?;
         let partition = self.named_partition(record, &encoded, queues)?;
-        self.append(queues, partition, &encoded, callback)
+        self.append(queues, partition, &encoded, callback, blocked)
     }
 
     /// The queues of a topic that this producer has not sent to; the topic is created if need be.
-    fn make_queues(&self, name: &str) -> Result<&Arc<TopicQueues>> {
+    fn make_queues(&self, name: &str, blocked: &mut Duration) -> Result<&Arc<TopicQueues>> {
         let began = self.accumulator.scheduler().now();
         let topic = self.engine.topic_or_create(name)?;
-        self.accumulator.metrics().note_metadata_wait(self.accumulator.scheduler().now().since(began));
+        *blocked = self.accumulator.scheduler().now().since(began);
+        self.accumulator.metrics().note_metadata_wait(*blocked);
         let ratio = Arc::new(CompressionRatio::new());
         let queue = |partition| Arc::new(PartitionQueue::new(Arc::clone(partition), &self.config, &ratio));
         let queues = topic.partitions.iter().map(queue).collect();
@@ -564,14 +569,15 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         named: Option<u32>,
         record: &EncodedRecord<'_>,
         callback: Option<DeliveryCallback>,
+        blocked: Duration,
     ) -> Result<Delivery> {
-        let mut callback = callback;
+        let (mut callback, mut blocked) = (callback, blocked);
         let may_move = named.is_none() && queues.queues.len() > 1;
         loop {
             let chosen = named.unwrap_or_else(|| queues.sticky.current());
             let queue = queues.queues.get(usize::try_from(chosen).unwrap_or(usize::MAX));
             let queue = queue.ok_or_else(|| Error::unknown_topic(format_args!("{}-{chosen}", queues.topic.name())))?;
-            if let Some(delivery) = self.accumulator.append(queue, record, &mut callback, may_move)? {
+            if let Some(delivery) = self.accumulator.append(queue, record, &mut callback, may_move, &mut blocked)? {
                 return Ok(delivery);
             }
             if self.config.adaptive_partitioning {

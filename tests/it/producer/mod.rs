@@ -2,4 +2,5 @@
 
 mod interceptors;
 mod partitioners;
+mod retries;
 mod serializers;
