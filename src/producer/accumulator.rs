@@ -35,6 +35,8 @@
 //!
 //! Kafka: `RecordAccumulator`.
 
+mod returns;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -530,8 +532,8 @@ impl Accumulator {
         self.memory.give_back(buffer, charged);
     }
 
-    /// Waits until every batch that was begun before is published, well or not.
-    pub(super) fn flush(&self) {
+    /// Waits until every batch that was begun before is published, well or not, or until `deadline`.
+    pub(super) fn flush(&self, deadline: Option<Moment>) {
         let began = self.scheduler.now();
         let unresolved: Vec<_> = lock(&self.unresolved).batches.values().cloned().collect();
         // All of them first, so that they share a round; and the writer is woken once.
@@ -541,13 +543,13 @@ impl Accumulator {
         }
         // The newest first: when it is published, most others are, and this thread woke once.
         for outcome in unresolved.iter().rev() {
-            outcome.wait(None);
+            outcome.wait(deadline);
         }
         self.metrics.note_flush(self.scheduler.now().since(began));
     }
 
-    /// Refuses records from now on; what is there goes to the writer.
-    pub(super) fn refuse(&self) {
+    /// Refuses records from now on. Answers what is there.
+    pub(super) fn forbid(&self) -> Vec<Arc<BatchOutcome>> {
         let unresolved: Vec<_> = {
             let mut unresolved = lock(&self.unresolved);
             unresolved.is_closed = true;
@@ -555,7 +557,12 @@ impl Accumulator {
         };
         self.is_closed.store(true, Ordering::Release);
         self.memory.close();
-        for outcome in unresolved {
+        unresolved
+    }
+
+    /// Refuses records from now on; what is there goes to the writer.
+    pub(super) fn refuse(&self) {
+        for outcome in self.forbid() {
             // One that is being begun is listed too: this waits for the lock that its sender holds.
             self.list(outcome.queue());
         }
@@ -570,50 +577,6 @@ impl Accumulator {
 }
 
 impl Accumulator {
-    /// Puts a batch that the writer could not write for the moment back in front of all others of its partition; of
-    /// several the last one comes first. Gives it back if it is not to be tried again.
-    pub(super) fn take_back(
-        &self,
-        ticket: &Arc<Ticket>,
-        batch: SealedBatch,
-        error: Error,
-    ) -> Result<(), (SealedBatch, Error)> {
-        let (outcome, now) = (ticket.outcome(), self.scheduler.now());
-        let attempts = outcome.note_failed_attempt(&error);
-        let is_last = attempts > self.config.retries || now >= outcome.expires_at();
-        if is_last || !error.is_retriable() || self.is_ending.load(Ordering::Acquire) {
-            return Err((batch, error));
-        }
-        outcome.mark_returned(now);
-        let queue = outcome.queue();
-        let mut state = lock(&queue.state);
-        if attempts == 1 && state.backoff.is_none() {
-            log::warn!("{}: {error}; it is tried again", queue.partition.name());
-        }
-        self.queued_bytes.fetch_add(batch.len_bytes(), Ordering::Relaxed);
-        state.sealed.push_front((batch, Arc::clone(ticket)));
-        queue.note_waiting(&state);
-        let next = (now + self.backoff.after(attempts)).min(outcome.expires_at());
-        let place = (next, outcome.due().1);
-        let mut ready = lock(&self.ready);
-        if let Some(former) = state.backoff.replace(place) {
-            ready.lingering.remove(&former);
-        }
-        ready.lingering.insert(place, Arc::clone(queue));
-        Ok(())
-    }
-
-    /// Whether the first batch waits for its next attempt at `now`; when that is over, it is forgotten.
-    fn backs_off(&self, state: &mut QueueState, now: Moment) -> bool {
-        let Some(place) = state.backoff else { return false };
-        if now < place.0 && !self.is_ending.load(Ordering::Acquire) {
-            return true;
-        }
-        state.backoff = None;
-        lock(&self.ready).lingering.remove(&place);
-        false
-    }
-
     /// Hands the writer what waits in `queue`, at most about `limit` bytes. Answers how many these are.
     fn take_from(
         &self,

@@ -364,7 +364,7 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
     /// ```
     pub fn flush(&self) -> Result<()> {
         self.inner.engine.callbacks().refuse_inside("flush")?;
-        self.inner.accumulator.flush();
+        self.inner.accumulator.flush(None);
         Ok(())
     }
 
@@ -389,7 +389,41 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
     pub fn close(&self) -> Result<()> {
         self.inner.engine.callbacks().refuse_inside("close")?;
         self.inner.accumulator.refuse();
-        self.inner.accumulator.flush();
+        self.inner.accumulator.flush(None);
+        Ok(())
+    }
+
+    /// As [`close`](Self::close), and blocks for `timeout` at the most: then everything that the writer has not taken
+    /// fails with [`Error::Closed`], and nothing of it is written. What the writer has taken resolves when the disk
+    /// answers. Zero does not block. Kafka: `close(Duration)`.
+    ///
+    /// # Errors
+    /// [`Error::IllegalState`] inside a callback, unless `timeout` is zero.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Error, Offset, Producer, ProducerConfig, ProducerRecord};
+    /// # use std::time::Duration;
+    /// # let engine = Engine::in_memory()?;
+    /// let config = ProducerConfig::builder().linger(Duration::from_secs(60)).build()?;
+    /// let producer = Producer::<str, str>::with_config(&engine, config)?;
+    /// let delivery = producer.send(ProducerRecord::to("orders").value("paid"))?;
+    /// producer.close_timeout(Duration::ZERO)?;
+    /// assert!(matches!(delivery.wait(), Err(Error::Closed { .. })));
+    /// assert_eq!(engine.end_offset(&("orders", 0).into())?, Offset(0));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn close_timeout(&self, timeout: Duration) -> Result<()> {
+        let accumulator = &self.inner.accumulator;
+        if timeout.is_zero() {
+            accumulator.abort();
+            return Ok(());
+        }
+        self.inner.engine.callbacks().refuse_inside("close")?;
+        let deadline = accumulator.scheduler().now() + timeout;
+        accumulator.refuse();
+        accumulator.flush(Some(deadline));
+        accumulator.abort();
         Ok(())
     }
 

@@ -146,7 +146,7 @@ fn flush_needs_no_linger_and_waits_for_failures_too() {
     let bench = Bench::with_batch_size(1000);
     let deliveries = [bench.append(0, b"a"), bench.append(2, b"b")];
     std::thread::scope(|scope| {
-        let flushing = scope.spawn(|| bench.accumulator.flush());
+        let flushing = scope.spawn(|| bench.accumulator.flush(None));
         let mut taken = Vec::new();
         while taken.len() < 2 {
             std::thread::yield_now();
