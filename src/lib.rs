@@ -46,7 +46,7 @@
 //! | create, list, describe and delete topics; see how far groups are behind | [`Admin`] |
 //! | know what to do about an error | [`Error`], [`ErrorClass`] |
 //! | see how a producer is doing | [`Producer::metrics`], [`Metrics`] |
-//! | change a setting | [`ProducerConfig`], [`ConsumerConfig`], [`EngineConfig`], [`TopicConfig`] |
+//! | change a setting | [`ProducerConfig`], [`ConsumerConfig`], [`EngineConfig`], [`TopicConfig`]; [more](_documentation::settings) |
 //! | test what your application does when the power goes | [`MemoryDisk`] |
 //! | decode stored batches | [`Batch`], [`Records`] |
 //!
@@ -95,8 +95,9 @@ pub use crate::admin::{
 };
 pub use crate::config::Setting;
 pub use crate::consumer::{
-    AutoOffsetReset, Consumer, ConsumerConfig, ConsumerConfigBuilder, ConsumerRecord, ConsumerRecords, Deserialize,
-    Deserializer, Iter, OffsetAndMetadata, OwnDeserializer,
+    AutoOffsetReset, Consumer, ConsumerConfig, ConsumerConfigBuilder, ConsumerInterceptor, ConsumerRecord,
+    ConsumerRecords, Deserialize, Deserializer, Iter, Lag, OffsetAndMetadata, OffsetAndTimestamp, Offsets,
+    OwnDeserializer, OwnedRecord, RecordStream, StopHandle, WakeupHandle,
 };
 pub use crate::engine::{Engine, EngineBuilder, EngineConfig, EngineConfigBuilder};
 pub use crate::error::{Cause, Error, ErrorClass, RecordPart, Result};
@@ -116,7 +117,22 @@ pub use crate::record::{Batch, BatchFault, BatchHeader, ControlType, Headers, Re
 pub use crate::storage::{Finding, OpenReport, TopicConfig, TopicConfigBuilder};
 #[cfg(feature = "json")]
 pub use crate::types::Json;
-pub use crate::types::{Acks, Compression, LeaderEpoch, Offset, Timestamp, TimestampType, TopicId, TopicPartition};
+pub use crate::types::{
+    Acks, Compression, LeaderEpoch, Offset, ReadMode, Timestamp, TimestampType, TopicId, TopicPartition,
+};
+
+/// What is longer than the documentation of one item.
+#[cfg(any(doc, doctest))]
+pub mod _documentation {
+    #[doc = include_str!("../docs/settings.md")]
+    pub mod settings {}
+}
+
+/// Faults of a [`MemoryDisk`], to test applications with: the feature `sim`. See [`MemoryDisk::simulated`].
+#[cfg(feature = "sim")]
+pub mod sim {
+    pub use crate::io::{Fault, Faults, Operation};
+}
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

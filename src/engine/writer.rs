@@ -139,6 +139,8 @@ pub(crate) struct Writer {
     is_closing: bool,
     /// Appended since the last sync that nobody waited for.
     unsynced_bytes: u64,
+    /// Partitions with records that are to be synced by then, though nobody waits: `flush.ms`.
+    to_flush: Vec<(Moment, Arc<Partition>)>,
     // Emptied and filled again in each round.
     ready: Vec<ReadyBatch>,
     results: Vec<Result<Offset>>,
@@ -160,6 +162,7 @@ impl Writer {
             to_syncer,
             is_closing: false,
             unsynced_bytes: 0,
+            to_flush: Vec::new(),
             ready: Vec::new(),
             results: Vec::new(),
         }
@@ -182,7 +185,7 @@ impl Writer {
     }
 
     /// Appends what was taken, a partition after the other.
-    fn append_batches(&mut self, round: &mut Round) {
+    fn append_batches(&mut self, moment: Moment, round: &mut Round) {
         if self.ready.is_empty() {
             return;
         }
@@ -201,6 +204,7 @@ impl Writer {
             let count = rest.iter().take_while(|ready| Arc::ptr_eq(&ready.partition, &partition)).count();
             let (run, behind) = rest.split_at_mut(count);
             self.append_run(&partition, run, now, round);
+            self.plan_flush(&partition, moment, round);
             rest = behind;
         }
         for ReadyBatch { batch, completion, refused, .. } in ready.drain(..).rev() {
@@ -239,6 +243,27 @@ impl Writer {
         }
     }
 
+    /// What the topic says of records that nobody waits for: `flush.messages`, `flush.ms`.
+    fn plan_flush(&mut self, partition: &Arc<Partition>, moment: Moment, round: &mut Round) {
+        let config = partition.log().config();
+        let unsynced = partition.log_end().0 - partition.durable_end().0;
+        if u64::try_from(unsynced).is_ok_and(|count| count >= config.flush_messages()) {
+            round.partitions.push(Arc::clone(partition));
+        } else if let Some(after) = config.flush_after()
+            && unsynced > 0
+            && !self.to_flush.iter().any(|(_, listed)| Arc::ptr_eq(listed, partition))
+        {
+            self.to_flush.push((moment + after, Arc::clone(partition)));
+        }
+    }
+
+    /// Has the partitions synced whose time has come; answers when the next one's does.
+    fn flush_due(&mut self, now: Moment, round: &mut Round) -> Option<Moment> {
+        let due = self.to_flush.extract_if(.., |(at, _)| *at <= now);
+        round.partitions.extend(due.map(|(_, partition)| partition).filter(|it| it.sync_work().is_some()));
+        self.to_flush.iter().map(|(at, _)| *at).min()
+    }
+
     /// Writes the frames of a round, one write a journal.
     fn write_frames(&mut self, frames: Vec<(Arc<JournalCell>, Vec<u8>, Answer)>, round: &mut Round) {
         let mut by_journal: Vec<(Arc<JournalCell>, Vec<Answer>)> = Vec::new();
@@ -253,8 +278,13 @@ impl Writer {
                 Err(error) => answer.give(Err(error)),
             }
         }
-        for (cell, answers) in by_journal.into_iter().filter(|(_, answers)| !answers.is_empty()) {
-            match self.write_journal(&cell) {
+        for (cell, mut answers) in by_journal.into_iter().filter(|(_, answers)| !answers.is_empty()) {
+            let written = self.write_journal(&cell);
+            // A write that failed took back what it had written, unless that is what failed.
+            if matches!(written, Ok(()) | Err(Error::Storage { .. })) {
+                answers.iter_mut().for_each(Answer::mark_written);
+            }
+            match written {
                 Ok(()) => {
                     cell.in_flight.fetch_add(answers.len(), Ordering::AcqRel);
                     round.frames.push((cell, answers));
@@ -307,7 +337,8 @@ impl Actor for Writer {
         }
         let ask_at = self.take_batches(now);
         let has_work = !self.ready.is_empty() || !frames.is_empty();
-        self.append_batches(&mut round);
+        self.append_batches(now, &mut round);
+        let flush_at = self.flush_due(now, &mut round);
         self.write_frames(frames, &mut round);
 
         let ends = self.is_closing && !has_work;
@@ -317,7 +348,7 @@ impl Actor for Writer {
         if !round.is_empty() {
             let _ = self.to_syncer.send(ToSyncer::Round(round)); // a syncer that is gone fails what it is sent
         }
-        match (ends, ask_at) {
+        match (ends, [ask_at, flush_at].into_iter().flatten().min()) {
             (true, _) => {
                 let _ = self.to_syncer.send(ToSyncer::Close);
                 Next::Done

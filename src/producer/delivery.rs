@@ -441,7 +441,7 @@ impl Delivery {
     /// # Ok::<(), ottla::Error>(())
     /// ```
     pub fn wait(&self) -> Result<RecordMetadata> {
-        self.wait_until(None)?.ok_or(Error::Timeout { what: "the delivery", waited: Duration::MAX })
+        Ok(self.wait_until(None)?.expect("there is no deadline"))
     }
 
     /// Blocks until the record is where `acks` wants it, at most for `timeout`; `None` if it takes longer.

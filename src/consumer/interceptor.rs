@@ -1,0 +1,143 @@
+//! Interceptors: code that sees every poll's records before the application does, and every commit behind it.
+
+use crate::consumer::Consumer;
+use crate::consumer::commit::Offsets;
+use crate::consumer::deserializer::Deserialize;
+use crate::consumer::record::ConsumerRecords;
+use crate::error::Cause;
+
+/// Sees what a consumer returns and commits; for counting, tracing, leaving records out. Kafka: `ConsumerInterceptor`.
+///
+/// It runs in the thread that uses the consumer, and cannot use the consumer itself. An error of one is logged, and
+/// nobody else's business: the records are as they were before it, the other interceptors run, the poll or commit goes
+/// on. A panic is the caller's, as anywhere in its thread.
+///
+/// ```
+/// # use ottla::{Cause, Consumer, ConsumerInterceptor, ConsumerRecords, Engine, Offset, Producer, ProducerRecord};
+/// # use std::time::Duration;
+/// /// Leaves out what was sent to see whether the line works.
+/// struct NoTests;
+///
+/// impl ConsumerInterceptor<str, str> for NoTests {
+///     fn on_consume(&mut self, records: &mut ConsumerRecords<str, str>) -> Result<(), Cause> {
+///         records.retain(|record| record.headers().last("test").is_none());
+///         Ok(())
+///     }
+/// }
+///
+/// # let engine = Engine::in_memory()?;
+/// let producer = Producer::<str, str>::new(&engine)?;
+/// producer.send(ProducerRecord::to("orders").value("hello?").header("test", "1"))?.wait()?;
+/// producer.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
+/// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?.with_interceptor(NoTests);
+/// consumer.subscribe(["orders"])?;
+/// let records = consumer.poll(Duration::from_secs(1))?;
+/// assert_eq!(records.iter().map(|record| record.offset()).collect::<Vec<_>>(), [Offset(1)]);
+/// # Ok::<(), ottla::Error>(())
+/// ```
+pub trait ConsumerInterceptor<K: ?Sized + Deserialize, V: ?Sized + Deserialize>: Send {
+    /// Called with what a poll is about to return, if that is anything. What it takes out counts as read all the same.
+    ///
+    /// # Errors
+    /// Any: it is logged, and `records` are as they were.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Cause, ConsumerInterceptor, ConsumerRecords};
+    /// #[derive(Default)]
+    /// struct Counter(usize);
+    ///
+    /// impl ConsumerInterceptor<str, str> for Counter {
+    ///     fn on_consume(&mut self, records: &mut ConsumerRecords<str, str>) -> Result<(), Cause> {
+    ///         self.0 += records.len();
+    ///         Ok(())
+    ///     }
+    /// }
+    /// assert_eq!(Counter::default().0, 0);
+    /// ```
+    fn on_consume(&mut self, records: &mut ConsumerRecords<K, V>) -> Result<(), Cause> {
+        let _ = records;
+        Ok(())
+    }
+
+    /// Called with what was committed, once it is on the disk: by whichever way of committing, and never for a commit
+    /// that failed.
+    ///
+    /// # Errors
+    /// Any: it is logged. The commit stands.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Cause, ConsumerInterceptor, Offsets, TopicPartition};
+    /// # use std::sync::mpsc::Sender;
+    /// struct Report(Sender<TopicPartition>);
+    ///
+    /// impl ConsumerInterceptor<str, str> for Report {
+    ///     fn on_commit(&mut self, offsets: &Offsets) -> Result<(), Cause> {
+    ///         for partition in offsets.keys() {
+    ///             self.0.send(partition.clone()).map_err(|error| std::sync::Arc::new(error) as Cause)?;
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// Report(tell).on_commit(&Offsets::from([(("orders", 0).into(), ottla::Offset(3).into())]))?;
+    /// assert_eq!(told.recv(), Ok(("orders", 0).into()));
+    /// # Ok::<(), Cause>(())
+    /// ```
+    fn on_commit(&mut self, offsets: &Offsets) -> Result<(), Cause> {
+        let _ = offsets;
+        Ok(())
+    }
+}
+
+/// The interceptors of a consumer, in the order in which they were added.
+pub(super) struct Interceptors<K: ?Sized + Deserialize, V: ?Sized + Deserialize> {
+    chain: Vec<Box<dyn ConsumerInterceptor<K, V>>>,
+}
+
+impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Interceptors<K, V> {
+    pub(super) fn new() -> Self {
+        Self { chain: Vec::new() }
+    }
+
+    /// Lets each see, and change, what the one before it left.
+    pub(super) fn on_consume(&mut self, records: &mut ConsumerRecords<K, V>) {
+        for interceptor in &mut self.chain {
+            let before = records.clone();
+            if let Err(cause) = interceptor.on_consume(records) {
+                log::warn!("an interceptor failed, and its changes to what was read are undone: {cause}");
+                *records = before;
+            }
+        }
+    }
+
+    pub(super) fn on_commit(&mut self, offsets: &Offsets) {
+        for interceptor in &mut self.chain {
+            if let Err(cause) = interceptor.on_commit(offsets) {
+                log::warn!("an interceptor failed when it was told of a commit: {cause}");
+            }
+        }
+    }
+}
+
+impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
+    /// Adds an interceptor behind those that it has. Kafka: `interceptor.classes`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, ConsumerInterceptor, Engine};
+    /// struct Nothing;
+    /// impl ConsumerInterceptor<str, str> for Nothing {}
+    ///
+    /// # let engine = Engine::in_memory()?;
+    /// let consumer = Consumer::<str, str>::new(&engine, "billing")?.with_interceptor(Nothing);
+    /// assert!(consumer.assignment().is_empty());
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_interceptor(mut self, interceptor: impl ConsumerInterceptor<K, V> + 'static) -> Self {
+        self.interceptors.chain.push(Box::new(interceptor));
+        self
+    }
+}
