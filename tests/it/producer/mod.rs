@@ -1,7 +1,0 @@
-//! What a producer does for who sends.
-
-mod closing;
-mod interceptors;
-mod partitioners;
-mod retries;
-mod serializers;
