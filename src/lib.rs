@@ -95,9 +95,9 @@ pub use crate::admin::{
 };
 pub use crate::config::Setting;
 pub use crate::consumer::{
-    AutoOffsetReset, Consumer, ConsumerConfig, ConsumerConfigBuilder, ConsumerInterceptor, ConsumerRecord,
-    ConsumerRecords, Deserialize, Deserializer, Iter, Lag, OffsetAndMetadata, OffsetAndTimestamp, Offsets,
-    OwnDeserializer, OwnedRecord, RecordStream, StopHandle, WakeupHandle,
+    AutoOffsetReset, Consumer, ConsumerBuilder, ConsumerConfig, ConsumerConfigBuilder, ConsumerInterceptor,
+    ConsumerRecord, ConsumerRecords, Deserialize, Deserializer, Iter, Lag, OffsetAndMetadata, OffsetAndTimestamp,
+    Offsets, OwnDeserializer, OwnedRecord, RecordStream, StopHandle, WakeupHandle,
 };
 pub use crate::engine::{Engine, EngineBuilder, EngineConfig, EngineConfigBuilder};
 pub use crate::error::{Cause, Error, ErrorClass, RecordPart, Result};

@@ -72,7 +72,8 @@ fn stored(engine: &Engine, topic: &str) -> Vec<(String, usize)> {
     let mut consumer = Consumer::<str, str>::with_config(engine, ConsumerConfig::default()).unwrap();
     consumer.assign([(topic, 0).into()]).unwrap();
     let records = consumer.poll(Duration::from_secs(10)).unwrap();
-    let seen = records.iter().map(|record| (record.value().unwrap().unwrap().to_owned(), record.headers().iter().count()));
+    let seen =
+        records.iter().map(|record| (record.value().unwrap().unwrap().to_owned(), record.headers().iter().count()));
     seen.collect()
 }
 
