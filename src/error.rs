@@ -123,6 +123,9 @@ pub enum Error {
     /// There is a topic of that name already. Kafka: `TOPIC_ALREADY_EXISTS`.
     #[error("there is a topic {topic} already")]
     TopicAlreadyExists { topic: Arc<str> },
+    /// The engine was told that topics stay: `delete.topic.enable` is false. Kafka: `TOPIC_DELETION_DISABLED`.
+    #[error("{topic} stays: delete.topic.enable is false")]
+    TopicDeletionDisabled { topic: Arc<str> },
     /// A topic cannot have that name. Kafka: `INVALID_TOPIC_EXCEPTION`.
     #[error("{name:?} cannot be the name of a topic: {reason}")]
     InvalidTopic { name: Arc<str>, reason: Arc<str> },

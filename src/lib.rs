@@ -46,7 +46,7 @@
 //! | create, list, describe and delete topics; see how far groups are behind | [`Admin`] |
 //! | know what to do about an error | [`Error`], [`ErrorClass`] |
 //! | see how a producer is doing | [`Producer::metrics`], [`Metrics`] |
-//! | change a setting | [`ProducerConfig`], [`ConsumerConfig`], [`EngineConfig`], [`TopicConfig`] |
+//! | change a setting | [`ProducerConfig`], [`ConsumerConfig`], [`EngineConfig`], [`TopicConfig`]; [more](_documentation::settings) |
 //! | test what your application does when the power goes | [`MemoryDisk`] |
 //! | decode stored batches | [`Batch`], [`Records`] |
 //!
@@ -118,6 +118,13 @@ pub use crate::storage::{Finding, OpenReport, TopicConfig, TopicConfigBuilder};
 #[cfg(feature = "json")]
 pub use crate::types::Json;
 pub use crate::types::{Acks, Compression, LeaderEpoch, Offset, Timestamp, TimestampType, TopicId, TopicPartition};
+
+/// What is longer than the documentation of one item.
+#[cfg(any(doc, doctest))]
+pub mod _documentation {
+    #[doc = include_str!("../docs/settings.md")]
+    pub mod settings {}
+}
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -487,8 +487,9 @@ impl Commits {
             return Err(Error::illegal_argument(format!("{name}: {} cannot be committed", offset.offset)));
         }
         let size = offset.metadata.len();
-        if size > MAX_METADATA_BYTES {
-            let (partition, limit) = (name.clone(), MAX_METADATA_BYTES);
+        let limit = self.engine.offset_metadata_max_bytes();
+        if size > limit {
+            let partition = name.clone();
             return Err(Error::OffsetMetadataTooLarge { partition, size, limit });
         }
         let topic = self.engine.topic(name.topic())?;
@@ -582,7 +583,5 @@ fn is_committed(group: &GroupOffsets, entry: &CommitEntry) -> bool {
     committed.is_some_and(|at| at.offset == entry.offset && at.leader_epoch == entry.leader_epoch)
 }
 
-/// Kafka: `offset.metadata.max.bytes`.
-const MAX_METADATA_BYTES: usize = 4096;
 /// After a commit that may succeed the next time. Kafka: `retry.backoff.ms`.
 const RETRY_BACKOFF: Duration = Duration::from_millis(100);

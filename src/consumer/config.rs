@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{at_least, settings};
+use crate::config::{at_least, known, settings};
 use crate::consumer::reset::AutoOffsetReset;
 use crate::error::Result;
 use crate::record::Batch;
@@ -21,7 +21,8 @@ settings! {
         /// The group under whose name offsets are committed. Needed to subscribe and to commit, not to assign.
         group_id: Option<String> = None, "group.id";
         /// Where reading begins when nothing is committed, or what is committed is outside the log.
-        auto_offset_reset: AutoOffsetReset = AutoOffsetReset::Earliest, "auto.offset.reset";
+        auto_offset_reset: AutoOffsetReset = AutoOffsetReset::Earliest, "auto.offset.reset" kafka "latest"
+            because "a queue's first reader wants what was stored before it came";
         /// Whether `poll` and `close` commit what earlier polls returned. Without effect if there is no group.
         enable_auto_commit: bool = true, "enable.auto.commit";
         /// How much time passes between two commits of `poll`, which then blocks until the commit is on the disk.
@@ -39,7 +40,8 @@ settings! {
         fetch_max_bytes: usize = 50 * 1024 * 1024, "fetch.max.bytes";
         /// How many bytes the records of one compressed batch may unpack to. A larger batch is an error at its first
         /// offset, and takes no more memory than twice that.
-        max_decompressed_batch_bytes: usize = Batch::DEFAULT_UNPACKED_LIMIT, "max.decompressed.batch.bytes";
+        max_decompressed_batch_bytes: usize = Batch::DEFAULT_UNPACKED_LIMIT, "max.decompressed.batch.bytes"
+            because "Kafka has none: there, a batch may take all the memory that it unpacks to";
         /// A name for the consumer. Its metrics have it as a tag.
         client_id: Option<String> = None, "client.id";
         /// How many windows of time the metrics look back, at least 1; the one that is going on is one of them.
@@ -47,6 +49,7 @@ settings! {
         /// How long such a window is, at least a millisecond.
         metrics_sample_window: Duration = Duration::from_secs(30), "metrics.sample.window.ms";
     }
+    without_effect [known::NETWORK, known::CONSUMER] refused [known::NOT_OF_CONSUMERS]
 }
 
 impl ConsumerConfig {

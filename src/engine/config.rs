@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{at_least, settings};
+use crate::config::{at_least, known, settings};
 use crate::error::Result;
 
 settings! {
@@ -23,8 +23,14 @@ settings! {
         num_partitions: u32 = 1, "num.partitions";
         /// How often what opening after a crash starts from is brought to the disk; less often costs a longer
         /// recovery, and nothing else. At least 1 ms.
-        recovery_point_interval: Duration = Duration::from_secs(5), "log.flush.offset.checkpoint.interval.ms";
+        recovery_point_interval: Duration = Duration::from_secs(5), "log.flush.offset.checkpoint.interval.ms"
+            kafka "60000" because "it is cheap here: one small file";
+        /// Whether topics can be deleted.
+        delete_topics: bool = true, "delete.topic.enable";
+        /// How long the note beside a committed offset may be, in bytes.
+        offset_metadata_max_bytes: usize = 4096, "offset.metadata.max.bytes";
     }
+    without_effect [known::ENGINE] refused [known::NOT_OF_ENGINES]
 }
 
 impl EngineConfig {

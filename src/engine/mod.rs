@@ -81,6 +81,7 @@ struct Handle {
 /// What stays the same while the engine is open.
 struct Shared {
     config: EngineConfig,
+    topic_defaults: TopicConfig,
     scheduler: Arc<dyn Scheduler>,
     lane: Arc<Lane>,
     log_dir: Arc<dyn Dir>,
@@ -164,11 +165,12 @@ impl Engine {
     /// # Ok::<(), ottla::Error>(())
     /// ```
     pub fn builder() -> EngineBuilder {
-        EngineBuilder { config: EngineConfig::default() }
+        EngineBuilder { config: EngineConfig::default(), topic_defaults: TopicConfig::default() }
     }
 
-    fn start(disk: Arc<dyn Disk>, config: EngineConfig) -> Result<Self> {
-        let Opened { lane, log_dir, topics, groups, catalog, catalog_journal, report, locks } = open_directory(&disk)?;
+    fn start(disk: Arc<dyn Disk>, config: EngineConfig, topic_defaults: TopicConfig) -> Result<Self> {
+        let Opened { lane, log_dir, topics, groups, catalog, catalog_journal, report, locks } =
+            open_directory(&disk, &topic_defaults)?;
         let scheduler = lane.disk.scheduler();
         let (topics, sources) = (Arc::new(topics), Arc::new(Sources::default()));
         let (to_writer, writer_inbox) = mailbox();
@@ -194,6 +196,7 @@ impl Engine {
         };
         let shared = Shared {
             config,
+            topic_defaults,
             callbacks: Arc::new(Callbacks::new(Arc::clone(&scheduler))),
             scheduler,
             lane,
@@ -329,6 +332,11 @@ impl Engine {
         }
     }
 
+    /// How long the note beside a committed offset may be.
+    pub(crate) fn offset_metadata_max_bytes(&self) -> usize {
+        self.shared().config.offset_metadata_max_bytes
+    }
+
     pub(crate) fn topics(&self) -> Vec<Arc<Topic>> {
         self.shared().topics.all()
     }
@@ -349,8 +357,7 @@ impl Engine {
             let reason = "a topic has from 1 to 100000 of them";
             return Err(Error::InvalidPartitions { topic: name.into(), partitions, reason });
         }
-        let settings = overrides.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let config = Arc::new(TopicConfig::builder().set_all(settings)?.build()?);
+        let config = Arc::new(shared.topic_defaults.to_builder().set_all(overrides)?.build()?);
         shared.lane.offline.check()?;
         let id = TopicId::from_random(shared.lane.disk.random());
         let entry = TopicEntry { name: name.into(), id, partitions, overrides: overrides.clone() };
@@ -379,6 +386,9 @@ impl Engine {
         let shared = self.shared();
         let _changing = lock(&shared.changing_files);
         let topic = self.topic(name)?;
+        if !shared.config.delete_topics {
+            return Err(Error::TopicDeletionDisabled { topic: name.into() });
+        }
         self.change_catalog(Change::Deleted(topic.id()))?;
         shared.topics.remove(name);
         topic.partitions.iter().for_each(|partition| partition.mark_deleted());
@@ -633,12 +643,31 @@ impl fmt::Debug for Engine {
 #[must_use]
 pub struct EngineBuilder {
     config: EngineConfig,
+    topic_defaults: TopicConfig,
 }
 
 impl EngineBuilder {
     /// Takes `config` in place of the defaults.
     pub fn config(mut self, config: EngineConfig) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Takes the settings of `defaults` for topics, old and new, wherever a topic was not given its own. They are not
+    /// stored: whoever opens the directory next says them again. Kafka: the broker's `log.segment.bytes` and its like.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ottla::{Engine, Error, MemoryDisk, Producer, ProducerRecord, TopicConfig};
+    /// let defaults = TopicConfig::builder().max_message_bytes(100).build()?;
+    /// let engine = Engine::builder().topic_defaults(defaults).open_memory(&MemoryDisk::new())?;
+    /// let long = "x".repeat(200);
+    /// let sent = Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("orders").value(&*long));
+    /// assert!(matches!(sent, Err(Error::RecordTooLarge { limit: 100, .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn topic_defaults(mut self, defaults: TopicConfig) -> Self {
+        self.topic_defaults = defaults;
         self
     }
 
@@ -658,7 +687,7 @@ impl EngineBuilder {
     /// # Ok::<(), ottla::Error>(())
     /// ```
     pub fn open(self, path: impl AsRef<Path>) -> Result<Engine> {
-        Engine::start(Arc::new(OsDisk::open(path.as_ref(), true)?), self.config)
+        Engine::start(Arc::new(OsDisk::open(path.as_ref(), true)?), self.config, self.topic_defaults)
     }
 
     /// Opens the engine on a disk in memory.
@@ -675,7 +704,7 @@ impl EngineBuilder {
     /// # Ok::<(), ottla::Error>(())
     /// ```
     pub fn open_memory(self, disk: &MemoryDisk) -> Result<Engine> {
-        Engine::start(disk.disk(), self.config)
+        Engine::start(disk.disk(), self.config, self.topic_defaults)
     }
 }
 

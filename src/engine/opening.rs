@@ -45,15 +45,15 @@ pub(super) struct Opened {
 }
 
 /// Opens the directory; on a full disk, with the room that the reserve gives back.
-pub(super) fn open_directory(disk: &Arc<dyn Disk>) -> Result<Opened> {
-    match open_once(disk) {
+pub(super) fn open_directory(disk: &Arc<dyn Disk>, defaults: &TopicConfig) -> Result<Opened> {
+    match open_once(disk, defaults) {
         // Interrupted anywhere, it can be done again.
-        Err(error) if error.is_lack_of_room() && Reserve::of(&disk.root())?.release() => open_once(disk),
+        Err(error) if error.is_lack_of_room() && Reserve::of(&disk.root())?.release() => open_once(disk, defaults),
         opened => opened,
     }
 }
 
-fn open_once(disk: &Arc<dyn Disk>) -> Result<Opened> {
+fn open_once(disk: &Arc<dyn Disk>, defaults: &TopicConfig) -> Result<Opened> {
     let root = disk.root();
     let owner = format!("process {}", std::process::id());
     let mut locks = vec![root.lock("LOCK", &owner)?];
@@ -101,7 +101,8 @@ fn open_once(disk: &Arc<dyn Disk>) -> Result<Opened> {
         }
     }
 
-    let opener = Opener { lane: &lane, log_dir: &log_dir, quarantine: quarantine.as_ref(), was_clean, old_epoch };
+    let opener =
+        Opener { lane: &lane, log_dir: &log_dir, quarantine: quarantine.as_ref(), was_clean, old_epoch, defaults };
     let topics = opener.open_topics(&lock(&catalog), &mut report)?;
     let groups = open_groups(&groups_dir, &lane, &topics, was_clean, &mut report)?;
     if !lane.offline.is_set()
@@ -168,6 +169,7 @@ struct Opener<'a> {
     was_clean: bool,
     /// Of before this opening: no batch on the disk has a later one.
     old_epoch: LeaderEpoch,
+    defaults: &'a TopicConfig,
 }
 
 impl Opener<'_> {
@@ -235,8 +237,7 @@ impl Opener<'_> {
         checkpoint: &BTreeMap<TopicPartition, Offset>,
         report: &mut OpenReport,
     ) -> Result<Topic> {
-        let settings = entry.overrides.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let config = Arc::new(TopicConfig::builder().set_all(settings)?.build()?);
+        let config = Arc::new(self.defaults.to_builder().set_all(&entry.overrides)?.build()?);
         let mut partitions = Vec::new();
         for number in 0..entry.partitions {
             let name = TopicPartition::new(Arc::clone(&entry.name), number);

@@ -129,6 +129,8 @@ pub(crate) struct Writer {
     is_closing: bool,
     /// Appended since the last sync that nobody waited for.
     unsynced_bytes: u64,
+    /// Partitions with records that are to be synced by then, though nobody waits: `flush.ms`.
+    to_flush: Vec<(Moment, Arc<Partition>)>,
     // Emptied and filled again in each round.
     ready: Vec<ReadyBatch>,
     results: Vec<Result<Offset>>,
@@ -150,6 +152,7 @@ impl Writer {
             to_syncer,
             is_closing: false,
             unsynced_bytes: 0,
+            to_flush: Vec::new(),
             ready: Vec::new(),
             results: Vec::new(),
         }
@@ -172,7 +175,7 @@ impl Writer {
     }
 
     /// Appends what was taken, a partition after the other.
-    fn append_batches(&mut self, round: &mut Round) {
+    fn append_batches(&mut self, moment: Moment, round: &mut Round) {
         if self.ready.is_empty() {
             return;
         }
@@ -192,6 +195,7 @@ impl Writer {
             let count = rest.iter().take_while(|ready| Arc::ptr_eq(&ready.partition, &partition)).count();
             let (run, behind) = rest.split_at_mut(count);
             self.append_run(&partition, run, now, round);
+            self.plan_flush(&partition, moment, round);
             rest = behind;
         }
         for ready in ready.drain(..) {
@@ -224,6 +228,27 @@ impl Writer {
         if partition.high_watermark() != seen_end {
             self.lane.write_position(partition);
         }
+    }
+
+    /// What the topic says of records that nobody waits for: `flush.messages`, `flush.ms`.
+    fn plan_flush(&mut self, partition: &Arc<Partition>, moment: Moment, round: &mut Round) {
+        let config = partition.log().config();
+        let unsynced = partition.log_end().0 - partition.durable_end().0;
+        if u64::try_from(unsynced).is_ok_and(|count| count >= config.flush_messages()) {
+            round.partitions.push(Arc::clone(partition));
+        } else if let Some(after) = config.flush_after()
+            && unsynced > 0
+            && !self.to_flush.iter().any(|(_, listed)| Arc::ptr_eq(listed, partition))
+        {
+            self.to_flush.push((moment + after, Arc::clone(partition)));
+        }
+    }
+
+    /// Has the partitions synced whose time has come; answers when the next one's does.
+    fn flush_due(&mut self, now: Moment, round: &mut Round) -> Option<Moment> {
+        let due = self.to_flush.extract_if(.., |(at, _)| *at <= now);
+        round.partitions.extend(due.map(|(_, partition)| partition).filter(|it| it.sync_work().is_some()));
+        self.to_flush.iter().map(|(at, _)| *at).min()
     }
 
     /// Writes the frames of a round, one write a journal.
@@ -299,7 +324,8 @@ impl Actor for Writer {
         }
         let ask_at = self.take_batches(now);
         let has_work = !self.ready.is_empty() || !frames.is_empty();
-        self.append_batches(&mut round);
+        self.append_batches(now, &mut round);
+        let flush_at = self.flush_due(now, &mut round);
         self.write_frames(frames, &mut round);
 
         let ends = self.is_closing && !has_work;
@@ -309,7 +335,7 @@ impl Actor for Writer {
         if !round.is_empty() {
             let _ = self.to_syncer.send(ToSyncer::Round(round)); // a syncer that is gone fails what it is sent
         }
-        match (ends, ask_at) {
+        match (ends, [ask_at, flush_at].into_iter().flatten().min()) {
             (true, _) => {
                 let _ = self.to_syncer.send(ToSyncer::Close);
                 Next::Done

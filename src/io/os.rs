@@ -230,17 +230,27 @@ impl Dir for OsDir {
             Err(error) => return Err(failed(error.into())),
         }
         file.set_len(0).and_then(|()| file.write_all_at(owner.as_bytes(), 0)).map_err(failed)?;
-        Ok(Box::new(OsLock { _file: file }))
+        Ok(Box::new(OsLock { file }))
     }
 }
 
-/// The locks live as long as the open file.
+/// Holds the file, and with it both locks, until it is dropped.
 #[derive(Debug)]
 struct OsLock {
-    _file: fs::File,
+    file: fs::File,
 }
 
 impl Lock for OsLock {}
+
+impl Drop for OsLock {
+    fn drop(&mut self) {
+        // Closing alone would not do: a child that another thread has forked holds the open file until it executes its
+        // program, and the lock with it.
+        if let Err(error) = self.file.unlock() {
+            log::warn!("the lock goes when the file is closed: {error}");
+        }
+    }
+}
 
 #[derive(Debug)]
 struct OsFile {

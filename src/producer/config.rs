@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Value, at_least, settings};
+use crate::config::{Value, at_least, known, settings};
 use crate::error::{Error, Result};
 use crate::record::{Codec, is_compiled, levels};
 use crate::types::{Acks, Compression};
@@ -52,6 +52,7 @@ settings! {
         /// How long such a window is; at least 1 ms.
         metrics_sample_window: Duration = Duration::from_secs(30), "metrics.sample.window.ms";
     }
+    without_effect [known::NETWORK, known::PRODUCER] refused [known::NOT_OF_PRODUCERS]
 }
 
 impl ProducerConfig {

@@ -257,7 +257,7 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
     /// [`Error::RecordTooLarge`] if it exceeds `max.request.size`, `buffer.memory` or what the topic takes (which a
     /// producer that compresses learns from the `Delivery`);
     /// [`Error::Serialization`]; [`Error::InvalidTopic`], [`Error::UnknownTopicOrPartition`];
-    /// [`Error::InvalidTimestamp`] if it is negative; [`Error::BufferExhausted`] after `max.block.ms`;
+    /// [`Error::InvalidTimestamp`] if it is negative, or further from now than the topic takes; [`Error::BufferExhausted`] after `max.block.ms`;
     /// [`Error::Closed`]. Then nothing of it was queued. Later failures arrive through the `Delivery`.
     ///
     /// # Examples
@@ -519,11 +519,18 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         Ok(self.topics.add(Arc::new(TopicQueues { topic, queues, sticky, limits, record_limit })))
     }
 
-    /// The record's own timestamp, or the time that `now` tells.
-    fn timestamp(record: &ProducerRecord<'_, K, V>, now: impl FnOnce() -> Timestamp) -> Result<Timestamp> {
+    /// The record's own timestamp, if the topic takes it, or the time that `now` tells.
+    fn timestamp(
+        record: &ProducerRecord<'_, K, V>,
+        queues: &TopicQueues,
+        now: impl FnOnce() -> Timestamp,
+    ) -> Result<Timestamp> {
         match record.timestamp {
             None | Some(Timestamp::NONE) => Ok(now()),
-            Some(timestamp) if timestamp.0 >= 0 => Ok(timestamp),
+            Some(timestamp) if timestamp.0 >= 0 => {
+                queues.topic.config.check_timestamp(record.topic, timestamp, now)?;
+                Ok(timestamp)
+            }
             Some(Timestamp(timestamp)) => {
                 let reason = "it lies before 1970".into();
                 Err(Error::InvalidTimestamp { topic: record.topic.into(), timestamp, reason })

@@ -144,7 +144,7 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         let value =
             record.value.map(|value| self.value_serializer.serialize_or_null(record.topic, value, value_scratch));
         let value = value.transpose().map_err(|cause| failed(RecordPart::Value, cause))?.flatten();
-        let timestamp = Self::timestamp(record, now)?;
+        let timestamp = Self::timestamp(record, queues, now)?;
         let size = record_size_upper_bound(key, value, &record.headers);
         *into = EncodedRecord { timestamp, key, value, headers: &record.headers, size };
         if (BatchHeader::LEN_BYTES + size) as u64 > queues.record_limit {

@@ -165,7 +165,21 @@ impl Log {
             Some(first) if batch.max_timestamp() >= first => batch.max_timestamp().0.saturating_sub(first.0),
             _ => now.0.saturating_sub(tail.begun_at.0),
         };
-        u128::try_from(age).is_ok_and(|age| age > self.config.segment_ms.as_millis())
+        u128::try_from(age).is_ok_and(|age| age > self.config.segment_ms.as_millis() - self.jitter_ms())
+    }
+
+    /// By how much the active segment ends earlier than others.
+    fn jitter_ms(&self) -> u128 {
+        let most = self.config.segment_jitter.min(self.config.segment_ms).as_millis();
+        if most == 0 {
+            return 0;
+        }
+        // Any number will do that partitions and segments do not share, and a seeded run repeats.
+        let mut hash = crc32fast::Hasher::new();
+        hash.update(self.name.topic().as_bytes());
+        hash.update(&self.name.partition().to_be_bytes());
+        hash.update(&self.active().base_offset().0.to_be_bytes());
+        u128::from(hash.finalize()) % most
     }
 
     fn has_full_index(&self, active: &Segment) -> bool {

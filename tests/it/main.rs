@@ -16,4 +16,5 @@ mod producer;
 #[cfg(feature = "cli")]
 mod reports;
 mod rot;
+mod settings;
 mod tidy;

@@ -1,4 +1,4 @@
-//! `ottla produce`: a record a line.
+//! `ottla produce`: a record a line, be it the value or JSON.
 //!
 //! One thread reads and sends, another waits for the deliveries in the order of the lines. With `--json` it waits for
 //! each as soon as it can and prints it, so that a reader of the pipe sees every acknowledgement while the input is
@@ -10,23 +10,28 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use ottla::{Acks, Admin, Delivery, Engine, Error, NewTopic, Producer, ProducerConfig, ProducerRecord};
+use ottla::{Acks, Admin, Delivery, Engine, Error, NewTopic, Producer, ProducerConfig, ProducerRecord, Timestamp};
 use serde_json::json;
 
 use crate::Status;
-use crate::arguments::{AcksArgument, Produce};
-use crate::output::{Failure, Output, no_partition, say};
+use crate::arguments::{AcksArgument, Input, Produce};
+use crate::json::JsonRecord;
+use crate::output::{Failure, Output, no_partition, say, say_stats};
 
 /// How many deliveries may wait to be looked at.
 const WINDOW: usize = 100_000;
 
 pub(crate) fn run(command: &Produce, engine: &Engine, output: &mut Output) -> Result<Status, Failure> {
-    let acks = match command.acks {
-        AcksArgument::Zero => Acks::Zero,
-        AcksArgument::One => Acks::One,
-        AcksArgument::All => Acks::All,
-    };
-    let config = ProducerConfig::builder().acks(acks).linger(Duration::from_millis(command.linger)).build()?;
+    match command.input {
+        Input::Json if command.key_separator.is_some() => {
+            return Err(Failure::Usage("--key-separator cuts lines, and goes with no --input json".to_owned()));
+        }
+        Input::Lines if command.keep_partition => {
+            return Err(Failure::Usage("--keep-partition goes with --input json only".to_owned()));
+        }
+        _ => {}
+    }
+    let config = config(command)?;
     let input = open(command)?;
     find_or_create(command, engine)?;
     let producer = Producer::<[u8], [u8]>::with_config(engine, config)?;
@@ -43,7 +48,32 @@ pub(crate) fn run(command: &Produce, engine: &Engine, output: &mut Output) -> Re
         followed.and_then(|failed| read.map(|()| failed))
     })?;
     producer.close()?;
+    if command.stats {
+        say_stats(&producer.metrics());
+    }
     if failed { Err(Failure::Said) } else { Ok(Status::Done) }
+}
+
+/// What was asked for; an option of its own wins over the setting that it stands for.
+fn config(command: &Produce) -> Result<ProducerConfig, Failure> {
+    let mut builder = ProducerConfig::builder().set_all(command.settings.iter().map(|(name, value)| (name, value)))?;
+    if let Some(acks) = command.acks {
+        builder = builder.acks(match acks {
+            AcksArgument::Zero => Acks::Zero,
+            AcksArgument::One => Acks::One,
+            AcksArgument::All => Acks::All,
+        });
+    }
+    if let Some(millis) = command.linger {
+        builder = builder.linger(Duration::from_millis(millis));
+    }
+    if let Some((codec, level)) = &command.compression {
+        builder = builder.compression(*codec);
+        if let Some(level) = level {
+            builder = builder.set(&format!("compression.{codec}.level"), level)?;
+        }
+    }
+    Ok(builder.build()?)
 }
 
 /// Sees to it that there is something to produce to, before the first line is waited for.
@@ -61,7 +91,7 @@ fn find_or_create(command: &Produce, engine: &Engine) -> Result<(), Failure> {
 }
 
 /// A delivery, or why there is none.
-type Sent = Result<Delivery, Error>;
+type Sent = Result<Delivery, String>;
 
 fn open(command: &Produce) -> Result<Box<dyn BufRead + Send>, Failure> {
     let Some(path) = &command.file else { return Ok(Box::new(BufReader::new(io::stdin()))) };
@@ -87,13 +117,7 @@ fn send_lines(
             return Ok(());
         }
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        let result = producer.send(record(command, text));
-        if let Err(
-            error @ (Error::Closed { .. } | Error::UnknownTopicOrPartition { .. } | Error::InvalidTopic { .. }),
-        ) = result
-        {
-            return Err(error.into()); // no other line would fare better
-        }
+        let result = send(command, producer, text)?;
         progress.inc(1);
         if sent.send(result).is_err() {
             return Ok(()); // the other side has said why
@@ -105,7 +129,49 @@ fn input_name(command: &Produce) -> String {
     command.file.as_ref().map_or_else(|| "standard input".to_owned(), |path| path.display().to_string())
 }
 
-fn record<'a>(command: &'a Produce, line: &'a [u8]) -> ProducerRecord<'a, [u8], [u8]> {
+/// Sends what a line says. The outer error is one that no other line would escape.
+fn send(command: &Produce, producer: &Producer<[u8], [u8]>, line: &[u8]) -> Result<Sent, Failure> {
+    let sent = match command.input {
+        Input::Lines => producer.send(record_of_line(command, line)),
+        Input::Json => match JsonRecord::parse(line) {
+            Ok(record) => producer.send(record_of_json(command, &record)),
+            Err(reason) => return Ok(Err(reason)),
+        },
+    };
+    match sent {
+        Err(error @ (Error::Closed { .. } | Error::InvalidTopic { .. })) => Err(error.into()),
+        Err(error @ Error::UnknownTopicOrPartition { .. }) if !command.keep_partition => Err(error.into()),
+        sent => Ok(sent.map_err(|error| error.to_string())),
+    }
+}
+
+fn record_of_json<'a>(command: &'a Produce, json: &'a JsonRecord) -> ProducerRecord<'a, [u8], [u8]> {
+    let mut record: ProducerRecord<'_, [u8], [u8]> =
+        ProducerRecord::to(&command.topic).timestamp(Timestamp(json.timestamp.unwrap_or(-1)));
+    if let Some(key) = &json.key {
+        record = record.key(key);
+    }
+    if let Some(value) = &json.value {
+        record = record.value(value);
+    }
+    if let Some(partition) = command.partition.or(json.partition.filter(|_| command.keep_partition)) {
+        record = record.partition(partition);
+    }
+    for (name, value) in &json.headers {
+        record = match value {
+            Some(value) => record.header(name, value),
+            None => record.null_header(name),
+        };
+    }
+    with_headers(record, command)
+}
+
+/// With the headers that every record gets.
+fn with_headers<'a>(record: ProducerRecord<'a, [u8], [u8]>, command: &'a Produce) -> ProducerRecord<'a, [u8], [u8]> {
+    command.headers.iter().fold(record, |record, (name, value)| record.header(name, value.as_bytes()))
+}
+
+fn record_of_line<'a>(command: &'a Produce, line: &'a [u8]) -> ProducerRecord<'a, [u8], [u8]> {
     let (key, value) = split(line, command.key_separator.as_deref());
     let mut record = ProducerRecord::to(&command.topic).value(value);
     if let Some(key) = key {
@@ -114,10 +180,7 @@ fn record<'a>(command: &'a Produce, line: &'a [u8]) -> ProducerRecord<'a, [u8], 
     if let Some(partition) = command.partition {
         record = record.partition(partition);
     }
-    for (name, value) in &command.headers {
-        record = record.header(name, value.as_bytes());
-    }
-    record
+    with_headers(record, command)
 }
 
 /// Cuts a line at the first separator.
@@ -142,7 +205,7 @@ fn print_deliveries(topic: &str, deliveries: &Receiver<Sent>, output: &mut Outpu
                     output.flush()?; // nothing more is ready
                 }
                 let partition = delivery.partition().partition();
-                delivery.wait().map_err(|error| (Some(partition), error))
+                delivery.wait().map_err(|error| (Some(partition), error.to_string()))
             }
             Err(error) => Err((None, error)),
         };
@@ -156,7 +219,7 @@ fn print_deliveries(topic: &str, deliveries: &Receiver<Sent>, output: &mut Outpu
             }
             Err((partition, error)) => {
                 has_failed = true;
-                output.line(json!({ "topic": topic, "partition": partition, "error": error.to_string() }))?;
+                output.line(json!({ "topic": topic, "partition": partition, "error": error }))?;
             }
         }
     }
@@ -178,7 +241,7 @@ fn check_deliveries(deliveries: &Receiver<Sent>) -> Result<bool, Failure> {
     let mut line = 0u64;
     let mut check = |sent: Sent| {
         line += 1;
-        if let Err(error) = sent.and_then(|delivery| delivery.wait()) {
+        if let Err(error) = sent.and_then(|delivery| delivery.wait().map_err(|error| error.to_string())) {
             has_failed = true;
             say(format_args!("line {line}: {error}"));
         }
