@@ -42,7 +42,7 @@
 //! | choose how safe "sent" is | [`Acks`] |
 //! | read records, go back, by time too, commit | [`Consumer`], [`ConsumerRecords`], [`ConsumerRecord`] |
 //! | read record by record, until somebody says stop | [`RecordStream`], [`StopHandle`], [`WakeupHandle`] |
-//! | see and filter what passes by | [`ProducerInterceptor`], [`ConsumerInterceptor`] |
+//! | see, and leave out, what is read | [`ConsumerInterceptor`], [`ConsumerBuilder`] |
 //! | see every record on its way, choose its partition | [`ProducerInterceptor`], [`Partitioner`], [`ProducerBuilder`] |
 //! | send and read values of your own types | [`Serializer`], [`Serialize`], [`Deserializer`], [`Deserialize`] |
 //! | create, list, describe and delete topics; see how far groups are behind | [`Admin`] |
@@ -92,8 +92,8 @@ mod consumer;
 mod producer;
 
 pub use crate::admin::{
-    Admin, GroupDescription, GroupListing, GroupPartition, NewTopic, PartitionDescription, TopicDescription,
-    TopicListing,
+    Admin, GroupDescription, GroupListing, GroupPartition, ListedOffset, NewTopic, OffsetSpec, PartitionDescription,
+    TopicDescription, TopicListing,
 };
 pub use crate::config::Setting;
 pub use crate::consumer::{
