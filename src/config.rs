@@ -126,6 +126,7 @@ macro_rules! words {
         }
     };
 }
+pub(crate) use words;
 
 words!(Acks, "0, 1 or all": "0" => Self::Zero, "1" => Self::One, "all" => Self::All, "-1" => Self::All);
 words!(

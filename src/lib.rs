@@ -41,6 +41,7 @@
 //! | send records, and wait for them, `await` them or be called back | [`Producer`], [`ProducerRecord`], [`Delivery`] |
 //! | choose how safe "sent" is | [`Acks`] |
 //! | read records, go back, commit | [`Consumer`], [`ConsumerRecords`], [`ConsumerRecord`] |
+//! | see every record on its way, choose its partition | [`ProducerInterceptor`], [`Partitioner`], [`ProducerBuilder`] |
 //! | send and read values of your own types | [`Serializer`], [`Serialize`], [`Deserializer`], [`Deserialize`] |
 //! | create, list, describe and delete topics; see how far groups are behind | [`Admin`] |
 //! | know what to do about an error | [`Error`], [`ErrorClass`] |
@@ -107,21 +108,30 @@ pub use crate::producer::JsonSerializer;
 #[cfg(feature = "uuid")]
 pub use crate::producer::UuidSerializer;
 pub use crate::producer::{
-    BooleanSerializer, BytesSerializer, Delivery, DoubleSerializer, FloatSerializer, IntegerSerializer, ListSerializer,
-    LongSerializer, OptionSerializer, PartlySent, Producer, ProducerConfig, ProducerConfigBuilder, ProducerRecord,
-    RecordMetadata, Serialize, Serializer, ShortSerializer, StringSerializer, VoidSerializer,
+    BooleanSerializer, BytesSerializer, Delivery, DoubleSerializer, FloatSerializer, IntegerSerializer, Keep,
+    ListSerializer, LongSerializer, OptionSerializer, Partitioner, PartlySent, Producer, ProducerBuilder,
+    ProducerConfig, ProducerConfigBuilder, ProducerInterceptor, ProducerRecord, RecordMetadata, RoundRobinPartitioner,
+    Serialize, Serializer, ShortSerializer, StringSerializer, VoidSerializer, partition_for_key,
 };
 pub use crate::record::{Batch, BatchFault, BatchHeader, ControlType, Headers, Record, Records};
 pub use crate::storage::{Finding, OpenReport, TopicConfig, TopicConfigBuilder};
 #[cfg(feature = "json")]
 pub use crate::types::Json;
-pub use crate::types::{Acks, Compression, LeaderEpoch, Offset, Timestamp, TimestampType, TopicId, TopicPartition};
+pub use crate::types::{
+    Acks, Compression, LeaderEpoch, Offset, ReadMode, Timestamp, TimestampType, TopicId, TopicPartition,
+};
 
 /// What is longer than the documentation of one item.
 #[cfg(any(doc, doctest))]
 pub mod _documentation {
     #[doc = include_str!("../docs/settings.md")]
     pub mod settings {}
+}
+
+/// Faults of a [`MemoryDisk`], to test applications with: the feature `sim`. See [`MemoryDisk::simulated`].
+#[cfg(feature = "sim")]
+pub mod sim {
+    pub use crate::io::{Fault, Faults, Operation};
 }
 
 #[cfg(doctest)]

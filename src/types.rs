@@ -111,6 +111,45 @@ impl fmt::Display for LeaderEpoch {
     }
 }
 
+/// How sealed segments are read: all of a log but its last segment, which is still written to.
+///
+/// Records, their order and the checks of them are the same in both modes.
+///
+/// ```
+/// # use ottla::{Engine, EngineConfig, ReadMode};
+/// # let data = tempfile::tempdir().expect("a temporary directory");
+/// let config = EngineConfig::builder().read_mode(ReadMode::Mmap).build()?;
+/// let engine = Engine::builder().config(config.clone()).open(data.path())?;
+/// assert_eq!(config.value("log.read.mode").as_deref(), Some("mmap"));
+/// # engine.close()?;
+/// # Ok::<(), ottla::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum ReadMode {
+    /// With read calls into buffers that are used again; the default. A page that the disk cannot read is an
+    /// [`Error::Io`](crate::Error::Io) with path and position.
+    #[default]
+    Buffered,
+    /// From maps of the files: nothing is copied, and scans of what is in the page cache are faster.
+    ///
+    /// In return, nothing may happen to the files of a directory that is open. **If the disk fails under a mapped
+    /// segment, or somebody cuts the file off, the process gets SIGBUS and ends**, in whatever thread touches the page:
+    /// there is no call that could return an error. Removing a file is fine. What was read keeps its map, up to a whole
+    /// segment of address space, until it is dropped, also beyond the deletion of the topic and the close of the
+    /// engine.
+    Mmap,
+}
+
+impl fmt::Display for ReadMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Buffered => "buffered",
+            Self::Mmap => "mmap",
+        })
+    }
+}
+
 /// A partition of a topic; `orders-3` when printed, which is also the name of its directory.
 ///
 /// ```

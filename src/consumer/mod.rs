@@ -524,6 +524,3 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> fmt::Debug for Consumer<K
             .finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -696,7 +696,8 @@ impl EngineBuilder {
     /// # Ok::<(), ottla::Error>(())
     /// ```
     pub fn open(self, path: impl AsRef<Path>) -> Result<Engine> {
-        Engine::start(Arc::new(OsDisk::open(path.as_ref(), true)?), self.config, self.topic_defaults)
+        let disk = OsDisk::open(path.as_ref(), true, &self.config.reading())?;
+        Engine::start(Arc::new(disk), self.config, self.topic_defaults)
     }
 
     /// Opens the engine on a disk in memory.

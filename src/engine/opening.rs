@@ -21,10 +21,11 @@ use crate::error::{Error, Result};
 use crate::io::{Dir, Disk, Entry, Lock};
 use crate::replication::{Offline, Partition};
 use crate::storage::{
-    BehindHole, Finding, Journal, JournalFinding, JournalIds, JournalOpening, Log, OpenReport, Opening,
-    PARTITION_METADATA, PREVIOUS, PartitionDirKind, Position, Positions, RECOVERY_POINTS, SlotId, TopicConfig,
-    ensure_meta_properties, has_clean_shutdown, parse_group_file_name, parse_partition_dir, partition_dir_name,
-    read_offsets, read_partition_metadata, remove_clean_shutdown, write_partition_metadata,
+    BehindHole, Finding, Journal, JournalFinding, JournalIds, JournalOpening, Log, META_PROPERTIES, OpenReport,
+    Opening, PARTITION_METADATA, POSITIONS, PREVIOUS, PartitionDirKind, Position, Positions, RECOVERY_POINTS, SlotId,
+    TopicConfig, ensure_meta_properties, has_clean_shutdown, has_meta_properties, parse_group_file_name,
+    parse_partition_dir, partition_dir_name, read_offsets, read_partition_metadata, remove_clean_shutdown,
+    write_partition_metadata,
 };
 use crate::sync::lock;
 use crate::topics::{Catalog, Change, Topic, TopicEntry, Topics, clear_leftovers};
@@ -57,8 +58,10 @@ fn open_once(disk: &Arc<dyn Disk>, defaults: &TopicConfig) -> Result<Opened> {
     let root = disk.root();
     let owner = format!("process {}", std::process::id());
     let mut locks = vec![root.lock("LOCK", &owner)?];
+    let has = |name: &str| Ok::<_, Error>(root.list()?.iter().any(|entry| entry.name == name));
+    let (has_catalog, has_positions) = (Journal::exists(root.as_ref(), CATALOG)?, has(POSITIONS)?);
     // A directory with a catalog is none, though its logs may be gone.
-    let is_new = !root.list()?.iter().any(|entry| entry.name == "log") && !Journal::exists(root.as_ref(), CATALOG)?;
+    let is_new = !has("log")? && !has_catalog;
     let [log_dir, groups_dir, quarantine] = ["log", "groups", "quarantine"]
         .map(|name| root.create_dir(name))
         .into_iter()
@@ -69,7 +72,15 @@ fn open_once(disk: &Arc<dyn Disk>, defaults: &TopicConfig) -> Result<Opened> {
     locks.push(log_dir.lock(".lock", "")?); // Kafka's: keeps a broker out
 
     let mut report = OpenReport::default();
-    let was_clean = has_clean_shutdown(log_dir.as_ref())? || is_new;
+    let was_closed = has_clean_shutdown(log_dir.as_ref())?;
+    let was_clean = was_closed || is_new;
+    let has_properties = has_meta_properties(log_dir.as_ref())?;
+    // The first opening makes them in this order, each durable before the next; a crash may have interrupted it.
+    let made_again = [
+        (has_catalog && !has_positions, root.path().join(POSITIONS)),
+        ((has_properties || was_closed) && !has_catalog, root.path().join(CATALOG)),
+        (was_closed && !has_properties, log_dir.path().join(META_PROPERTIES)),
+    ];
     let (positions, position_findings) = Positions::open(&root)?;
     for finding in position_findings {
         report.push(finding.into());
@@ -77,6 +88,9 @@ fn open_once(disk: &Arc<dyn Disk>, defaults: &TopicConfig) -> Result<Opened> {
     let offline = Arc::new(Offline::new(root.path().to_owned()));
     let (journal, catalog) = open_catalog(&root, disk, log_dir.as_ref(), was_clean, &offline, &mut report)?;
     ensure_meta_properties(log_dir.as_ref(), || disk.random())?;
+    for (_, path) in made_again.into_iter().filter(|(is_missing, _)| *is_missing) {
+        report.push(Finding::Rebuilt { path, reason: "it was missing".into() });
+    }
     if !offline.is_set() {
         remove_clean_shutdown(log_dir.as_ref())?;
     }

@@ -101,6 +101,8 @@ pub(super) struct PartitionQueue {
     /// Of the topic; without compression there is none.
     ratio: Option<Arc<CompressionRatio>>,
     state: Mutex<QueueState>,
+    /// How many batches are sealed, to be read without the lock.
+    waiting: AtomicUsize,
     callbacks: CallbackQueue,
 }
 
@@ -159,6 +161,7 @@ impl PartitionQueue {
             most,
             ratio: (config.compression != Compression::None).then(|| Arc::clone(ratio)),
             state: Mutex::default(),
+            waiting: AtomicUsize::new(0),
             callbacks: CallbackQueue::default(),
         }
     }
@@ -182,6 +185,16 @@ impl PartitionQueue {
 
     pub(super) fn callbacks(&self) -> &CallbackQueue {
         &self.callbacks
+    }
+
+    /// How many batches wait for the writer.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Tells others how many batches are sealed; after each change to them, under the lock.
+    fn note_waiting(&self, state: &QueueState) {
+        self.waiting.store(state.sealed.len(), Ordering::Relaxed);
     }
 }
 
@@ -446,6 +459,7 @@ impl Accumulator {
         let facts = BatchFacts { records: batch.count(), unpacked_bytes, packed_bytes: len_bytes, largest_record };
         ticket.outcome().set_facts(facts);
         state.sealed.push_back((batch, ticket));
+        queue.note_waiting(state);
         self.queued_bytes.fetch_add(len_bytes, Ordering::Relaxed) + len_bytes
     }
 
@@ -551,6 +565,7 @@ impl BatchSource for Accumulator {
                 let partition = Arc::clone(&queue.partition);
                 into.push(ReadyBatch { partition, acks: self.config.acks, batch, completion: Arc::new(ticket) });
             }
+            queue.note_waiting(&state);
             if !state.sealed.is_empty() {
                 self.list_locked(&queue, &mut state); // behind all others: none starves
             }

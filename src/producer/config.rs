@@ -40,6 +40,11 @@ settings! {
         max_block: Duration = Duration::from_secs(60), "max.block.ms";
         /// How large a record may be, in bytes, key, value and headers together with what stores them.
         max_request_size: usize = 1_048_576, "max.request.size";
+        /// Whether records go to any partition though they have keys. Their values are spread evenly then, and records
+        /// of one key lose their order.
+        ignore_keys: bool = false, "partitioner.ignore.keys";
+        /// Whether records without a key rather go to partitions where fewer batches wait to be written.
+        adaptive_partitioning: bool = true, "partitioner.adaptive.partitioning.enable";
         /// A name for the producer. Its metrics have it as a tag.
         client_id: Option<String> = None, "client.id";
         /// How many windows of time the metrics look back, at least 1; the one that is going on is one of them.

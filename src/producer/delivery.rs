@@ -25,8 +25,8 @@ use crate::producer::record::RecordMetadata;
 use crate::sync::{Moment, Signal, lock, wait_for};
 use crate::types::{Acks, Timestamp, TopicPartition};
 
-/// What is called when a record's delivery has resolved.
-pub(super) type DeliveryCallback = Box<dyn FnOnce(Result<RecordMetadata>) + Send>;
+/// What is called when a record's delivery has resolved, with where it went or was to go.
+pub(super) type DeliveryCallback = Box<dyn FnOnce(&TopicPartition, Result<RecordMetadata>) + Send>;
 
 /// The outcome of one batch, and who waits for it.
 pub(super) struct BatchOutcome {
@@ -214,7 +214,8 @@ impl BatchOutcome {
         let runner = Arc::clone(self.accumulator.callbacks());
         for (place, callback) in std::mem::take(&mut *lock(&self.callbacks)) {
             if let Some(outcome) = self.metadata(place) {
-                runner.run(Box::new(move || callback(outcome)));
+                let batch = Arc::clone(&self);
+                runner.run(Box::new(move || callback(batch.partition(), outcome)));
             }
         }
         let publication = Publication(self);
@@ -399,7 +400,7 @@ impl Delivery {
     /// # Ok::<(), ottla::Error>(())
     /// ```
     pub fn wait(&self) -> Result<RecordMetadata> {
-        self.wait_until(None)?.ok_or(Error::Timeout { what: "the delivery", waited: Duration::MAX })
+        Ok(self.wait_until(None)?.expect("there is no deadline"))
     }
 
     /// Blocks until the record is where `acks` wants it, at most for `timeout`; `None` if it takes longer.

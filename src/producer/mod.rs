@@ -5,12 +5,15 @@
 //! is full.
 
 mod accumulator;
+mod builder;
 mod config;
 mod delivery;
+mod interceptor;
 mod known_topics;
 mod memory;
 mod metrics;
 mod partitioner;
+mod random;
 mod ratio;
 mod record;
 mod send_all;
@@ -24,16 +27,20 @@ use crate::error::{Error, Result};
 use crate::metrics::Metrics;
 use crate::producer::accumulator::{Accumulator, EncodedRecord, PartitionQueue};
 use crate::producer::delivery::DeliveryCallback;
+use crate::producer::interceptor::Interceptors;
 use crate::producer::known_topics::KnownTopics;
-use crate::producer::partitioner::{Sticky, partition_for_key};
+use crate::producer::partitioner::Sticky;
 use crate::producer::ratio::CompressionRatio;
 use crate::record::{BatchHeader, single_record_size};
 use crate::sync::lock;
 use crate::topics::Topic;
 use crate::types::{Compression, Timestamp};
 
+pub use builder::ProducerBuilder;
 pub use config::{ProducerConfig, ProducerConfigBuilder};
 pub use delivery::Delivery;
+pub use interceptor::{Keep, ProducerInterceptor};
+pub use partitioner::{Partitioner, RoundRobinPartitioner, partition_for_key};
 pub use record::{ProducerRecord, RecordMetadata};
 pub use send_all::PartlySent;
 #[cfg(feature = "json")]
@@ -64,11 +71,22 @@ pub struct Producer<K: ?Sized, V: ?Sized> {
     inner: Arc<Inner<K, V>>,
 }
 
+/// What a producer is put together from.
+struct Parts<K: ?Sized, V: ?Sized> {
+    config: ProducerConfig,
+    key_serializer: Box<dyn Serializer<K>>,
+    value_serializer: Box<dyn Serializer<V>>,
+    interceptors: Interceptors<K, V>,
+    partitioner: Option<Box<dyn Partitioner>>,
+}
+
 struct Inner<K: ?Sized, V: ?Sized> {
     engine: Engine,
     config: ProducerConfig,
     key_serializer: Box<dyn Serializer<K>>,
     value_serializer: Box<dyn Serializer<V>>,
+    interceptors: Interceptors<K, V>,
+    partitioner: Option<Box<dyn Partitioner>>,
     accumulator: Arc<Accumulator>,
     topics: KnownTopics,
     /// Buffers for serializers that need one.
@@ -123,6 +141,33 @@ impl<K: Serialize + ?Sized, V: Serialize + ?Sized> Producer<K, V> {
     pub fn with_config(engine: &Engine, config: ProducerConfig) -> Result<Self> {
         Self::with_serializers(engine, config, K::Serializer::default(), V::Serializer::default())
     }
+
+    /// To put one together with interceptors or a partitioner, and the serializers that belong to the types.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Error, Producer, ProducerInterceptor, ProducerRecord, RecordMetadata};
+    /// # use std::sync::Arc;
+    /// # use std::sync::atomic::{AtomicU32, Ordering};
+    /// #[derive(Clone, Default)]
+    /// struct Failures(Arc<AtomicU32>);
+    ///
+    /// impl ProducerInterceptor<str, str> for Failures {
+    ///     fn on_acknowledgement(&self, _: &str, _: Option<u32>, outcome: Result<&RecordMetadata, &Error>) {
+    ///         self.0.fetch_add(u32::from(outcome.is_err()), Ordering::Relaxed);
+    ///     }
+    /// }
+    ///
+    /// # let engine = Engine::in_memory()?;
+    /// let failures = Failures::default();
+    /// let producer = Producer::<str, str>::builder(&engine).interceptor(failures.clone()).build()?;
+    /// producer.send(ProducerRecord::to("no/such/name").value("paid")).unwrap_err();
+    /// assert_eq!(failures.0.load(Ordering::Relaxed), 1);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn builder(engine: &Engine) -> ProducerBuilder<K, V> {
+        ProducerBuilder::new(engine, Box::new(K::Serializer::default()), Box::new(V::Serializer::default()))
+    }
 }
 
 impl<K: ?Sized, V: ?Sized> Producer<K, V> {
@@ -156,6 +201,31 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
         key_serializer: impl Serializer<K> + 'static,
         value_serializer: impl Serializer<V> + 'static,
     ) -> Result<Self> {
+        Self::builder_with(engine, key_serializer, value_serializer).config(config).build()
+    }
+
+    /// To put one together with interceptors or a partitioner, and serializers of your own.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{BytesSerializer, Engine, Producer, ProducerRecord, RoundRobinPartitioner, StringSerializer};
+    /// # let engine = Engine::in_memory()?;
+    /// let producer = Producer::<str, [u8]>::builder_with(&engine, StringSerializer, BytesSerializer)
+    ///     .partitioner(RoundRobinPartitioner::default())
+    ///     .build()?;
+    /// assert_eq!(producer.send(ProducerRecord::to("frames").value(b"\xff"))?.wait()?.partition(), 0);
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn builder_with(
+        engine: &Engine,
+        key_serializer: impl Serializer<K> + 'static,
+        value_serializer: impl Serializer<V> + 'static,
+    ) -> ProducerBuilder<K, V> {
+        ProducerBuilder::new(engine, Box::new(key_serializer), Box::new(value_serializer))
+    }
+
+    fn with_parts(engine: &Engine, parts: Parts<K, V>) -> Result<Self> {
+        let Parts { config, key_serializer, value_serializer, interceptors, partitioner } = parts;
         let accumulator = Arc::new(Accumulator::new(
             config.clone(),
             Arc::clone(engine.scheduler()),
@@ -166,8 +236,10 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
         let inner = Inner {
             engine: engine.clone(),
             config,
-            key_serializer: Box::new(key_serializer),
-            value_serializer: Box::new(value_serializer),
+            key_serializer,
+            value_serializer,
+            interceptors,
+            partitioner,
             accumulator,
             topics: KnownTopics::new(),
             scratch: Mutex::default(),
@@ -206,7 +278,8 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn send(&self, record: ProducerRecord<'_, K, V>) -> Result<Delivery> {
-        self.inner.send(&record, None).inspect_err(|_| self.inner.note_refused(record.topic))
+        let topic = record.topic;
+        self.inner.send(record, None).inspect_err(|_| self.inner.note_refused(topic))
     }
 
     /// As [`send`](Self::send), and calls `callback` when it is known what became of the record: once, if this returns
@@ -240,8 +313,9 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
         record: ProducerRecord<'_, K, V>,
         callback: impl FnOnce(Result<RecordMetadata>) + Send + 'static,
     ) -> Result<Delivery> {
-        let callback: DeliveryCallback = Box::new(callback);
-        self.inner.send(&record, Some(callback)).inspect_err(|_| self.inner.note_refused(record.topic))
+        let topic = record.topic;
+        let callback: DeliveryCallback = Box::new(|_, outcome| callback(outcome));
+        self.inner.send(record, Some(callback)).inspect_err(|_| self.inner.note_refused(topic))
     }
 
     /// Queues all `records`, in their order, as [`send`](Self::send) would one after the other, for much less a record.
@@ -350,7 +424,36 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
 }
 
 impl<K: ?Sized, V: ?Sized> Inner<K, V> {
-    fn send(&self, record: &ProducerRecord<'_, K, V>, callback: Option<DeliveryCallback>) -> Result<Delivery> {
+    #[inline]
+    fn send(&self, record: ProducerRecord<'_, K, V>, callback: Option<DeliveryCallback>) -> Result<Delivery> {
+        if self.interceptors.is_empty() {
+            self.send_as_it_is(&record, callback)
+        } else {
+            self.send_intercepted(record, callback)
+        }
+    }
+
+    /// Has interceptors see the record, and what becomes of it.
+    fn send_intercepted(
+        &self,
+        record: ProducerRecord<'_, K, V>,
+        callback: Option<DeliveryCallback>,
+    ) -> Result<Delivery> {
+        let keep = Keep::default();
+        let record = self.interceptors.on_send(record, &keep);
+        let listeners = self.interceptors.listeners();
+        let told: DeliveryCallback = Box::new(move |partition, outcome| {
+            listeners.tell(partition.topic(), Some(partition.partition()), outcome.as_ref());
+            if let Some(callback) = callback {
+                callback(partition, outcome);
+            }
+        });
+        self.send_as_it_is(&record, Some(told)).inspect_err(|error| {
+            self.interceptors.listeners().tell(record.topic, record.partition, Err(error));
+        })
+    }
+
+    fn send_as_it_is(&self, record: &ProducerRecord<'_, K, V>, callback: Option<DeliveryCallback>) -> Result<Delivery> {
         self.check_open()?;
         let needs_scratch = self.key_serializer.needs_scratch() || self.value_serializer.needs_scratch();
         if !needs_scratch {
@@ -397,7 +500,8 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         };
         let mut encoded = EncodedRecord::NOTHING;
         self.encode(record, queues, scratch, || self.engine.now(), &mut encoded)?;
-        self.append(queues, record.partition, &encoded, callback)
+        let partition = self.named_partition(record, &encoded, queues)?;
+        self.append(queues, partition, &encoded, callback)
     }
 
     /// The queues of a topic that this producer has not sent to; the topic is created if need be.
@@ -460,17 +564,16 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         }
     }
 
+    /// Appends to the partition `named`, or to any.
     fn append(
         &self,
         queues: &TopicQueues,
-        partition: Option<u32>,
+        named: Option<u32>,
         record: &EncodedRecord<'_>,
         callback: Option<DeliveryCallback>,
     ) -> Result<Delivery> {
-        let count = queues.topic.entry.partitions;
         let mut callback = callback;
-        let named = partition.or_else(|| record.key.map(|key| partition_for_key(key, count)));
-        let may_move = named.is_none() && count > 1;
+        let may_move = named.is_none() && queues.queues.len() > 1;
         loop {
             let chosen = named.unwrap_or_else(|| queues.sticky.current());
             let queue = queues.queues.get(usize::try_from(chosen).unwrap_or(usize::MAX));
@@ -478,7 +581,11 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
             if let Some(delivery) = self.accumulator.append(queue, record, &mut callback, may_move)? {
                 return Ok(delivery);
             }
-            queues.sticky.move_on(chosen, count);
+            if self.config.adaptive_partitioning {
+                queues.sticky.move_on_by_load(chosen, queues.queues.iter().map(|queue| queue.waiting()));
+            } else {
+                queues.sticky.move_on(chosen);
+            }
         }
     }
 }

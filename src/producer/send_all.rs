@@ -94,8 +94,10 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
 
     /// Sends at least one of `records`, and with it those behind it that go the same way.
     fn send_run(&self, records: &[ProducerRecord<'_, K, V>], progress: &mut Progress) -> Result<()> {
-        if self.key_serializer.needs_scratch() || self.value_serializer.needs_scratch() {
-            progress.note(self.send(&records[0], None)?, 1);
+        let needs_scratch = self.key_serializer.needs_scratch() || self.value_serializer.needs_scratch();
+        // A partitioner is asked once for each record, and a run ends with one that goes elsewhere.
+        if needs_scratch || !self.interceptors.is_empty() || self.partitioner.is_some() {
+            progress.note(self.send(records[0].clone(), None)?, 1);
             return Ok(());
         }
         self.check_open()?;
@@ -113,7 +115,7 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
             }
             match self.encode(record, queues, scratch, || *now.get_or_insert_with(|| self.engine.now()), encoded) {
                 Ok(()) => {
-                    let partition = Self::named_partition(record, encoded, queues);
+                    let partition = self.own_partition(record, encoded, queues);
                     if *goes_to.get_or_insert(partition) != partition {
                         break;
                     }
@@ -152,13 +154,38 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         }
     }
 
+    /// The partition that a record names, itself or by its key, or that the partitioner has for it.
+    #[inline]
+    pub(super) fn named_partition(
+        &self,
+        record: &ProducerRecord<'_, K, V>,
+        encoded: &EncodedRecord<'_>,
+        queues: &TopicQueues,
+    ) -> Result<Option<u32>> {
+        match &self.partitioner {
+            Some(partitioner) if record.partition.is_none() => {
+                let count = queues.topic.entry.partitions;
+                let chosen = partitioner.partition(record.topic, encoded.key, encoded.value, count);
+                if chosen >= count {
+                    let reason = format!("{}: the partitioner chose partition {chosen}, of {count}", record.topic);
+                    return Err(Error::illegal_argument(reason));
+                }
+                Ok(Some(chosen))
+            }
+            _ => Ok(self.own_partition(record, encoded, queues)),
+        }
+    }
+
     /// The partition that a record names, itself or by its key.
-    fn named_partition(
+    #[inline]
+    fn own_partition(
+        &self,
         record: &ProducerRecord<'_, K, V>,
         encoded: &EncodedRecord<'_>,
         queues: &TopicQueues,
     ) -> Option<u32> {
-        record.partition.or_else(|| encoded.key.map(|key| partition_for_key(key, queues.topic.entry.partitions)))
+        let key = if self.config.ignore_keys { None } else { encoded.key };
+        record.partition.or_else(|| key.map(|key| partition_for_key(key, queues.topic.entry.partitions)))
     }
 
     fn append_run(

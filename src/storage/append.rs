@@ -109,7 +109,7 @@ impl Log {
 
     /// Writes the batches behind the end of `active`, or leaves nothing of them.
     fn write(&self, active: &Segment, batches: &[&mut SealedBatch]) -> Result<(), AppendError> {
-        let file = active.file().map_err(AppendError::Refused)?;
+        let file = active.writable().map_err(AppendError::Refused)?;
         let end = active.end();
         let written = match batches {
             [batch] => file.write_all_at(batch.as_bytes(), end),

@@ -32,7 +32,8 @@ pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 /// The log start of each partition where it lies inside the first segment.
 pub(crate) const LOG_STARTS: &str = "log-start-offset-checkpoint";
 
-const META_PROPERTIES: &str = "meta.properties";
+/// What a log directory says about itself.
+pub(crate) const META_PROPERTIES: &str = "meta.properties";
 /// Which topic a partition belongs to.
 pub(crate) const PARTITION_METADATA: &str = "partition.metadata";
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
@@ -264,7 +265,19 @@ pub(crate) fn write_clean_shutdown(dir: &dyn Dir) -> Result<()> {
 /// # Errors
 /// The operating system's, other than that there is no marker.
 pub(crate) fn has_clean_shutdown(dir: &dyn Dir) -> Result<bool> {
-    match dir.open(CLEAN_SHUTDOWN) {
+    is_there(dir, CLEAN_SHUTDOWN)
+}
+
+/// Whether there is a `meta.properties`, in whatever state.
+///
+/// # Errors
+/// The operating system's, other than that there is none.
+pub(crate) fn has_meta_properties(dir: &dyn Dir) -> Result<bool> {
+    is_there(dir, META_PROPERTIES)
+}
+
+fn is_there(dir: &dyn Dir, name: &str) -> Result<bool> {
+    match dir.open(name) {
         Ok(_) => Ok(true),
         Err(error) if error.is_not_found() => Ok(false),
         Err(error) => Err(error),

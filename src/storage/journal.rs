@@ -12,8 +12,8 @@
 //! That field is what tells rot from a torn write: a bad place below the durable end of a later frame was on the disk
 //! once. The same is said of the snapshot by the header, and of a whole file by a clean shutdown.
 //!
-//! A compaction writes `name.tmp`, syncs it, renames `name` to `name.previous` and `name.tmp` to `name`, and syncs
-//! the directory, while no frame is appended. A new generation has a new journal id, which every checksum covers, so
+//! A compaction writes `name.tmp`, syncs it and the directory, renames `name` to `name.previous` and `name.tmp` to
+//! `name`, and syncs the directory, while no frame is appended. A new generation has a new journal id, which every checksum covers, so
 //! blocks of an older one never pass for frames of the new one.
 //!
 //! | a crash during                   | leaves                           | and the next opening                   |
@@ -108,9 +108,11 @@ impl Journal {
         let beside = beside(name);
         let header = write_generation(&*dir, &beside, ids, 0, payloads.iter().cloned())?;
         dir.rename(&beside, name)?;
-        dir.sync()?;
-        let file = dir.open_writable(name)?;
-        Ok(Self::of(dir, name, file, header, 0))
+        let opened = dir.sync().and_then(|()| dir.open_writable(name));
+        if opened.is_err() {
+            drop(dir.remove(name)); // best effort: trying again would find a journal that nobody has
+        }
+        Ok(Self::of(Arc::clone(&dir), name, opened?, header, 0))
     }
 
     /// Opens the journal `name` and reads all of it. Changes nothing on the disk.
@@ -269,7 +271,7 @@ impl Journal {
     /// Replaces the file by a new generation whose snapshot is `payloads`, durable when this returns.
     ///
     /// `journal_id` are new random bytes. The payloads stand for everything up to [`last_sequence`]; nothing may be
-    /// queued. Blocks for two syncs.
+    /// queued. Blocks for three syncs.
     ///
     /// [`last_sequence`]: Self::last_sequence
     ///
@@ -296,6 +298,9 @@ impl Journal {
 
     /// Puts the new generation in the place of the old one, which becomes the one before.
     fn swap(&self) -> Result<Arc<dyn File>> {
+        // Or a cut could keep the first renaming and lose the name of the new file: what is left then looks like a
+        // journal that somebody removed.
+        self.dir.sync()?;
         if !self.is_previous {
             self.dir.rename(&self.name, &previous(&self.name))?;
         }

@@ -34,8 +34,9 @@ mod walk;
 
 pub(crate) use append::AppendError;
 pub(crate) use checkpoint::{
-    LOG_STARTS, PARTITION_METADATA, RECOVERY_POINTS, ensure_meta_properties, has_clean_shutdown, read_offsets,
-    read_partition_metadata, remove_clean_shutdown, write_clean_shutdown, write_offsets, write_partition_metadata,
+    LOG_STARTS, META_PROPERTIES, PARTITION_METADATA, RECOVERY_POINTS, ensure_meta_properties, has_clean_shutdown,
+    has_meta_properties, read_offsets, read_partition_metadata, remove_clean_shutdown, write_clean_shutdown,
+    write_offsets, write_partition_metadata,
 };
 pub use config::{TopicConfig, TopicConfigBuilder};
 pub(crate) use files::{
@@ -44,7 +45,7 @@ pub(crate) use files::{
 };
 pub(crate) use journal::{BehindHole, Journal, JournalFinding, JournalIds, JournalOpening, PREVIOUS};
 pub(crate) use log::{Log, SyncWork};
-pub(crate) use positions::{Position, Positions, SlotId};
+pub(crate) use positions::{POSITIONS, Position, Positions, SlotId};
 pub(crate) use read::ReadPlace;
 pub(crate) use recovery::Opening;
 pub use report::{Finding, OpenReport};

@@ -6,12 +6,14 @@ mod cli;
 mod codecs;
 #[cfg(feature = "cli")]
 mod command;
+mod consumer;
 mod crash;
 mod full_disk;
 #[cfg(feature = "cli")]
 mod kill;
 mod layout;
 mod producer;
+mod read_modes;
 #[cfg(feature = "cli")]
 mod reports;
 mod rot;

@@ -400,3 +400,30 @@ fn deleted_topic_is_an_error_in_every_round() {
         assert!(matches!(collect(&mut fetcher), Err(Error::UnknownTopicId { .. })));
     }
 }
+
+#[test]
+fn lag_is_clamped_to_the_log_start() {
+    let log = Scripted::new("a", vec![batch(5, &["x", "y"])]);
+    let mut fetcher = fetcher(RULES, [&log]);
+    let lane = fetcher.lane(&log.name).unwrap();
+    assert_eq!((lane.records_behind(), lane.records_ahead()), (None, None));
+    lane.seek(Offset(1));
+    log.change(|script| script.log_start = Offset(5));
+    assert_eq!((lane.records_behind(), lane.records_ahead()), (Some(2), Some(0)), "1 to 4 are gone");
+    lane.seek(Offset(6));
+    assert_eq!((lane.records_behind(), lane.records_ahead()), (Some(1), Some(1)));
+}
+
+#[test]
+fn reads_that_gather_stay_within_the_limit_of_a_partition() {
+    let log = Scripted::new("a", (0..10).map(|offset| batch(offset, &["x"])).collect());
+    let one = batch(0, &["x"]).header().len_bytes;
+    let mut fetcher = fetcher(Rules { partition_bytes: 3 * one, min_bytes: 100 * one, ..RULES }, [&log]);
+    assert_eq!(collect(&mut fetcher).unwrap(), "");
+    assert_eq!(collect(&mut fetcher).unwrap(), "");
+    assert_eq!(fetcher.lanes()[0].buffer.len(), 3);
+    let late = Moment(Duration::from_secs(1));
+    let deserializers = Deserializers { key: <[u8]>::deserializer(), value: str::deserializer() };
+    assert_eq!(fetcher.collect(EARLIEST, late, &deserializers).unwrap().count, 3);
+    assert_eq!(collect(&mut fetcher).unwrap(), "", "and the next ones gather again");
+}

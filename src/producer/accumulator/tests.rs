@@ -48,7 +48,7 @@ impl Bench {
     }
 
     fn append_with(&self, value: &[u8], callback: impl FnOnce(Result<RecordMetadata>) + Send + 'static) -> Delivery {
-        self.try_append(0, value, Some(Box::new(callback))).unwrap()
+        self.try_append(0, value, Some(Box::new(|_, outcome| callback(outcome)))).unwrap()
     }
 
     fn try_append(&self, partition: usize, value: &[u8], callback: Option<DeliveryCallback>) -> Result<Delivery> {
@@ -59,14 +59,13 @@ impl Bench {
 
     /// Sends a record without a key as the producer does.
     fn append_anywhere(&self, sticky: &Sticky, value: &[u8]) -> Delivery {
-        let count = u32::try_from(self.queues.len()).unwrap();
         loop {
             let current = sticky.current();
             let queue = &self.queues[usize::try_from(current).unwrap()];
             if let Some(delivery) = self.accumulator.append(queue, &record(value), &mut None, true).unwrap() {
                 return delivery;
             }
-            sticky.move_on(current, count);
+            sticky.move_on(current);
         }
     }
 

@@ -416,5 +416,6 @@ fn codec_that_is_left_out_is_named() {
         assert_eq!(Compressor::default().compress(Codec { compression: codec, level: 1 }, &input), None);
         let refused = Decompressor::default().decompress(codec, &input, count, LIMIT);
         assert_eq!(refused, Err(BatchFault::CodecNotCompiled { codec }));
+        assert!(refused.unwrap_err().to_string().ends_with(&format!("enable the cargo feature `{codec}`")));
     }
 }
