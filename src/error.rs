@@ -105,7 +105,8 @@ pub enum Error {
     /// `BufferExhaustedException`.
     #[error("no room for {needed} bytes in buffer.memory = {limit} within {waited:?}")]
     BufferExhausted { needed: u64, limit: u64, waited: Duration },
-    /// The disk is full. Nothing of the batch is or will be in the log; writing goes on by itself when there is room.
+    /// The disk is full. Nothing of the batch is or will be in the log: the producer has tried for as long as its
+    /// `delivery.timeout.ms` and `retries` let it. Writing goes on by itself when there is room.
     #[error("no space left to {action} {}", path.display())]
     DiskFull { action: &'static str, path: PathBuf },
     /// It is in the log once or not at all, and only reading the log tells: a sync failed, or power did, before the
@@ -293,11 +294,12 @@ impl Error {
     ///
     /// # Examples
     /// ```
-    /// # use ottla::{Admin, Engine, MemoryDisk, NewTopic, Producer, ProducerRecord};
+    /// # use ottla::{Admin, Engine, MemoryDisk, NewTopic, Producer, ProducerConfig, ProducerRecord};
     /// let disk = MemoryDisk::new();
     /// let engine = Engine::builder().open_memory(&disk)?;
     /// Admin::new(&engine).create_topic(NewTopic::new("orders"))?;
-    /// let producer = Producer::<str, str>::new(&engine)?;
+    /// let config = ProducerConfig::builder().retries(0).build()?; // or it would try again by itself, for a while
+    /// let producer = Producer::<str, str>::with_config(&engine, config)?;
     /// let send = || producer.send(ProducerRecord::to("orders").value("paid"))?.wait();
     ///
     /// let used = disk.files().iter().map(|(_, bytes)| bytes).sum();

@@ -40,12 +40,14 @@
 //! | open a directory, and learn what opening found | [`Engine`], [`EngineBuilder`], [`OpenReport`] |
 //! | send records, and wait for them, `await` them or be called back | [`Producer`], [`ProducerRecord`], [`Delivery`] |
 //! | choose how safe "sent" is | [`Acks`] |
-//! | read records, go back, commit | [`Consumer`], [`ConsumerRecords`], [`ConsumerRecord`] |
+//! | read records, go back, by time too, commit | [`Consumer`], [`ConsumerRecords`], [`ConsumerRecord`] |
+//! | read record by record, until somebody says stop | [`RecordStream`], [`StopHandle`], [`WakeupHandle`] |
+//! | see, and leave out, what is read | [`ConsumerInterceptor`], [`ConsumerBuilder`] |
 //! | see every record on its way, choose its partition | [`ProducerInterceptor`], [`Partitioner`], [`ProducerBuilder`] |
 //! | send and read values of your own types | [`Serializer`], [`Serialize`], [`Deserializer`], [`Deserialize`] |
 //! | create, list, describe and delete topics; see how far groups are behind | [`Admin`] |
 //! | know what to do about an error | [`Error`], [`ErrorClass`] |
-//! | see how a producer is doing | [`Producer::metrics`], [`Metrics`] |
+//! | see how producers and consumers are doing | [`Producer::metrics`], [`Consumer::metrics`], [`Consumer::lag`] |
 //! | change a setting | [`ProducerConfig`], [`ConsumerConfig`], [`EngineConfig`], [`TopicConfig`]; [more](_documentation::settings) |
 //! | test what your application does when the power goes | [`MemoryDisk`] |
 //! | check every file of a directory, without changing it | [`verify`], [`VerifyReport`], [`Defect`] |
@@ -92,14 +94,14 @@ mod consumer;
 mod producer;
 
 pub use crate::admin::{
-    Admin, GroupDescription, GroupListing, GroupPartition, NewTopic, PartitionDescription, TopicDescription,
-    TopicListing,
+    Admin, GroupDescription, GroupListing, GroupPartition, ListedOffset, NewTopic, OffsetSpec, PartitionDescription,
+    TopicDescription, TopicListing,
 };
 pub use crate::config::Setting;
 pub use crate::consumer::{
-    AutoOffsetReset, Consumer, ConsumerConfig, ConsumerConfigBuilder, ConsumerInterceptor, ConsumerRecord,
-    ConsumerRecords, Deserialize, Deserializer, Iter, Lag, OffsetAndMetadata, OffsetAndTimestamp, Offsets,
-    OwnDeserializer, OwnedRecord, RecordStream, StopHandle, WakeupHandle,
+    AutoOffsetReset, Consumer, ConsumerBuilder, ConsumerConfig, ConsumerConfigBuilder, ConsumerInterceptor,
+    ConsumerRecord, ConsumerRecords, Deserialize, Deserializer, Iter, Lag, OffsetAndMetadata, OffsetAndTimestamp,
+    Offsets, OwnDeserializer, OwnedRecord, RecordStream, StopHandle, WakeupHandle,
 };
 pub use crate::engine::{Engine, EngineBuilder, EngineConfig, EngineConfigBuilder};
 pub use crate::error::{Cause, Error, ErrorClass, RecordPart, Result};

@@ -37,8 +37,13 @@ pub(crate) const NETWORK: List = &[
 pub(crate) const PRODUCER: List = &[
     ("key.serializer", BY_TYPE),
     ("value.serializer", BY_TYPE),
+    ("enable.idempotence", "only what is not in the log is tried again, so nothing is written twice"),
     ("max.in.flight.requests.per.connection", "batches are written in order, without requests"),
     ("metadata.max.idle.ms", "topics are looked up in memory"),
+    ("metric.reporters", "Producer::metrics answers them"),
+    ("metrics.recording.level", "there is one level"),
+    ("partitioner.availability.timeout.ms", "one thread writes all partitions: none is slower than the others"),
+    ("request.timeout.ms", "there are no requests; delivery.timeout.ms bounds the attempts together"),
     ("transaction.timeout.ms", TRANSACTIONS),
 ];
 

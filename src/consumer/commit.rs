@@ -346,6 +346,8 @@ pub(super) struct Commits {
 }
 
 type Done = Box<dyn FnOnce(&Offsets, Result<()>) + Send>;
+/// What became of a commit, and when.
+type Answer = Option<(Result<()>, Moment)>;
 type Entries = Vec<(TopicPartition, CommitEntry)>;
 
 /// A commit that was begun, and whose callback has not run.
@@ -353,8 +355,7 @@ pub(super) struct Begun {
     offsets: Offsets,
     done: Option<Done>,
     began: Moment,
-    /// What became of it, and when.
-    answer: Arc<Mutex<Option<(Result<()>, Moment)>>>,
+    answer: Arc<Mutex<Answer>>,
 }
 
 impl fmt::Debug for Begun {

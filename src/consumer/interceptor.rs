@@ -1,6 +1,7 @@
 //! Interceptors: code that sees every poll's records before the application does, and every commit behind it.
 
-use crate::consumer::Consumer;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use crate::consumer::commit::Offsets;
 use crate::consumer::deserializer::Deserialize;
 use crate::consumer::record::ConsumerRecords;
@@ -8,9 +9,9 @@ use crate::error::Cause;
 
 /// Sees what a consumer returns and commits; for counting, tracing, leaving records out. Kafka: `ConsumerInterceptor`.
 ///
-/// It runs in the thread that uses the consumer, and cannot use the consumer itself. An error of one is logged, and
-/// nobody else's business: the records are as they were before it, the other interceptors run, the poll or commit goes
-/// on. A panic is the caller's, as anywhere in its thread.
+/// It runs in the thread that uses the consumer, and cannot use the consumer itself. An error or panic of one is logged,
+/// and nobody else's business: the records are as they were before it, the other interceptors run, the poll or commit
+/// goes on.
 ///
 /// ```
 /// # use ottla::{Cause, Consumer, ConsumerInterceptor, ConsumerRecords, Engine, Offset, Producer, ProducerRecord};
@@ -29,8 +30,8 @@ use crate::error::Cause;
 /// let producer = Producer::<str, str>::new(&engine)?;
 /// producer.send(ProducerRecord::to("orders").value("hello?").header("test", "1"))?.wait()?;
 /// producer.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
-/// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?.with_interceptor(NoTests);
-/// consumer.subscribe(["orders"])?;
+/// let mut consumer = Consumer::<str, str>::builder(&engine).interceptor(NoTests).build()?;
+/// consumer.assign([("orders", 0).into()])?;
 /// let records = consumer.poll(Duration::from_secs(1))?;
 /// assert_eq!(records.iter().map(|record| record.offset()).collect::<Vec<_>>(), [Offset(1)]);
 /// # Ok::<(), ottla::Error>(())
@@ -96,48 +97,37 @@ pub(super) struct Interceptors<K: ?Sized + Deserialize, V: ?Sized + Deserialize>
     chain: Vec<Box<dyn ConsumerInterceptor<K, V>>>,
 }
 
-impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Interceptors<K, V> {
-    pub(super) fn new() -> Self {
+impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Default for Interceptors<K, V> {
+    fn default() -> Self {
         Self { chain: Vec::new() }
+    }
+}
+
+impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Interceptors<K, V> {
+    pub(super) fn add(&mut self, interceptor: impl ConsumerInterceptor<K, V> + 'static) {
+        self.chain.push(Box::new(interceptor));
     }
 
     /// Lets each see, and change, what the one before it left.
     pub(super) fn on_consume(&mut self, records: &mut ConsumerRecords<K, V>) {
         for interceptor in &mut self.chain {
             let before = records.clone();
-            if let Err(cause) = interceptor.on_consume(records) {
-                log::warn!("an interceptor failed, and its changes to what was read are undone: {cause}");
-                *records = before;
+            match catch_unwind(AssertUnwindSafe(|| interceptor.on_consume(records))) {
+                Ok(Ok(())) => continue,
+                Ok(Err(cause)) => log::warn!("an interceptor failed, and what it did is undone: {cause}"),
+                Err(_) => log::error!("an interceptor panicked, and what it did is undone"),
             }
+            *records = before;
         }
     }
 
     pub(super) fn on_commit(&mut self, offsets: &Offsets) {
         for interceptor in &mut self.chain {
-            if let Err(cause) = interceptor.on_commit(offsets) {
-                log::warn!("an interceptor failed when it was told of a commit: {cause}");
+            match catch_unwind(AssertUnwindSafe(|| interceptor.on_commit(offsets))) {
+                Ok(Ok(())) => {}
+                Ok(Err(cause)) => log::warn!("an interceptor failed when it was told of a commit: {cause}"),
+                Err(_) => log::error!("an interceptor panicked when it was told of a commit; the others go on"),
             }
         }
-    }
-}
-
-impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
-    /// Adds an interceptor behind those that it has. Kafka: `interceptor.classes`.
-    ///
-    /// # Examples
-    /// ```
-    /// # use ottla::{Consumer, ConsumerInterceptor, Engine};
-    /// struct Nothing;
-    /// impl ConsumerInterceptor<str, str> for Nothing {}
-    ///
-    /// # let engine = Engine::in_memory()?;
-    /// let consumer = Consumer::<str, str>::new(&engine, "billing")?.with_interceptor(Nothing);
-    /// assert!(consumer.assignment().is_empty());
-    /// # Ok::<(), ottla::Error>(())
-    /// ```
-    #[must_use]
-    pub fn with_interceptor(mut self, interceptor: impl ConsumerInterceptor<K, V> + 'static) -> Self {
-        self.interceptors.chain.push(Box::new(interceptor));
-        self
     }
 }

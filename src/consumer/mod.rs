@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `subscription` | what is read: topics or partitions |
 //! | `fetcher` | positions, buffers, and whose turn it is |
+//! | `builder` | of what a consumer is put together |
 //! | `record` | what poll returns, borrowed from the batches as they were read |
 //! | `deserializer` | what keys and values look like |
 //! | `positions`, `lag`, `reset` | seeking, looking offsets up, how far it is behind; where it begins |
@@ -15,6 +16,7 @@
 //! | `metrics` | how it is doing, in numbers |
 //! | `wakeup`, `stream` | ending a wait from another thread; an iterator that blocks |
 
+mod builder;
 mod commit;
 mod config;
 mod deserializer;
@@ -47,6 +49,7 @@ use record::{Chunk, Deserializers};
 use subscription::Subscription;
 use wakeup::Wake;
 
+pub use builder::ConsumerBuilder;
 pub use commit::{OffsetAndMetadata, Offsets};
 pub use config::{ConsumerConfig, ConsumerConfigBuilder};
 pub use deserializer::{Deserialize, Deserializer, OwnDeserializer};
@@ -145,6 +148,37 @@ impl<K: ?Sized + OwnDeserializer, V: ?Sized + OwnDeserializer> Consumer<K, V> {
     pub fn with_config(engine: &Engine, config: ConsumerConfig) -> Result<Self> {
         Self::with_deserializers(engine, config, K::deserializer(), V::deserializer())
     }
+
+    /// To put one together with interceptors, and the deserializers that belong to the types.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Cause, Consumer, ConsumerInterceptor, ConsumerRecords, Engine, Producer, ProducerRecord};
+    /// # use std::sync::Arc;
+    /// # use std::sync::atomic::{AtomicUsize, Ordering};
+    /// # use std::time::Duration;
+    /// #[derive(Clone, Default)]
+    /// struct Counter(Arc<AtomicUsize>);
+    ///
+    /// impl ConsumerInterceptor<str, str> for Counter {
+    ///     fn on_consume(&mut self, records: &mut ConsumerRecords<str, str>) -> Result<(), Cause> {
+    ///         self.0.fetch_add(records.len(), Ordering::Relaxed);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # let engine = Engine::in_memory()?;
+    /// # Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
+    /// let counter = Counter::default();
+    /// let mut consumer = Consumer::<str, str>::builder(&engine).interceptor(counter.clone()).build()?;
+    /// consumer.assign([("orders", 0).into()])?;
+    /// consumer.poll(Duration::from_secs(1))?;
+    /// assert_eq!(counter.0.load(Ordering::Relaxed), 1);
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn builder(engine: &Engine) -> ConsumerBuilder<K, V> {
+        ConsumerBuilder::new(engine, K::deserializer(), V::deserializer())
+    }
 }
 
 impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
@@ -171,18 +205,46 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
         key: Arc<dyn Deserializer<K>>,
         value: Arc<dyn Deserializer<V>>,
     ) -> Result<Self> {
+        Self::builder_with(engine, key, value).config(config).build()
+    }
+
+    /// To put one together with interceptors, and deserializers of your own.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, OwnDeserializer};
+    /// # let engine = Engine::in_memory()?;
+    /// let text = str::deserializer();
+    /// let consumer = Consumer::<str, str>::builder_with(&engine, text.clone(), text).build()?;
+    /// assert!(consumer.subscription().is_empty());
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn builder_with(
+        engine: &Engine,
+        key: Arc<dyn Deserializer<K>>,
+        value: Arc<dyn Deserializer<V>>,
+    ) -> ConsumerBuilder<K, V> {
+        ConsumerBuilder::new(engine, key, value)
+    }
+
+    fn with_parts(
+        engine: &Engine,
+        config: &ConsumerConfig,
+        deserializers: Deserializers<K, V>,
+        interceptors: Interceptors<K, V>,
+    ) -> Result<Self> {
         engine.ensure_open()?;
-        let (windows, now) = (windows(&config), engine.scheduler().now());
-        let fetcher = Fetcher::new(Rules::of(&config), FetchMetrics::new(windows, now));
+        let (windows, now) = (windows(config), engine.scheduler().now());
+        let fetcher = Fetcher::new(Rules::of(config), FetchMetrics::new(windows, now));
         Ok(Self {
             wake: Wake::new(fetcher.signal()),
             engine: engine.clone(),
-            deserializers: Deserializers { key, value },
+            deserializers,
             reset: config.auto_offset_reset,
             subscription: Subscription::None,
             fetcher,
-            commits: Commits::new(engine, &config)?,
-            interceptors: Interceptors::new(),
+            commits: Commits::new(engine, config)?,
+            interceptors,
             client_id: config.client_id.as_deref().map(Arc::from),
             polls: PollMetrics::new(windows, now),
             is_closed: false,

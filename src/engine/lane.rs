@@ -173,9 +173,11 @@ impl Failure {
     }
 }
 
+type Tell = Box<dyn FnOnce(Result<(), Failure>) + Send>;
+
 /// Told once what became of something; told that the engine closed, if it is dropped before.
 pub(crate) struct Answer {
-    tell: Option<Box<dyn FnOnce(Result<(), Failure>) + Send>>,
+    tell: Option<Tell>,
     is_written: bool,
 }
 

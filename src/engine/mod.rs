@@ -211,6 +211,13 @@ impl Engine {
             report,
             is_closed: AtomicBool::new(false),
         };
+        log::info!(
+            "opened {}: {} topics, leader epoch {}, {} findings",
+            shared.lane.disk.root().path().display(),
+            shared.topics.all().len(),
+            lock(&shared.catalog).epoch().0,
+            shared.report.iter().count()
+        );
         let handle = Handle { shared, threads: Mutex::new(Some(threads)), locks: Mutex::new(locks) };
         Ok(Self { handle: Arc::new(handle) })
     }
@@ -378,6 +385,7 @@ impl Engine {
         };
         let topic = Arc::new(Topic { entry, config, partitions: logs.into_iter().map(partition).collect() });
         shared.topics.insert(Arc::clone(&topic));
+        log::info!("created topic {name}, id {id}, {partitions} partitions");
         Ok(topic)
     }
 
@@ -390,6 +398,7 @@ impl Engine {
             return Err(Error::TopicDeletionDisabled { topic: name.into() });
         }
         self.change_catalog(Change::Deleted(topic.id()))?;
+        log::info!("deleted topic {name}, id {}", topic.id());
         shared.topics.remove(name);
         topic.partitions.iter().for_each(|partition| partition.mark_deleted());
         // Rounds under way may still sync the partitions' files and directories by name.

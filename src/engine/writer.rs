@@ -56,6 +56,8 @@ pub(crate) struct ReadyBatch {
     pub(crate) acks: Acks,
     pub(crate) batch: SealedBatch,
     pub(crate) completion: Arc<dyn Completion>,
+    /// Why it is not written, if that is known.
+    pub(crate) refused: Option<Error>,
 }
 
 impl fmt::Debug for ReadyBatch {
@@ -66,8 +68,16 @@ impl fmt::Debug for ReadyBatch {
 
 /// Told once what became of a batch.
 pub(crate) trait Completion: Send + Sync {
-    /// The batch is where its acks want it, or it failed.
+    /// The batch is where its acks want it, or may be: it was written, and something failed then.
     fn resolve(&self, outcome: Result<Appended>);
+
+    /// Gets back the batch, which is not in the log unless `error` says that nobody knows: to try again, if the error
+    /// may pass, or to give it up. Of several batches of a partition the last one comes first, so that each can go in
+    /// front of the others.
+    fn refuse(self: Arc<Self>, batch: SealedBatch, error: Error) {
+        self.recycle(batch.into_buffer());
+        self.resolve(Err(error));
+    }
 
     /// Gets back the batch's buffer, to be used again: its bytes are written, or never will be.
     fn recycle(&self, buffer: Vec<u8>);
@@ -182,9 +192,8 @@ impl Writer {
         let now = self.lane.disk.now();
         let mut ready = std::mem::take(&mut self.ready);
         if let Err(full) = self.lane.offline.check().and_then(|()| self.lane.reserve.take()) {
-            for ready in ready.drain(..) {
-                ready.completion.resolve(Err(full.clone()));
-                ready.completion.recycle(ready.batch.into_buffer());
+            for ready in &mut ready {
+                ready.refused.get_or_insert_with(|| full.clone());
             }
         }
         // Stable: each partition's batches stay in their order. Not by address: a seed would not be one run.
@@ -198,8 +207,11 @@ impl Writer {
             self.plan_flush(&partition, moment, round);
             rest = behind;
         }
-        for ready in ready.drain(..) {
-            ready.completion.recycle(ready.batch.into_buffer());
+        for ReadyBatch { batch, completion, refused, .. } in ready.drain(..).rev() {
+            match refused {
+                None => completion.recycle(batch.into_buffer()),
+                Some(error) => completion.refuse(batch, error),
+            }
         }
         self.ready = ready;
     }
@@ -209,9 +221,10 @@ impl Writer {
         let seen_end = partition.high_watermark();
         let stamps = partition.log().config().message_timestamp_type() == TimestampType::LogAppendTime;
         let append_time = stamps.then_some(now);
-        let mut batches: Vec<_> = run.iter_mut().map(|ready| (&mut ready.batch, ready.acks)).collect();
+        let written = |ready: &&mut ReadyBatch| ready.refused.is_none();
+        let mut batches: Vec<_> = run.iter_mut().filter(written).map(|ready| (&mut ready.batch, ready.acks)).collect();
         partition.append(&mut batches, now, &mut self.results);
-        for (ready, result) in run.iter().zip(self.results.drain(..)) {
+        for (ready, result) in run.iter_mut().filter(written).zip(self.results.drain(..)) {
             match result {
                 Ok(base_offset) => {
                     self.unsynced_bytes += ready.batch.len_bytes() as u64;
@@ -222,7 +235,7 @@ impl Writer {
                         ready.completion.resolve(Ok(appended));
                     }
                 }
-                Err(error) => ready.completion.resolve(Err(error)),
+                Err(error) => ready.refused = Some(error),
             }
         }
         if partition.high_watermark() != seen_end {
@@ -360,8 +373,8 @@ impl Drop for Writer {
                 if left.is_empty() {
                     break;
                 }
-                for ready in left {
-                    ready.completion.resolve(Err(Error::Closed { what: "engine" }));
+                for ready in left.into_iter().rev() {
+                    ready.completion.refuse(ready.batch, Error::Closed { what: "engine" });
                 }
             }
         }

@@ -5,13 +5,14 @@
 //!
 //! ```text
 //!   send -> [ open batch ] --full, due, wanted, flush, close--> [ sealed ][ sealed ] --take--> writer
+//!                                                                             ^---full disk----'
 //! ```
 //!
 //! The writer is woken when it has to learn something:
 //!
 //! | when                                   | since                                                       |
 //! |----------------------------------------|-------------------------------------------------------------|
-//! | a batch is opened and no other is open | the writer knows no moment to ask again, or a later one     |
+//! | a batch is opened, none is due before  | the writer knows no moment to ask again, or a later one     |
 //! | somebody waits: delivery, flush, close | the batch is due now                                        |
 //! | somebody waits for memory              | all open batches are due now: they hold it                  |
 //! | 256 KiB are sealed                     | a large write is worth a wake-up, which a single batch is not |
@@ -23,6 +24,9 @@
 //! batches came to so far says how many. It is compressed where it is sealed, by the thread that seals it. What comes
 //! out larger than was hoped for is still no larger than the topic takes, since it was not before either.
 //!
+//! A batch that the writer could not write, because the disk is full, goes back to the head of its queue and waits there
+//! for its next attempt. Nothing overtakes it: while it waits the writer gets none of those behind it.
+//!
 //! The room that a batch takes in `buffer.memory` is free again when its bytes are written, or never will be: then the
 //! buffer is used again, and what waits for a sync has no bytes here any more.
 //!
@@ -30,6 +34,8 @@
 //! code of the user's runs.
 //!
 //! Kafka: `RecordAccumulator`.
+
+mod returns;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -44,6 +50,7 @@ use crate::producer::delivery::{BatchOutcome, CallbackQueue, Delivery, DeliveryC
 use crate::producer::memory::{Memory, MemoryUse};
 use crate::producer::metrics::{BatchFacts, ProducerMetrics};
 use crate::producer::ratio::CompressionRatio;
+use crate::producer::retry::Backoff;
 use crate::record::{BatchBuilder, BatchHeader, Compressor, ProducerStamp, SealedBatch};
 use crate::replication::Partition;
 use crate::sync::{Moment, Scheduler, lock};
@@ -67,8 +74,11 @@ pub(super) struct Accumulator {
     /// Those that are not in use: one for each thread that ever compressed while others did.
     compressors: Mutex<Vec<Compressor>>,
     queued_bytes: AtomicUsize,
+    backoff: Backoff,
     /// As in `unresolved`, to be read without its lock.
     is_closed: AtomicBool,
+    /// The engine closes: what cannot be written now never will be.
+    is_ending: AtomicBool,
 }
 
 /// What the writer has to look at.
@@ -76,7 +86,8 @@ pub(super) struct Accumulator {
 struct Ready {
     /// Queues with a sealed batch, or with an open one that is due, each once.
     queues: VecDeque<Arc<PartitionQueue>>,
-    /// Queues with an open batch, by the end of its linger and the batch's number.
+    /// Queues with an open batch, by the end of its linger and the batch's number; and those whose first batch waits for
+    /// its next attempt, by when that is and the batch's number.
     lingering: BTreeMap<(Moment, u64), Arc<PartitionQueue>>,
 }
 
@@ -109,7 +120,9 @@ pub(super) struct PartitionQueue {
 #[derive(Default)]
 struct QueueState {
     open: Option<OpenBatch>,
-    sealed: VecDeque<(SealedBatch, Ticket)>,
+    sealed: VecDeque<(SealedBatch, Arc<Ticket>)>,
+    /// Where `Ready::lingering` has it, if the first of these waits for its next attempt.
+    backoff: Option<(Moment, u64)>,
     /// How many bytes of batches were completed since records without a key last moved on from here.
     completed_bytes: usize,
     /// Whether `Ready::queues` has it.
@@ -245,8 +258,10 @@ impl Accumulator {
         scheduler: Arc<dyn Scheduler>,
         waker: WriterWaker,
         callbacks: Arc<Callbacks>,
+        seed: u64,
     ) -> Self {
         Self {
+            backoff: Backoff::new(config.retry_backoff, config.retry_backoff_max, seed),
             metrics: ProducerMetrics::new(&config, scheduler.now()),
             memory: Memory::new(config.buffer_memory, config.batch_bytes()),
             config,
@@ -258,6 +273,7 @@ impl Accumulator {
             compressors: Mutex::default(),
             queued_bytes: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
+            is_ending: AtomicBool::new(false),
         }
     }
 
@@ -281,6 +297,10 @@ impl Accumulator {
         self.config.acks
     }
 
+    pub(super) fn patience(&self) -> Duration {
+        self.config.patience()
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.is_closed.load(Ordering::Acquire)
     }
@@ -292,7 +312,7 @@ impl Accumulator {
     /// Adds `record` to the open batch of `queue`, or to a new one. Blocks while the buffer is full.
     ///
     /// With `may_move`, for a record that belongs to no partition in particular, answers `None` in place of beginning a
-    /// batch once enough went to this partition.
+    /// batch once enough went to this partition. `blocked` is for how long the call to `send` has blocked already.
     #[inline]
     pub(super) fn append(
         self: &Arc<Self>,
@@ -300,6 +320,7 @@ impl Accumulator {
         record: &EncodedRecord<'_>,
         callback: &mut Option<DeliveryCallback>,
         may_move: bool,
+        blocked: &mut Duration,
     ) -> Result<Option<Delivery>> {
         let mut spare = Spare { memory: &self.memory, taken: None };
         loop {
@@ -319,12 +340,17 @@ impl Accumulator {
                 return Ok(Some(self.add(queue, &mut state, record, callback.take())));
             }
             drop(state); // what is needed may have to be waited for
-            spare.taken = Some(self.take_memory(queue, record)?);
+            spare.taken = Some(self.take_memory(queue, record, blocked)?);
         }
     }
 
     /// A buffer for a batch that begins with `record`, and what is charged for it.
-    fn take_memory(&self, queue: &PartitionQueue, record: &EncodedRecord<'_>) -> Result<(Vec<u8>, usize)> {
+    fn take_memory(
+        &self,
+        queue: &PartitionQueue,
+        record: &EncodedRecord<'_>,
+        blocked: &mut Duration,
+    ) -> Result<(Vec<u8>, usize)> {
         let needed = self.usual_buffer(queue.room()).max(BatchHeader::LEN_BYTES + record.size);
         // The size is a bound: a record that takes exactly all of the buffer was not refused.
         let needed = needed.min(self.config.buffer_memory);
@@ -334,10 +360,11 @@ impl Accumulator {
             self.wake_writer();
             // All callbacks would wait for the one that waits.
             let is_callback = self.callbacks.refuse_inside("send").is_err();
-            if is_callback { Duration::ZERO } else { self.config.max_block }
+            if is_callback { Duration::ZERO } else { self.config.max_block.saturating_sub(*blocked) }
         });
         if let Some(began) = began {
             let now = self.scheduler.now();
+            *blocked += now.since(began);
             let is_exhausted = matches!(taken, Err(Error::BufferExhausted { .. }));
             self.metrics.note_memory_wait(now, now.since(began), is_exhausted);
         }
@@ -427,7 +454,7 @@ impl Accumulator {
         let (room, ticket) = (queue.room().min(charged), Ticket::new(outcome));
         state.open = Some(OpenBatch { builder, room, largest_record: 0, ticket });
         let mut ready = lock(&self.ready);
-        let is_news = ready.is_empty();
+        let is_news = ready.knows_no_moment_before(due);
         ready.lingering.insert(due, Arc::clone(queue));
         drop(ready);
         if is_news {
@@ -458,7 +485,7 @@ impl Accumulator {
         let len_bytes = batch.len_bytes();
         let facts = BatchFacts { records: batch.count(), unpacked_bytes, packed_bytes: len_bytes, largest_record };
         ticket.outcome().set_facts(facts);
-        state.sealed.push_back((batch, ticket));
+        state.sealed.push_back((batch, Arc::new(ticket)));
         queue.note_waiting(state);
         self.queued_bytes.fetch_add(len_bytes, Ordering::Relaxed) + len_bytes
     }
@@ -505,8 +532,8 @@ impl Accumulator {
         self.memory.give_back(buffer, charged);
     }
 
-    /// Waits until every batch that was begun before is published, well or not.
-    pub(super) fn flush(&self) {
+    /// Waits until every batch that was begun before is published, well or not, or until `deadline`.
+    pub(super) fn flush(&self, deadline: Option<Moment>) {
         let began = self.scheduler.now();
         let unresolved: Vec<_> = lock(&self.unresolved).batches.values().cloned().collect();
         // All of them first, so that they share a round; and the writer is woken once.
@@ -516,13 +543,13 @@ impl Accumulator {
         }
         // The newest first: when it is published, most others are, and this thread woke once.
         for outcome in unresolved.iter().rev() {
-            outcome.wait(None);
+            outcome.wait(deadline);
         }
         self.metrics.note_flush(self.scheduler.now().since(began));
     }
 
-    /// Refuses records from now on; what is there goes to the writer.
-    pub(super) fn refuse(&self) {
+    /// Refuses records from now on. Answers what is there.
+    pub(super) fn forbid(&self) -> Vec<Arc<BatchOutcome>> {
         let unresolved: Vec<_> = {
             let mut unresolved = lock(&self.unresolved);
             unresolved.is_closed = true;
@@ -530,7 +557,12 @@ impl Accumulator {
         };
         self.is_closed.store(true, Ordering::Release);
         self.memory.close();
-        for outcome in unresolved {
+        unresolved
+    }
+
+    /// Refuses records from now on; what is there goes to the writer.
+    pub(super) fn refuse(&self) {
+        for outcome in self.forbid() {
             // One that is being begun is listed too: this waits for the lock that its sender holds.
             self.list(outcome.queue());
         }
@@ -541,6 +573,33 @@ impl Accumulator {
     fn is_due(&self, open: &OpenBatch, now: Moment, is_starved: bool) -> bool {
         let outcome = open.ticket.outcome();
         is_starved || outcome.due().0 <= now || outcome.is_wanted() || self.is_closed()
+    }
+}
+
+impl Accumulator {
+    /// Hands the writer what waits in `queue`, at most about `limit` bytes. Answers how many these are.
+    fn take_from(
+        &self,
+        queue: &PartitionQueue,
+        state: &mut QueueState,
+        now: Moment,
+        limit: usize,
+        into: &mut Vec<ReadyBatch>,
+    ) -> usize {
+        let mut taken = 0;
+        while taken < limit
+            && let Some((batch, ticket)) = state.sealed.pop_front()
+        {
+            taken += batch.len_bytes();
+            let refused = (now >= ticket.outcome().expires_at()).then(|| ticket.outcome().expiry());
+            if refused.is_none() {
+                ticket.mark_taken(now);
+            }
+            let partition = Arc::clone(&queue.partition);
+            into.push(ReadyBatch { partition, acks: self.config.acks, batch, completion: ticket, refused });
+        }
+        queue.note_waiting(state);
+        taken
     }
 }
 
@@ -557,15 +616,10 @@ impl BatchSource for Accumulator {
             if state.open.as_ref().is_some_and(|open| self.is_due(open, now, is_starved)) {
                 self.complete(&queue, &mut state);
             }
-            while taken < limit
-                && let Some((batch, ticket)) = state.sealed.pop_front()
-            {
-                taken += batch.len_bytes();
-                ticket.mark_taken(now);
-                let partition = Arc::clone(&queue.partition);
-                into.push(ReadyBatch { partition, acks: self.config.acks, batch, completion: Arc::new(ticket) });
+            if self.backs_off(&mut state, now) {
+                continue; // it is listed again when that is over
             }
-            queue.note_waiting(&state);
+            taken += self.take_from(&queue, &mut state, now, limit.saturating_sub(taken), into);
             if !state.sealed.is_empty() {
                 self.list_locked(&queue, &mut state); // behind all others: none starves
             }
@@ -575,6 +629,7 @@ impl BatchSource for Accumulator {
     }
 
     fn close(&self) {
+        self.is_ending.store(true, Ordering::Release);
         self.refuse();
     }
 
@@ -585,8 +640,10 @@ impl BatchSource for Accumulator {
 }
 
 impl Ready {
-    fn is_empty(&self) -> bool {
-        self.queues.is_empty() && self.lingering.is_empty()
+    /// Whether the writer is neither being woken nor going to ask again before `due`. Lingers end in the order in which
+    /// they begin; but the next attempt at a batch may be later than any of them.
+    fn knows_no_moment_before(&self, due: (Moment, u64)) -> bool {
+        self.queues.is_empty() && self.lingering.first_key_value().is_none_or(|(&first, _)| due < first)
     }
 
     /// When the writer has to ask again. While this is not empty the writer knows such a moment, or is being woken; so

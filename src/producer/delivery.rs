@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   begun --> sealed --> taken --> decided --> callbacks run --> published
-//!   (wanted at any time before)               (if it has any)    (waiters wake)
+//!                 ^--------'                  (if it has any)    (waiters wake)
+//!                 could not be written for the moment
 //! ```
 //!
 //! A batch is decided by the engine, or by nobody: then by the drop of its [`Ticket`], so that no one waits for ever.
@@ -22,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::producer::accumulator::{Accumulator, PartitionQueue};
 use crate::producer::metrics::BatchFacts;
 use crate::producer::record::RecordMetadata;
+use crate::record::SealedBatch;
 use crate::sync::{Moment, Signal, lock, wait_for};
 use crate::types::{Acks, Timestamp, TopicPartition};
 
@@ -47,6 +49,8 @@ pub(super) struct BatchOutcome {
     is_taken: AtomicBool,
     /// When the writer took it, in nanoseconds of the scheduler's time.
     taken_at: AtomicU64,
+    /// Attempts to write it that failed, and why the last one did.
+    failed_attempts: Mutex<(u32, Option<Error>)>,
     result: OnceLock<Result<Appended>>,
     is_published: AtomicBool,
     published: Signal,
@@ -84,6 +88,7 @@ impl BatchOutcome {
             is_wanted: AtomicBool::new(false),
             is_taken: AtomicBool::new(false),
             taken_at: AtomicU64::new(0),
+            failed_attempts: Mutex::default(),
             result: OnceLock::new(),
             is_published: AtomicBool::new(false),
             published: Signal::default(),
@@ -99,6 +104,25 @@ impl BatchOutcome {
     /// The end of its linger, and its number: unlike those of any other batch.
     pub(super) fn due(&self) -> (Moment, u64) {
         (self.due_at, self.number)
+    }
+
+    /// When nobody tries to write it any more.
+    pub(super) fn expires_at(&self) -> Moment {
+        self.begun_at + self.accumulator.patience()
+    }
+
+    /// An attempt to write it has failed. Answers how many have.
+    pub(super) fn note_failed_attempt(&self, error: &Error) -> u32 {
+        let mut failed = lock(&self.failed_attempts);
+        *failed = (failed.0 + 1, Some(error.clone()));
+        failed.0
+    }
+
+    /// Why it has expired: what stood in the way, or that the writer did not come.
+    pub(super) fn expiry(&self) -> Error {
+        let waited = self.accumulator.patience();
+        let cause = lock(&self.failed_attempts).1.clone();
+        cause.unwrap_or(Error::Timeout { what: "writing the batch", waited })
     }
 
     /// It is complete.
@@ -209,6 +233,14 @@ impl BatchOutcome {
         }
     }
 
+    /// The writer could not write it, and gave it back to be tried again.
+    pub(super) fn mark_returned(&self, now: Moment) {
+        self.is_taken.store(false, Ordering::Release);
+        if let Some(facts) = self.facts.get() {
+            self.accumulator.metrics().note_retried(&self.partition().shared_topic(), now, facts.records);
+        }
+    }
+
     /// Hands the callbacks over, in the order of the records, and behind them the publication.
     fn run_callbacks(self: Arc<Self>) {
         let runner = Arc::clone(self.accumulator.callbacks());
@@ -279,6 +311,14 @@ impl Ticket {
 impl Completion for Ticket {
     fn resolve(&self, outcome: Result<Appended>) {
         self.0.decide(outcome);
+    }
+
+    fn refuse(self: Arc<Self>, batch: SealedBatch, error: Error) {
+        let accumulator = Arc::clone(&self.0.accumulator);
+        if let Err((batch, error)) = accumulator.take_back(&self, batch, error) {
+            self.recycle(batch.into_buffer());
+            self.resolve(Err(error));
+        }
     }
 
     fn recycle(&self, buffer: Vec<u8>) {
@@ -384,7 +424,8 @@ impl Delivery {
     /// Blocks until the record is where `acks` wants it.
     ///
     /// # Errors
-    /// Why it is not: [`Error::DiskFull`] and others of class `Retry` if nothing of it is or will be in the log,
+    /// Why it is not: [`Error::DiskFull`] and others of class `Retry` if nothing of it is or will be in the log, for
+    /// which the producer has tried as often as `retries`, and as long as `delivery.timeout.ms`, let it;
     /// [`Error::OutcomeUnknown`] if only reading the log tells, [`Error::Storage`] if the directory is offline,
     /// [`Error::Closed`] if the engine closed first. [`Error::IllegalState`] inside a callback, which would wait for
     /// itself.

@@ -132,6 +132,12 @@ impl ProducerMetrics {
         state.requests_in_flight = state.requests_in_flight.saturating_sub(1);
     }
 
+    /// The writer could not write a batch, which is tried again.
+    pub(super) fn note_retried(&self, topic: &Arc<str>, now: Moment, records: u32) {
+        let mut state = self.count(topic, now, |counts| counts.retried.mark(now, u64::from(records)));
+        state.requests_in_flight = state.requests_in_flight.saturating_sub(1);
+    }
+
     /// Records are not in the log, and nobody tries any more.
     pub(super) fn note_failed(&self, topic: &Arc<str>, now: Moment, records: u32) {
         drop(self.count(topic, now, |counts| counts.failed.mark(now, u64::from(records))));

@@ -16,11 +16,13 @@ mod partitioner;
 mod random;
 mod ratio;
 mod record;
+mod retry;
 mod send_all;
 mod serializer;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::engine::{BatchSource, Engine};
 use crate::error::{Error, Result};
@@ -231,6 +233,7 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
             Arc::clone(engine.scheduler()),
             engine.writer_waker(),
             Arc::clone(engine.callbacks()),
+            engine.random(),
         ));
         engine.add_source(Arc::clone(&accumulator) as Arc<dyn BatchSource>)?;
         let inner = Inner {
@@ -250,8 +253,8 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
     /// Queues `record` and returns at once; the [`Delivery`] resolves when its acks are in.
     ///
     /// A topic that does not exist is created if the engine does that (`auto.create.topics.enable`), which blocks until
-    /// it is on the disk. Blocks while the buffer (`buffer.memory` bytes over all partitions) is full, at most for
-    /// `max.block.ms`.
+    /// it is on the disk. Blocks while the buffer (`buffer.memory` bytes over all partitions) is full, at most until the
+    /// call has taken `max.block.ms`.
     ///
     /// # Errors
     /// [`Error::RecordTooLarge`] if it exceeds `max.request.size`, `buffer.memory` or what the topic takes (which a
@@ -361,7 +364,7 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
     /// ```
     pub fn flush(&self) -> Result<()> {
         self.inner.engine.callbacks().refuse_inside("flush")?;
-        self.inner.accumulator.flush();
+        self.inner.accumulator.flush(None);
         Ok(())
     }
 
@@ -386,7 +389,41 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
     pub fn close(&self) -> Result<()> {
         self.inner.engine.callbacks().refuse_inside("close")?;
         self.inner.accumulator.refuse();
-        self.inner.accumulator.flush();
+        self.inner.accumulator.flush(None);
+        Ok(())
+    }
+
+    /// As [`close`](Self::close), and blocks for `timeout` at the most: then everything that the writer has not taken
+    /// fails with [`Error::Closed`], and nothing of it is written. What the writer has taken resolves when the disk
+    /// answers. Zero does not block. Kafka: `close(Duration)`.
+    ///
+    /// # Errors
+    /// [`Error::IllegalState`] inside a callback, unless `timeout` is zero.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Error, Offset, Producer, ProducerConfig, ProducerRecord};
+    /// # use std::time::Duration;
+    /// # let engine = Engine::in_memory()?;
+    /// let config = ProducerConfig::builder().linger(Duration::from_secs(60)).build()?;
+    /// let producer = Producer::<str, str>::with_config(&engine, config)?;
+    /// let delivery = producer.send(ProducerRecord::to("orders").value("paid"))?;
+    /// producer.close_timeout(Duration::ZERO)?;
+    /// assert!(matches!(delivery.wait(), Err(Error::Closed { .. })));
+    /// assert_eq!(engine.end_offset(&("orders", 0).into())?, Offset(0));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn close_timeout(&self, timeout: Duration) -> Result<()> {
+        let accumulator = &self.inner.accumulator;
+        if timeout.is_zero() {
+            accumulator.abort();
+            return Ok(());
+        }
+        self.inner.engine.callbacks().refuse_inside("close")?;
+        let deadline = accumulator.scheduler().now() + timeout;
+        accumulator.refuse();
+        accumulator.flush(Some(deadline));
+        accumulator.abort();
         Ok(())
     }
 
@@ -494,21 +531,23 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         callback: Option<DeliveryCallback>,
         scratch: &mut (Vec<u8>, Vec<u8>),
     ) -> Result<Delivery> {
+        let mut blocked = Duration::ZERO;
         let queues = match self.topics.find(record.topic) {
             Some(queues) => queues,
-            None => self.make_queues(record.topic)?,
+            None => self.make_queues(record.topic, &mut blocked)?,
         };
         let mut encoded = EncodedRecord::NOTHING;
         self.encode(record, queues, scratch, || self.engine.now(), &mut encoded)?;
         let partition = self.named_partition(record, &encoded, queues)?;
-        self.append(queues, partition, &encoded, callback)
+        self.append(queues, partition, &encoded, callback, blocked)
     }
 
     /// The queues of a topic that this producer has not sent to; the topic is created if need be.
-    fn make_queues(&self, name: &str) -> Result<&Arc<TopicQueues>> {
+    fn make_queues(&self, name: &str, blocked: &mut Duration) -> Result<&Arc<TopicQueues>> {
         let began = self.accumulator.scheduler().now();
         let topic = self.engine.topic_or_create(name)?;
-        self.accumulator.metrics().note_metadata_wait(self.accumulator.scheduler().now().since(began));
+        *blocked = self.accumulator.scheduler().now().since(began);
+        self.accumulator.metrics().note_metadata_wait(*blocked);
         let ratio = Arc::new(CompressionRatio::new());
         let queue = |partition| Arc::new(PartitionQueue::new(Arc::clone(partition), &self.config, &ratio));
         let queues = topic.partitions.iter().map(queue).collect();
@@ -571,14 +610,15 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         named: Option<u32>,
         record: &EncodedRecord<'_>,
         callback: Option<DeliveryCallback>,
+        blocked: Duration,
     ) -> Result<Delivery> {
-        let mut callback = callback;
+        let (mut callback, mut blocked) = (callback, blocked);
         let may_move = named.is_none() && queues.queues.len() > 1;
         loop {
             let chosen = named.unwrap_or_else(|| queues.sticky.current());
             let queue = queues.queues.get(usize::try_from(chosen).unwrap_or(usize::MAX));
             let queue = queue.ok_or_else(|| Error::unknown_topic(format_args!("{}-{chosen}", queues.topic.name())))?;
-            if let Some(delivery) = self.accumulator.append(queue, record, &mut callback, may_move)? {
+            if let Some(delivery) = self.accumulator.append(queue, record, &mut callback, may_move, &mut blocked)? {
                 return Ok(delivery);
             }
             if self.config.adaptive_partitioning {

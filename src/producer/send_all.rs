@@ -4,6 +4,7 @@
 //! are code of the user's; then the queue's lock is taken once for as many as fit its open batch.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::error::{Error, RecordPart, Result};
 use crate::producer::accumulator::EncodedRecord;
@@ -103,7 +104,7 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         self.check_open()?;
         let queues = match self.topics.find(records[0].topic) {
             Some(queues) => queues,
-            None => self.make_queues(records[0].topic)?,
+            None => self.make_queues(records[0].topic, &mut Duration::default())?,
         };
         let (mut run, mut count, mut goes_to) = ([EncodedRecord::NOTHING; RUN], 0, None);
         // These serializers answer what they are given, and leave the scratch alone.
@@ -197,7 +198,7 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
     ) -> Result<()> {
         let mut rest = run;
         while let [first, behind @ ..] = rest {
-            let mut delivery = self.append(queues, partition, first, None)?;
+            let mut delivery = self.append(queues, partition, first, None, Duration::ZERO)?;
             let more = self.accumulator.append_more(&mut delivery, behind);
             progress.note(delivery, 1 + more);
             rest = &behind[more..];

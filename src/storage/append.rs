@@ -195,6 +195,7 @@ impl Log {
     /// synced, [`Log::sync_work`] asks for it.
     fn roll(&self, tail: &mut Tail, now: Timestamp) -> Result<()> {
         let active = self.active();
+        log::debug!("{}: a new segment begins at offset {}", self.name, self.log_end());
         tail.filler.finish(active.indexes()?);
         let next = Arc::new(Segment::create(&self.dir, self.log_end(), u64::from(self.config.index_interval_bytes))?);
         tail.names += 1;

@@ -69,6 +69,23 @@ mod produce {
     }
 
     #[test]
+    fn files_are_read_one_after_the_other() {
+        let home = Home::new();
+        home.run("topic create t --config max.message.bytes=100").done();
+        let (one, two) = (home.beside("one"), home.beside("two"));
+        fs::write(&one, "1\n2\nno newline").unwrap();
+        fs::write(&two, format!("3\n{}\n4\n", "x".repeat(1000))).unwrap();
+        let [one, two] = [&one, &two].map(|path| path.to_str().unwrap());
+        let ran = home.feed_to("between\n", &["produce", "t", one, "-", two]);
+        assert_eq!((ran.status, ran.err.lines().count()), (2, 1), "{}", ran.err);
+        assert!(ran.err.starts_with(&format!("{two}: line 2: t: ")), "{}", ran.err);
+        assert_eq!(consumed(&home), ["1", "2", "no newline", "between", "3", "4"]);
+        let refused = home.run_with(&["produce", "t", one, "nowhere"]).refused();
+        assert!(refused.contains("nowhere"), "{refused}");
+        assert_eq!(consumed(&home).len(), 6, "nothing was read before");
+    }
+
+    #[test]
     fn creates_the_topic_even_if_there_is_no_line() {
         let home = Home::new();
         home.run("produce t").done();
@@ -550,6 +567,7 @@ mod terminal {
         assert_eq!((ran.status, ran.out.len()), (0, 0));
         let said = "WARN ottla::producer::config: bootstrap.servers = nobody:9092 has no effect: there is no network";
         assert!(ran.err.lines().any(|line| line == said), "{}", ran.err);
+        assert!(ran.err.lines().any(|line| line.starts_with("INFO ottla::engine: created topic t, ")), "{}", ran.err);
         fs::remove_file(home.partition("t-0").join("leader-epoch-checkpoint")).unwrap();
         let ran = home.run("topic list -v");
         assert_eq!(ran.err.lines().filter(|line| line.contains("leader-epoch-checkpoint: rebuilt")).count(), 1);

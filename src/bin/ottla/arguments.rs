@@ -134,8 +134,9 @@ pub(crate) enum TopicCommand {
 pub(crate) struct Produce {
     /// The topic; it is created if there is none
     pub(crate) topic: String,
-    /// The file to read [default: standard input]
-    pub(crate) file: Option<PathBuf>,
+    /// The files to read, one after the other; - is standard input [default: -]
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
     /// What a line is
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = Input::Lines)]
     pub(crate) input: Input,

@@ -30,8 +30,8 @@ Exit status:
 
 pub(crate) const PRODUCE: &str = "\
 Examples:
-  Store the lines of a file, and say from where they are:
-    ottla -d data produce access access.log --header host=web-1
+  Store the lines of files, and say from where they are:
+    ottla -d data produce access web-1/*.log --header host=web-1
   Store lines of key and value, compressed:
     printf 'o-17:paid\\n' | ottla -d data produce orders --key-separator : --compression zstd:9
   Copy a topic, with keys, headers and timestamps:

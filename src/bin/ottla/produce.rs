@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, IsTerminal};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -32,16 +33,18 @@ pub(crate) fn run(command: &Produce, engine: &Engine, output: &mut Output) -> Re
         _ => {}
     }
     let config = config(command)?;
-    let input = open(command)?;
+    for file in command.files.iter().filter(|file| !is_standard_input(file)) {
+        open(file)?; // now, rather than behind what was read of the others
+    }
     find_or_create(command, engine)?;
     let producer = Producer::<[u8], [u8]>::with_config(engine, config)?;
     let (sent, deliveries) = sync_channel(WINDOW);
     let failed = std::thread::scope(|scope| {
-        let sender = scope.spawn(|| send_lines(command, &producer, input, sent));
+        let sender = scope.spawn(|| send_files(command, &producer, sent));
         let followed = if output.is_json {
             print_deliveries(&command.topic, &deliveries, output)
         } else {
-            check_deliveries(&deliveries)
+            check_deliveries(command, &deliveries)
         };
         drop(deliveries); // a sender whose deliveries nobody looks at any more stops
         let read = sender.join().unwrap_or(Err(Failure::Usage("reading the input panicked".to_owned())));
@@ -90,47 +93,59 @@ fn find_or_create(command: &Produce, engine: &Engine) -> Result<(), Failure> {
     }
 }
 
-/// A delivery, or why there is none.
-type Sent = Result<Delivery, String>;
-
-fn open(command: &Produce) -> Result<Box<dyn BufRead + Send>, Failure> {
-    let Some(path) = &command.file else { return Ok(Box::new(BufReader::new(io::stdin()))) };
-    #[expect(clippy::disallowed_methods, reason = "the input is the user's file, not one of the engine's")]
-    let file = std::fs::File::open(path);
-    let failed = |error| Failure::Input { path: path.display().to_string(), error };
-    Ok(Box::new(BufReader::with_capacity(256 * 1024, file.map_err(failed)?)))
+/// What became of a line.
+struct Sent {
+    /// The number of its file.
+    file: usize,
+    /// Counted from 1 in each file.
+    line: u64,
+    /// A delivery, or why there is none.
+    sent: Result<Delivery, String>,
 }
 
-fn send_lines(
-    command: &Produce,
-    producer: &Producer<[u8], [u8]>,
-    mut input: Box<dyn BufRead + Send>,
-    sent: SyncSender<Sent>,
-) -> Result<(), Failure> {
+fn is_standard_input(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
+fn open(file: &Path) -> Result<Box<dyn BufRead + Send>, Failure> {
+    if is_standard_input(file) {
+        return Ok(Box::new(BufReader::new(io::stdin())));
+    }
+    #[expect(clippy::disallowed_methods, reason = "the input is the user's file, not one of the engine's")]
+    let opened = std::fs::File::open(file);
+    Ok(Box::new(BufReader::with_capacity(256 * 1024, opened.map_err(unreadable(file))?)))
+}
+
+fn unreadable(file: &Path) -> impl Fn(io::Error) -> Failure {
+    let path = if is_standard_input(file) { "standard input".to_owned() } else { file.display().to_string() };
+    move |error| Failure::Input { path: path.clone(), error }
+}
+
+fn send_files(command: &Produce, producer: &Producer<[u8], [u8]>, sent: SyncSender<Sent>) -> Result<(), Failure> {
     let progress = progress();
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let failed = |error| Failure::Input { path: input_name(command), error };
-        if input.read_until(b'\n', &mut line).map_err(failed)? == 0 {
-            progress.finish_and_clear();
-            return Ok(());
-        }
-        let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        let result = send(command, producer, text)?;
-        progress.inc(1);
-        if sent.send(result).is_err() {
-            return Ok(()); // the other side has said why
+    let standard_input = [PathBuf::from("-")];
+    let files = if command.files.is_empty() { &standard_input[..] } else { &command.files };
+    for (number, file) in files.iter().enumerate() {
+        let mut input = open(file)?;
+        let mut text = Vec::new();
+        for line in 1.. {
+            text.clear();
+            if input.read_until(b'\n', &mut text).map_err(unreadable(file))? == 0 {
+                break;
+            }
+            let delivery = send(command, producer, text.strip_suffix(b"\n").unwrap_or(&text))?;
+            progress.inc(1);
+            if sent.send(Sent { file: number, line, sent: delivery }).is_err() {
+                return Ok(()); // the other side has said why
+            }
         }
     }
-}
-
-fn input_name(command: &Produce) -> String {
-    command.file.as_ref().map_or_else(|| "standard input".to_owned(), |path| path.display().to_string())
+    progress.finish_and_clear();
+    Ok(())
 }
 
 /// Sends what a line says. The outer error is one that no other line would escape.
-fn send(command: &Produce, producer: &Producer<[u8], [u8]>, line: &[u8]) -> Result<Sent, Failure> {
+fn send(command: &Produce, producer: &Producer<[u8], [u8]>, line: &[u8]) -> Result<Result<Delivery, String>, Failure> {
     let sent = match command.input {
         Input::Lines => producer.send(record_of_line(command, line)),
         Input::Json => match JsonRecord::parse(line) {
@@ -199,7 +214,7 @@ fn split<'a>(line: &'a [u8], separator: Option<&str>) -> (Option<&'a [u8]>, &'a 
 fn print_deliveries(topic: &str, deliveries: &Receiver<Sent>, output: &mut Output) -> Result<bool, Failure> {
     let mut has_failed = false;
     while let Ok(sent) = next_flushed(deliveries, output)? {
-        let resolved = match sent {
+        let resolved = match sent.sent {
             Ok(delivery) => {
                 if delivery.try_get().is_none() {
                     output.flush()?; // nothing more is ready
@@ -236,14 +251,16 @@ fn next_flushed(deliveries: &Receiver<Sent>, output: &mut Output) -> Result<Resu
 }
 
 /// Looks at each delivery when it has had time to resolve, and says which failed.
-fn check_deliveries(deliveries: &Receiver<Sent>) -> Result<bool, Failure> {
+fn check_deliveries(command: &Produce, deliveries: &Receiver<Sent>) -> Result<bool, Failure> {
     let mut has_failed = false;
-    let mut line = 0u64;
-    let mut check = |sent: Sent| {
-        line += 1;
-        if let Err(error) = sent.and_then(|delivery| delivery.wait().map_err(|error| error.to_string())) {
-            has_failed = true;
-            say(format_args!("line {line}: {error}"));
+    let mut check = |Sent { file, line, sent }| {
+        let Err(error) = sent.and_then(|delivery: Delivery| delivery.wait().map_err(|error| error.to_string())) else {
+            return;
+        };
+        has_failed = true;
+        match command.files.get(file).filter(|_| command.files.len() > 1) {
+            Some(file) => say(format_args!("{}: line {line}: {error}", file.display())),
+            None => say(format_args!("line {line}: {error}")),
         }
     };
     let mut waiting = VecDeque::new();

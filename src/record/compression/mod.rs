@@ -23,7 +23,7 @@
 
 #![cfg_attr(
     not(all(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd")),
-    allow(dead_code, reason = "what the codecs share is not used by each of them")
+    allow(dead_code, unused_variables, reason = "what the codecs share is not used by each of them")
 )]
 
 #[cfg(feature = "gzip")]
@@ -77,6 +77,21 @@ pub(crate) const fn is_compiled(compression: Compression) -> bool {
     }
 }
 
+/// How long the stream of `len` bytes is at most; `None` if this build does not have the codec.
+fn bound(codec: Compression, len: usize) -> Option<usize> {
+    match codec {
+        #[cfg(feature = "gzip")]
+        Compression::Gzip => Some(gzip::bound(len)),
+        #[cfg(feature = "snappy")]
+        Compression::Snappy => Some(snappy::bound(len)),
+        #[cfg(feature = "lz4")]
+        Compression::Lz4 => Some(lz4::bound(len)),
+        #[cfg(feature = "zstd")]
+        Compression::Zstd => Some(zstd::bound(len)),
+        _ => None,
+    }
+}
+
 /// Compresses one batch after the other.
 #[derive(Default)]
 pub(crate) struct Compressor {
@@ -100,33 +115,27 @@ impl Compressor {
 
     /// `input` as one stream, however long that is.
     fn pack(&mut self, codec: Codec, input: &[u8]) -> Option<&[u8]> {
-        let bound = match codec.compression {
-            #[cfg(feature = "gzip")]
-            Compression::Gzip => gzip::bound(input.len()),
-            #[cfg(feature = "snappy")]
-            Compression::Snappy => snappy::bound(input.len()),
-            #[cfg(feature = "lz4")]
-            Compression::Lz4 => lz4::bound(input.len()),
-            #[cfg(feature = "zstd")]
-            Compression::Zstd => zstd::bound(input.len()),
-            _ => return None,
-        };
+        let bound = bound(codec.compression, input.len())?;
         if self.packed.len() < bound {
             self.packed.resize(bound, 0);
         }
-        let into = self.packed.as_mut_slice();
-        let len = match codec.compression {
-            #[cfg(feature = "gzip")]
-            Compression::Gzip => gzip::Packer::of_level(&mut self.gzip, codec.level).pack(input, into)?,
-            #[cfg(feature = "snappy")]
-            Compression::Snappy => self.snappy.get_or_insert_default().pack(input, into)?,
-            #[cfg(feature = "lz4")]
-            Compression::Lz4 => self.lz4.get_or_insert_default().pack(input, into)?,
-            #[cfg(feature = "zstd")]
-            Compression::Zstd => zstd::Packer::of_level(&mut self.zstd, codec.level)?.pack(input, into)?,
-            _ => return None,
-        };
+        let len = self.pack_into_buffer(codec, input)?;
         self.packed.get(..len)
+    }
+
+    fn pack_into_buffer(&mut self, codec: Codec, input: &[u8]) -> Option<usize> {
+        let into = self.packed.as_mut_slice();
+        match codec.compression {
+            #[cfg(feature = "gzip")]
+            Compression::Gzip => gzip::Packer::of_level(&mut self.gzip, codec.level).pack(input, into),
+            #[cfg(feature = "snappy")]
+            Compression::Snappy => self.snappy.get_or_insert_default().pack(input, into),
+            #[cfg(feature = "lz4")]
+            Compression::Lz4 => self.lz4.get_or_insert_default().pack(input, into),
+            #[cfg(feature = "zstd")]
+            Compression::Zstd => zstd::Packer::of_level(&mut self.zstd, codec.level)?.pack(input, into),
+            _ => None,
+        }
     }
 }
 
@@ -177,7 +186,14 @@ impl Decompressor {
     }
 
     fn run(&mut self, codec: Compression, input: &[u8], output: &mut Output) -> Result<(), BatchFault> {
-        let outcome = match codec {
+        self.unpack(codec, input, output).map_err(|stop| match stop {
+            Stop::Stream(reason) => BatchFault::BadStream { codec, reason },
+            Stop::Batch(fault) => fault,
+        })
+    }
+
+    fn unpack(&mut self, codec: Compression, input: &[u8], output: &mut Output) -> Result<(), Stop> {
+        match codec {
             #[cfg(feature = "gzip")]
             Compression::Gzip => self.gzip.get_or_insert_default().unpack(input, output),
             #[cfg(feature = "snappy")]
@@ -186,12 +202,8 @@ impl Decompressor {
             Compression::Lz4 => lz4::unpack(input, output),
             #[cfg(feature = "zstd")]
             Compression::Zstd => zstd::unpack(&mut self.zstd, input, output),
-            codec => return Err(BatchFault::CodecNotCompiled { codec }),
-        };
-        outcome.map_err(|end| match end {
-            Stop::Stream(reason) => BatchFault::BadStream { codec, reason },
-            Stop::Batch(fault) => fault,
-        })
+            codec => Err(BatchFault::CodecNotCompiled { codec }.into()),
+        }
     }
 }
 

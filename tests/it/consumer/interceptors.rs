@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
-use ottla::{Cause, ConsumerInterceptor, ConsumerRecords, Offset, Offsets};
+use ottla::{Cause, ConsumerBuilder, ConsumerConfig, ConsumerInterceptor, ConsumerRecords, Engine, Offset, Offsets};
 
 use super::{TextConsumer, append, committed, engine, orders, poll};
 
@@ -32,6 +32,19 @@ impl ConsumerInterceptor<str, str> for Failing {
     }
 }
 
+struct Panicking;
+
+impl ConsumerInterceptor<str, str> for Panicking {
+    fn on_consume(&mut self, records: &mut ConsumerRecords<str, str>) -> Result<(), Cause> {
+        records.retain(|_| panic!("in an interceptor, as the test wants it"));
+        Ok(())
+    }
+
+    fn on_commit(&mut self, _offsets: &Offsets) -> Result<(), Cause> {
+        panic!("in an interceptor, as the test wants it")
+    }
+}
+
 /// Tells how many records it saw, and what was committed.
 struct Report(Sender<String>);
 
@@ -46,11 +59,19 @@ impl ConsumerInterceptor<str, str> for Report {
     }
 }
 
+fn with(
+    engine: &Engine,
+    interceptors: impl FnOnce(ConsumerBuilder<str, str>) -> ConsumerBuilder<str, str>,
+) -> TextConsumer {
+    let config = ConsumerConfig::builder().group_id(Some("billing".into())).build().unwrap();
+    interceptors(TextConsumer::builder(engine).config(config)).build().unwrap()
+}
+
 #[test]
 fn c34_interceptor_may_leave_records_out() {
     let engine = engine(&[("orders", 1)]);
     append(&engine, "orders", 0, &[b"a", b"b", b"c", b"d", b"e"]);
-    let mut consumer = TextConsumer::new(&engine, "billing").unwrap().with_interceptor(Even);
+    let mut consumer = with(&engine, |builder| builder.interceptor(Even));
     consumer.subscribe(["orders"]).unwrap();
     let records = consumer.poll(std::time::Duration::from_secs(1)).unwrap();
     assert_eq!(records.len(), 3);
@@ -66,8 +87,9 @@ fn c34_failing_interceptor_is_passed_by() {
     let engine = engine(&[("orders", 1)]);
     append(&engine, "orders", 0, &[b"a", b"b", b"c"]);
     let (tell, told) = channel();
-    let consumer = TextConsumer::new(&engine, "billing").unwrap();
-    let mut consumer = consumer.with_interceptor(Even).with_interceptor(Failing).with_interceptor(Report(tell));
+    let mut consumer = with(&engine, |builder| {
+        builder.interceptor(Even).interceptor(Failing).interceptor(Panicking).interceptor(Report(tell))
+    });
     consumer.subscribe(["orders"]).unwrap();
     assert_eq!(poll(&mut consumer).unwrap(), [0, 2], "as the one before it left them");
     consumer.commit_sync().unwrap();
@@ -79,7 +101,7 @@ fn c34_interceptor_sees_commits_that_succeeded() {
     let engine = engine(&[("orders", 1)]);
     append(&engine, "orders", 0, &[b"a", b"b"]);
     let (tell, told) = channel();
-    let mut consumer = TextConsumer::new(&engine, "billing").unwrap().with_interceptor(Report(tell.clone()));
+    let mut consumer = with(&engine, |builder| builder.interceptor(Report(tell.clone())));
     let seen = || told.try_iter().collect::<Vec<_>>();
     consumer.subscribe(["orders"]).unwrap();
     assert_eq!(poll(&mut consumer).unwrap(), [0, 1]);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ottla::{
-    Admin, Compression, Engine, Error, MemoryDisk, Offset, Producer, ProducerConfig, ProducerRecord, Timestamp,
-    TopicPartition,
+    Admin, Compression, Engine, Error, MemoryDisk, Offset, OffsetSpec, Producer, ProducerConfig, ProducerRecord,
+    Timestamp, TopicPartition,
 };
 
 use super::{append, consumer, engine, engine_on, orders, poll, subscribed};
@@ -89,6 +89,22 @@ fn ends_of_partitions_are_known_without_an_assignment() {
 }
 
 #[test]
+fn administrator_lists_the_offsets_that_a_consumer_sees() {
+    let engine = engine(&[("orders", 1)]);
+    send_at(&engine, 0, &[1000, 2000]);
+    let admin = Admin::new(&engine);
+    let at = |spec| admin.list_offsets([(orders(), spec)]).map(|mut listed| listed.remove(&orders()).unwrap());
+    let shown = |spec| at(spec).unwrap().map(|at| (at.offset.0, at.timestamp.0, at.leader_epoch.0));
+    assert_eq!(shown(OffsetSpec::Earliest), Some((0, -1, 0)));
+    assert_eq!(shown(OffsetSpec::Latest), Some((2, -1, 0)));
+    assert_eq!(shown(OffsetSpec::Timestamp(Timestamp(1500))), Some((1, 2000, 0)));
+    assert_eq!(shown(OffsetSpec::Timestamp(Timestamp(2500))), None);
+    assert!(matches!(at(OffsetSpec::Timestamp(Timestamp(-1))), Err(Error::IllegalArgument { .. })));
+    let unknown = admin.list_offsets([(("orders", 7).into(), OffsetSpec::Latest)]);
+    assert!(matches!(unknown, Err(Error::UnknownTopicOrPartition { .. })));
+}
+
+#[test]
 fn c5_by_duration_begins_at_the_first_record_young_enough() {
     let disk = MemoryDisk::stepped(5);
     let engine = engine_on(&disk, &[("orders", 2)]);
@@ -106,7 +122,6 @@ fn c5_by_duration_begins_at_the_first_record_young_enough() {
     assert_eq!(begins_at("by_duration:PT2H"), 1);
     assert_eq!(begins_at("by_duration:P1D"), 0);
     assert_eq!(begins_at("by_duration:PT30M"), 2);
-    disk.set_capacity(None);
     let mut consumer = consumer(&engine, &[("auto.offset.reset", "by_duration:PT2H")]);
     consumer.assign([orders()]).unwrap();
     consumer.seek(&orders(), Offset(99)).unwrap();

@@ -54,7 +54,7 @@ fn stream_waits_for_records_until_another_thread_stops_it() {
     let mut consumer = subscribed(&engine, &[("max.poll.records", "9")]);
     let records = consumer.stream();
     let stop = records.stop_handle();
-    let seen = thread::scope(|scope| {
+    let mut seen = thread::scope(|scope| {
         scope.spawn(|| {
             for number in 0..COUNT {
                 drop(producer.send(ProducerRecord::to("orders").value(&number.to_string())).unwrap());
@@ -71,9 +71,8 @@ fn stream_waits_for_records_until_another_thread_stops_it() {
         }
         seen
     });
-    let mut sorted = seen.clone();
-    sorted.sort_unstable();
-    assert_eq!(sorted, (0..COUNT).collect::<Vec<_>>());
+    seen.sort_unstable(); // across partitions there is no order
+    assert_eq!(seen, (0..COUNT).collect::<Vec<_>>());
     consumer.close().unwrap();
 }
 
