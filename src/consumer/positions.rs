@@ -242,7 +242,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     }
 
     /// The first offset of a partition, assigned or not. Kafka: `beginningOffsets`. For the other end see
-    /// [`Engine::end_offset`].
+    /// [`Engine::end_offset`](crate::Engine::end_offset).
     ///
     /// # Errors
     /// [`Error::UnknownTopicOrPartition`] if there is no such partition, [`Error::Closed`] after the engine was closed.
