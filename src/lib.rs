@@ -131,6 +131,9 @@ pub use crate::types::{
 pub mod _documentation {
     #[doc = include_str!("../docs/settings.md")]
     pub mod settings {}
+
+    #[doc = include_str!("../docs/session.md")]
+    pub mod session {}
 }
 
 /// Faults of a [`MemoryDisk`], to test applications with: the feature `sim`. See [`MemoryDisk::simulated`].
