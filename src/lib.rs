@@ -142,6 +142,14 @@ pub mod sim {
     pub use crate::io::{Fault, Faults, Operation};
 }
 
+/// What decodes bytes and is not public, for the fuzz targets in `fuzz/`. No part of the interface.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::record::fuzzing::varint;
+    pub use crate::storage::fuzzing::{index_open, journal_open};
+}
+
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;

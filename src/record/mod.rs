@@ -8,6 +8,8 @@ mod batch;
 mod builder;
 mod compression;
 mod control;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod records;
 #[cfg(test)]
 mod tests;

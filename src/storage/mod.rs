@@ -18,6 +18,8 @@ mod append;
 mod checkpoint;
 mod config;
 mod files;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod index;
 mod journal;
 mod leader_epochs;

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -127,6 +128,43 @@ fn what_another_crate_writes_is_read_here() {
             count += 1;
         }
         assert_eq!(count, RECORDS);
+    }
+}
+
+/// `tests/interop/kafka_python.sh` installs the library outside of the project, and runs this.
+#[test]
+#[ignore = "needs kafka-python: run tests/interop/kafka_python.sh"]
+fn kafka_python_and_ottla_read_each_other() {
+    let python = std::env::var_os("KAFKA_PYTHON").expect("KAFKA_PYTHON is a Python that has kafka-python");
+    for (codec, _) in codecs() {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = Engine::open(directory.path()).unwrap();
+        produce(&engine, codec, RECORDS);
+        engine.close().unwrap();
+        // Checks what was written here, and writes the same records in batches of its own.
+        let theirs = directory.path().join("theirs");
+        let mut script = Command::new(&python);
+        script.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/kafka_python.py"));
+        script.arg(codec.to_string()).arg(RECORDS.to_string());
+        script.arg(directory.path().join("log/clicks-0/00000000000000000000.log")).arg(&theirs);
+        let outcome = script.status().unwrap();
+        assert!(outcome.success(), "{codec}: {outcome}");
+        let mut rest = Bytes::from(fs::read(&theirs).unwrap());
+        let mut expected = 0;
+        while !rest.is_empty() {
+            let batch = Batch::decode(rest.clone()).unwrap().unpack(Batch::DEFAULT_UNPACKED_LIMIT).unwrap();
+            assert_eq!(batch.header().compression(), Ok(codec));
+            for record in batch.records().unwrap() {
+                let record = record.unwrap();
+                assert_eq!((record.offset(), record.timestamp()), (Offset(expected), Timestamp(expected)));
+                assert_eq!(record.key(), Some(b"k".as_slice()));
+                assert_eq!(record.value(), Some(value(expected).as_bytes()));
+                assert_eq!(record.headers().last("h"), Some(Some(b"1".as_slice())));
+                expected += 1;
+            }
+            rest = rest.slice(batch.header().len_bytes..);
+        }
+        assert_eq!(expected, RECORDS);
     }
 }
 

@@ -17,6 +17,8 @@ mod read_modes;
 #[cfg(feature = "cli")]
 mod reports;
 mod rot;
+#[cfg(feature = "fuzzing")]
+mod seeds;
 mod settings;
 mod tidy;
 mod verify;

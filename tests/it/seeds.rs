@@ -1,0 +1,21 @@
+//! The seeds of the fuzz targets that need the feature `fuzzing`, as the targets take them.
+
+#![expect(clippy::disallowed_methods, reason = "reads the seeds")]
+
+use std::fs;
+use std::path::Path;
+
+use ottla::fuzzing::{index_open, journal_open, varint};
+
+type Target = fn(&[u8]);
+
+#[test]
+fn seeds_of_the_fuzz_targets_pass() {
+    let targets: [(&str, Target); 3] = [("varint", varint), ("index_open", index_open), ("journal_open", journal_open)];
+    for (name, target) in targets {
+        let seeds = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(name));
+        for seed in seeds.expect("a target has seeds") {
+            target(&fs::read(seed.expect("it can be listed").path()).expect("it can be read"));
+        }
+    }
+}
