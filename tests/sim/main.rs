@@ -8,6 +8,7 @@
 //! OTTLA_SIM_SEED=1234 cargo test --all-features --test sim -- --ignored --nocapture   # that one run again
 //! ```
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, helpers included")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a long run is told about, and a run that failed")]
 
 #[expect(dead_code, reason = "the crash tests use more of it")]
 #[path = "../it/crash/app.rs"]

@@ -107,7 +107,8 @@ impl Fault {
 /// let engine = Engine::builder().open_memory(&disk)?;
 /// let producer = Producer::<str, str>::new(&engine)?;
 /// disk.set_faults(Faults::none().one_in(2, Operation::Write, Fault::Short).one_in(2, Operation::Write, Fault::Interrupted));
-/// producer.send(ProducerRecord::to("orders").value("paid"))?.wait()?; // what is left is written with the next call
+/// let stored = producer.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
+/// assert_eq!(stored.offset(), Some(ottla::Offset(0))); // what was left was written with the next call
 /// # Ok::<(), ottla::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
