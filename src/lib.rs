@@ -107,10 +107,10 @@ pub use crate::engine::{Engine, EngineBuilder, EngineConfig, EngineConfigBuilder
 pub use crate::error::{Cause, Error, ErrorClass, RecordPart, Result};
 pub use crate::io::MemoryDisk;
 pub use crate::metrics::{Metric, Metrics};
-#[cfg(feature = "json")]
-pub use crate::producer::JsonSerializer;
 #[cfg(feature = "uuid")]
 pub use crate::producer::UuidSerializer;
+#[cfg(feature = "json")]
+pub use crate::producer::serializer::JsonSerializer;
 pub use crate::producer::{
     BooleanSerializer, BytesSerializer, Delivery, DoubleSerializer, FloatSerializer, IntegerSerializer, Keep,
     ListSerializer, LongSerializer, OptionSerializer, Partitioner, PartlySent, Producer, ProducerBuilder,

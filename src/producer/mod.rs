@@ -18,7 +18,7 @@ mod ratio;
 mod record;
 mod retry;
 mod send_all;
-mod serializer;
+pub(crate) mod serializer;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -45,8 +45,6 @@ pub use interceptor::{Keep, ProducerInterceptor};
 pub use partitioner::{Partitioner, RoundRobinPartitioner, partition_for_key};
 pub use record::{ProducerRecord, RecordMetadata};
 pub use send_all::PartlySent;
-#[cfg(feature = "json")]
-pub use serializer::JsonSerializer;
 #[cfg(feature = "uuid")]
 pub use serializer::UuidSerializer;
 pub use serializer::{
