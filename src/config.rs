@@ -2,6 +2,16 @@
 //!
 //! `settings!` makes from one list the configuration, its builder, reading from strings, and the list that
 //! documentation and command line print. A configuration that was built is whole and never changes.
+//!
+//! | Kafka's setting | is |
+//! |---|---|
+//! | makes sense in one process | an entry of the list |
+//! | is about a network, or work that nobody has here | taken by name, logged, kept apart: `known::NETWORK` and its like |
+//! | would change what an application gets, and this version cannot do it | refused by name, with what to do in its place |
+//! | is unknown | refused, with the name that is nearest to it |
+
+pub(crate) mod known;
+mod nearest;
 
 use std::fmt;
 use std::time::Duration;
@@ -31,6 +41,10 @@ pub struct Setting {
     pub default: String,
     /// What it does, in Markdown.
     pub doc: &'static str,
+    /// Kafka's default, where it is another one; `None` too where Kafka has no such setting.
+    pub kafka_default: Option<&'static str>,
+    /// Why it is not Kafka's; `None` where it has Kafka's name and default.
+    pub difference: Option<&'static str>,
 }
 
 /// A type that a setting can have.
@@ -56,7 +70,7 @@ macro_rules! number {
     )* };
 }
 
-number!(i32, u32, u64, usize);
+number!(i32, u32, i64, u64, usize);
 
 impl Value for Duration {
     const KIND: &'static str = "ms";
@@ -132,24 +146,51 @@ pub(crate) fn at_least<T: PartialOrd + fmt::Display>(name: &str, value: T, least
     Ok(())
 }
 
+/// What to say to a name that no setting has: that this version does without, or which one is meant.
+pub(crate) fn unknown_name(name: &str, refused: &[known::List], settings: &[Setting]) -> String {
+    if let Some(reason) = known::find_in(refused, name) {
+        return reason.to_owned();
+    }
+    match nearest::nearest(name, settings.iter().map(|setting| setting.name)) {
+        Some(other) => format!("there is no such setting; the nearest is {other}"),
+        None => "there is no such setting".to_owned(),
+    }
+}
+
 /// Defines a configuration. Its `check(&self) -> Result<()>`, written by hand, holds the values against each other.
 ///
 /// `"name" = "value" not "wrong"` is what the examples in the documentation of its methods set: a value that is taken,
 /// and one that is a value of that type, and that `build` refuses.
+///
+/// Behind a setting's name stands what differs from Kafka: `kafka "its default" because "why"`, or `because "why"` alone
+/// if Kafka has no such setting. Behind the list stand the names that are taken without effect, and those that are
+/// refused although Kafka has them: `without_effect [known::A, ...] refused [known::B, ...]`.
 macro_rules! settings {
     (
         $(#[$meta:meta])*
         pub struct $config:ident, $builder:ident, $example:literal = $fine:literal not $wrong:literal {
-            $( #[doc = $doc:literal] $(#[doc = $more:literal])* $field:ident: $type:ty = $default:expr, $name:literal; )+
+            $( #[doc = $doc:literal] $(#[doc = $more:literal])* $field:ident: $type:ty = $default:expr,
+                $name:literal $(kafka $kafka:literal)? $(because $why:literal)?; )+
         }
+        $( without_effect [$($ignored:expr),*] refused [$($refused:expr),*] )?
     ) => {
         $(#[$meta])*
+        ///
+        /// | setting | default | Kafka's, if it is another one, and why |
+        /// |---|---|---|
+        $( #[doc = concat!("| [`", $name, "`](", stringify!($builder), "::", stringify!($field), ") | `",
+            stringify!($default), "` | " $(, "`", $kafka, "`: ")? $(, $why)?, " |")] )+
         #[derive(Clone, Debug, PartialEq)]
         pub struct $config {
             $( pub(crate) $field: $type, )+
+            /// What was set, and changes nothing.
+            pub(crate) without_effect: Vec<String>,
         }
 
         impl $config {
+            const WITHOUT_EFFECT: &[$crate::config::known::List] = &[$($($ignored),*)?];
+            const REFUSED: &[$crate::config::known::List] = &[$($($refused),*)?];
+
             /// Starts from the defaults.
             ///
             /// # Examples
@@ -179,7 +220,48 @@ macro_rules! settings {
                     kind: <$type as $crate::config::Value>::KIND,
                     default: $crate::config::Value::show(&defaults.$field),
                     doc: concat!($doc $(, "\n", $more)*).trim_ascii(),
+                    kafka_default: [$($kafka)?].first().copied(),
+                    difference: [$($why)?].first().copied(),
                 }, )+ ]
+            }
+
+            /// Kafka's settings that are taken and change nothing here, each with the reason; `*` stands for any end of
+            /// a name. So a list of settings that was made for a cluster can be used as it is.
+            ///
+            /// # Examples
+            /// ```
+            #[doc = concat!("# use ottla::", stringify!($config), ";")]
+            #[doc = concat!("for (name, reason) in ", stringify!($config), "::settings_without_effect() {")]
+            ///     assert!(!name.is_empty() && !reason.is_empty());
+            /// }
+            /// ```
+            pub fn settings_without_effect() -> impl Iterator<Item = (&'static str, &'static str)> {
+                Self::WITHOUT_EFFECT.iter().flat_map(|list| list.iter().copied())
+            }
+
+            /// The names that were [set](Self::builder) and change nothing, in order.
+            ///
+            /// # Examples
+            /// ```
+            #[doc = concat!("# use ottla::", stringify!($config), ";")]
+            #[doc = concat!("assert!(", stringify!($config), "::default().without_effect().is_empty());")]
+            /// ```
+            #[must_use]
+            pub fn without_effect(&self) -> &[String] {
+                &self.without_effect
+            }
+
+            /// A builder that starts from these values.
+            ///
+            /// # Examples
+            /// ```
+            #[doc = concat!("# use ottla::", stringify!($config), ";")]
+            #[doc = concat!("let config = ", stringify!($config), "::default();")]
+            /// assert_eq!(config.to_builder().build()?, config);
+            /// # Ok::<(), ottla::Error>(())
+            /// ```
+            pub fn to_builder(&self) -> $builder {
+                $builder { config: self.clone() }
             }
 
             /// The value of the setting that Kafka calls `name`, as text that the builder's `set` takes; `None` if
@@ -206,7 +288,8 @@ macro_rules! settings {
             $(
                 #[doc = $doc]
                 $(#[doc = $more])*
-                #[doc = concat!("\n\nDefault: `", stringify!($default), "`. Kafka: `", $name, "`.")]
+                #[doc = concat!("\n\nDefault: `", stringify!($default), "`. Kafka: `", $name, "`"
+                    $(, ", `", $kafka, "`")? $(, ": ", $why)?, ".")]
                 #[must_use]
                 pub fn $field(&self) -> $type {
                     self.$field.clone()
@@ -216,7 +299,7 @@ macro_rules! settings {
 
         impl Default for $config {
             fn default() -> Self {
-                Self { $( $field: $default, )+ }
+                Self { $( $field: $default, )+ without_effect: Vec::new() }
             }
         }
 
@@ -241,7 +324,8 @@ macro_rules! settings {
             $(
                 #[doc = $doc]
                 $(#[doc = $more])*
-                #[doc = concat!("\n\nDefault: `", stringify!($default), "`. Kafka: `", $name, "`.")]
+                #[doc = concat!("\n\nDefault: `", stringify!($default), "`. Kafka: `", $name, "`"
+                    $(, ", `", $kafka, "`")? $(, ": ", $why)?, ".")]
                 pub fn $field(mut self, $field: $type) -> Self {
                     self.config.$field = $field;
                     self
@@ -250,9 +334,12 @@ macro_rules! settings {
 
             /// Sets the setting that Kafka calls `name` from text. Durations are whole milliseconds, sizes are bytes.
             ///
+            #[doc = concat!("A name that changes nothing here is taken, logged, and then in [`without_effect`](",
+                stringify!($config), "::without_effect).")]
+            ///
             /// # Errors
-            /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) if there is no such setting, or it takes no such
-            /// value.
+            /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) if there is no such setting, with the name that is
+            /// nearest to it; if this version lacks what Kafka does for it; or if it takes no such value.
             ///
             /// # Examples
             /// ```
@@ -268,12 +355,20 @@ macro_rules! settings {
                 let refused = |reason: String| $crate::error::Error::invalid_config(name, value, reason);
                 match name {
                     $( $name => self.config.$field = $crate::config::Value::parse(value).map_err(refused)?, )+
-                    _ => return Err(refused("there is no such setting".to_owned())),
+                    _ => match $crate::config::known::find_in($config::WITHOUT_EFFECT, name) {
+                        Some(reason) => {
+                            log::warn!("{name} = {value} has no effect: {reason}");
+                            self.config.without_effect.push(name.to_owned());
+                        }
+                        None => return Err(refused($crate::config::unknown_name(
+                            name, $config::REFUSED, &$config::settings()
+                        ))),
+                    },
                 }
                 Ok(self)
             }
 
-            /// Sets each of `settings`, pairs of Kafka's name and the value as text.
+            /// Sets each of `settings`, pairs of Kafka's name and the value as text; a map of strings is one, too.
             ///
             /// # Errors
             /// As [`set`](Self::set), for the first that is refused.
@@ -281,16 +376,19 @@ macro_rules! settings {
             /// # Examples
             /// ```
             #[doc = concat!("# use ottla::", stringify!($config), ";")]
-            #[doc = concat!("let read_from_a_file = [(\"", $example, "\", \"", $fine, "\")];")]
-            #[doc = concat!("let config = ", stringify!($config), "::builder().set_all(read_from_a_file)?.build()?;")]
+            #[doc = concat!(
+                "let from_a_file = std::collections::BTreeMap::from([(\"", $example, "\", \"", $fine, "\")]);"
+            )]
+            #[doc = concat!("let config = ", stringify!($config), "::builder().set_all(&from_a_file)?.build()?;")]
             #[doc = concat!("assert_eq!(config.value(\"", $example, "\").as_deref(), Some(\"", $fine, "\"));")]
             /// # Ok::<(), ottla::Error>(())
             /// ```
-            pub fn set_all<'a>(
+            pub fn set_all<N: AsRef<str>, V: AsRef<str>>(
                 self,
-                settings: impl IntoIterator<Item = (&'a str, &'a str)>,
+                settings: impl IntoIterator<Item = (N, V)>,
             ) -> $crate::error::Result<Self> {
-                settings.into_iter().try_fold(self, |builder, (name, value)| builder.set(name, value))
+                let mut settings = settings.into_iter();
+                settings.try_fold(self, |builder, (name, value)| builder.set(name.as_ref(), value.as_ref()))
             }
 
             /// Checks the values against their ranges and each other.
@@ -325,12 +423,16 @@ mod tests {
         /// For the test.
         pub struct Sample, SampleBuilder, "count" = "7" not "0" {
             /// How long to wait.
-            linger: Duration = Duration::from_millis(5), "linger.ms";
+            linger: Duration = Duration::from_millis(5), "linger.ms" kafka "0" because "it is for the test";
             /// How many.
             ///
             /// More than none.
-            count: u32 = 3, "count";
+            count: u32 = 3, "count" because "it is for the test";
+            /// A name.
+            name: Option<String> = None, "client.id";
         }
+        without_effect [&[("socket.*", "there is no network")]]
+        refused [&[("linger.days", "nobody waits that long")]]
     }
 
     impl Sample {
@@ -355,6 +457,27 @@ mod tests {
         let parsed = Sample::builder().set("linger.ms", "soon").and_then(SampleBuilder::build);
         assert!(refused(parsed).starts_with("linger.ms = soon: expected milliseconds"));
         let unknown = Sample::builder().set("linger", "1").and_then(SampleBuilder::build);
-        assert_eq!(refused(unknown), "linger = 1: there is no such setting");
+        assert_eq!(refused(unknown), "linger = 1: there is no such setting; the nearest is linger.ms");
+        let unknown = Sample::builder().set("acks", "1").and_then(SampleBuilder::build);
+        assert_eq!(refused(unknown), "acks = 1: there is no such setting");
+        let lacking = Sample::builder().set("linger.days", "1").and_then(SampleBuilder::build);
+        assert_eq!(refused(lacking), "linger.days = 1: nobody waits that long");
+    }
+
+    #[test]
+    fn what_has_no_effect_is_taken_and_remembered() {
+        let settings = [("socket.timeout.ms", "soon"), ("count", "4")];
+        let config = Sample::builder().set_all(settings).unwrap().build().unwrap();
+        assert_eq!((config.without_effect(), config.count()), (&["socket.timeout.ms".to_owned()][..], 4));
+        assert_eq!(Sample::settings_without_effect().collect::<Vec<_>>(), [("socket.*", "there is no network")]);
+        assert_eq!(config.to_builder().count(5).build().unwrap().without_effect().len(), 1);
+    }
+
+    #[test]
+    fn settings_say_how_they_differ_from_kafka() {
+        let differences: Vec<_> =
+            Sample::settings().iter().map(|setting| (setting.kafka_default, setting.difference)).collect();
+        let why = Some("it is for the test");
+        assert_eq!(differences, [(Some("0"), why), (None, why), (None, None)]);
     }
 }

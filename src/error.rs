@@ -105,7 +105,8 @@ pub enum Error {
     /// `BufferExhaustedException`.
     #[error("no room for {needed} bytes in buffer.memory = {limit} within {waited:?}")]
     BufferExhausted { needed: u64, limit: u64, waited: Duration },
-    /// The disk is full. Nothing of the batch is or will be in the log; writing goes on by itself when there is room.
+    /// The disk is full. Nothing of the batch is or will be in the log: the producer has tried for as long as its
+    /// `delivery.timeout.ms` and `retries` let it. Writing goes on by itself when there is room.
     #[error("no space left to {action} {}", path.display())]
     DiskFull { action: &'static str, path: PathBuf },
     /// It is in the log once or not at all, and only reading the log tells: a sync failed, or power did, before the
@@ -123,6 +124,9 @@ pub enum Error {
     /// There is a topic of that name already. Kafka: `TOPIC_ALREADY_EXISTS`.
     #[error("there is a topic {topic} already")]
     TopicAlreadyExists { topic: Arc<str> },
+    /// The engine was told that topics stay: `delete.topic.enable` is false. Kafka: `TOPIC_DELETION_DISABLED`.
+    #[error("{topic} stays: delete.topic.enable is false")]
+    TopicDeletionDisabled { topic: Arc<str> },
     /// A topic cannot have that name. Kafka: `INVALID_TOPIC_EXCEPTION`.
     #[error("{name:?} cannot be the name of a topic: {reason}")]
     InvalidTopic { name: Arc<str>, reason: Arc<str> },
@@ -145,6 +149,11 @@ pub enum Error {
     /// The group has a member, and the commit came from another consumer. Kafka: `CommitFailedException`.
     #[error("group {group}: the commit was refused: {reason}")]
     CommitFailed { group: Arc<str>, reason: Arc<str> },
+    /// The offsets are committed or they are not, and only opening the directory again tells: they were written, and
+    /// then a sync failed. Until then the group reads as if they were not; if they are not, its records come again,
+    /// and none is skipped. Kafka has no such answer: its brokers sync nothing for a commit.
+    #[error("group {group}: whether the offsets were committed is unknown: {cause}")]
+    CommitOutcomeUnknown { group: Arc<str>, cause: Arc<Self> },
     /// A commit's metadata is longer than `offset.metadata.max.bytes`; `size` and `limit` are bytes. Kafka:
     /// `OFFSET_METADATA_TOO_LARGE`.
     #[error("{partition}: {size} bytes of commit metadata are more than {limit}")]
@@ -167,6 +176,9 @@ pub enum Error {
     /// It did not happen within the time allowed, and may happen later. Kafka: `TimeoutException`.
     #[error("{what} took longer than {waited:?}")]
     Timeout { what: &'static str, waited: Duration },
+    /// Another thread called `wakeup`; nothing else has happened, and the next poll goes on. Kafka: `WakeupException`.
+    #[error("woken by another thread")]
+    Wakeup,
     /// Another thread is using the consumer. No call gives it: the compiler sees to that. Kafka:
     /// `ConcurrentModificationException`.
     #[error("the consumer is in use by another thread")]
@@ -269,9 +281,11 @@ impl Error {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::BufferExhausted { .. } | Self::DiskFull { .. } | Self::Timeout { .. } => ErrorClass::Retry,
-            Self::Closed { .. } | Self::Storage { .. } | Self::OutcomeUnknown { .. } | Self::Io { .. } => {
-                ErrorClass::Fatal
-            }
+            Self::Closed { .. }
+            | Self::Storage { .. }
+            | Self::OutcomeUnknown { .. }
+            | Self::CommitOutcomeUnknown { .. }
+            | Self::Io { .. } => ErrorClass::Fatal,
             _ => ErrorClass::Refused,
         }
     }
@@ -280,11 +294,12 @@ impl Error {
     ///
     /// # Examples
     /// ```
-    /// # use ottla::{Admin, Engine, MemoryDisk, NewTopic, Producer, ProducerRecord};
+    /// # use ottla::{Admin, Engine, MemoryDisk, NewTopic, Producer, ProducerConfig, ProducerRecord};
     /// let disk = MemoryDisk::new();
     /// let engine = Engine::builder().open_memory(&disk)?;
     /// Admin::new(&engine).create_topic(NewTopic::new("orders"))?;
-    /// let producer = Producer::<str, str>::new(&engine)?;
+    /// let config = ProducerConfig::builder().retries(0).build()?; // or it would try again by itself, for a while
+    /// let producer = Producer::<str, str>::with_config(&engine, config)?;
     /// let send = || producer.send(ProducerRecord::to("orders").value("paid"))?.wait();
     ///
     /// let used = disk.files().iter().map(|(_, bytes)| bytes).sum();

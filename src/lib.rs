@@ -40,12 +40,17 @@
 //! | open a directory, and learn what opening found | [`Engine`], [`EngineBuilder`], [`OpenReport`] |
 //! | send records, and wait for them, `await` them or be called back | [`Producer`], [`ProducerRecord`], [`Delivery`] |
 //! | choose how safe "sent" is | [`Acks`] |
-//! | read records, go back, commit | [`Consumer`], [`ConsumerRecords`], [`ConsumerRecord`] |
+//! | read records, go back, by time too, commit | [`Consumer`], [`ConsumerRecords`], [`ConsumerRecord`] |
+//! | read record by record, until somebody says stop | [`RecordStream`], [`StopHandle`], [`WakeupHandle`] |
+//! | see, and leave out, what is read | [`ConsumerInterceptor`], [`ConsumerBuilder`] |
+//! | see every record on its way, choose its partition | [`ProducerInterceptor`], [`Partitioner`], [`ProducerBuilder`] |
 //! | send and read values of your own types | [`Serializer`], [`Serialize`], [`Deserializer`], [`Deserialize`] |
 //! | create, list, describe and delete topics; see how far groups are behind | [`Admin`] |
 //! | know what to do about an error | [`Error`], [`ErrorClass`] |
-//! | change a setting | [`ProducerConfig`], [`ConsumerConfig`], [`EngineConfig`], [`TopicConfig`] |
+//! | see how producers and consumers are doing | [`Producer::metrics`], [`Consumer::metrics`], [`Consumer::lag`] |
+//! | change a setting | [`ProducerConfig`], [`ConsumerConfig`], [`EngineConfig`], [`TopicConfig`]; [more](_documentation::settings) |
 //! | test what your application does when the power goes | [`MemoryDisk`] |
+//! | check every file of a directory, without changing it | [`verify`], [`VerifyReport`], [`Defect`] |
 //! | decode stored batches | [`Batch`], [`Records`] |
 //!
 //! # What is promised
@@ -72,6 +77,7 @@ mod sync;
 
 mod config;
 mod io;
+mod metrics;
 
 mod record;
 mod storage;
@@ -81,30 +87,60 @@ mod topics;
 
 mod coordinator;
 mod engine;
+mod replay;
 
 mod admin;
 mod consumer;
 mod producer;
 
 pub use crate::admin::{
-    Admin, GroupDescription, GroupListing, GroupPartition, NewTopic, PartitionDescription, TopicDescription,
-    TopicListing,
+    Admin, GroupDescription, GroupListing, GroupPartition, ListedOffset, NewTopic, OffsetSpec, PartitionDescription,
+    TopicDescription, TopicListing,
 };
 pub use crate::config::Setting;
 pub use crate::consumer::{
-    AutoOffsetReset, Consumer, ConsumerConfig, ConsumerConfigBuilder, ConsumerRecord, ConsumerRecords, Deserialize,
-    Deserializer, Iter, OffsetAndMetadata, OwnDeserializer,
+    AutoOffsetReset, Consumer, ConsumerBuilder, ConsumerConfig, ConsumerConfigBuilder, ConsumerInterceptor,
+    ConsumerRecord, ConsumerRecords, Deserialize, Deserializer, Iter, Lag, OffsetAndMetadata, OffsetAndTimestamp,
+    Offsets, OwnDeserializer, OwnedRecord, RecordStream, StopHandle, WakeupHandle,
 };
 pub use crate::engine::{Engine, EngineBuilder, EngineConfig, EngineConfigBuilder};
 pub use crate::error::{Cause, Error, ErrorClass, RecordPart, Result};
 pub use crate::io::MemoryDisk;
+pub use crate::metrics::{Metric, Metrics};
+#[cfg(feature = "uuid")]
+pub use crate::producer::UuidSerializer;
+#[cfg(feature = "json")]
+pub use crate::producer::serializer::JsonSerializer;
 pub use crate::producer::{
-    BytesSerializer, Delivery, PartlySent, Producer, ProducerConfig, ProducerConfigBuilder, ProducerRecord,
-    RecordMetadata, Serialize, Serializer, StringSerializer,
+    BooleanSerializer, BytesSerializer, Delivery, DoubleSerializer, FloatSerializer, IntegerSerializer, Keep,
+    ListSerializer, LongSerializer, OptionSerializer, Partitioner, PartlySent, Producer, ProducerBuilder,
+    ProducerConfig, ProducerConfigBuilder, ProducerInterceptor, ProducerRecord, RecordMetadata, RoundRobinPartitioner,
+    Serialize, Serializer, ShortSerializer, StringSerializer, VoidSerializer, partition_for_key,
 };
 pub use crate::record::{Batch, BatchFault, BatchHeader, ControlType, Headers, Record, Records};
-pub use crate::storage::{Finding, OpenReport, TopicConfig, TopicConfigBuilder};
-pub use crate::types::{Acks, Compression, LeaderEpoch, Offset, Timestamp, TimestampType, TopicId, TopicPartition};
+pub use crate::replay::{VerifyOptions, VerifyReport, verify};
+pub use crate::storage::{Defect, DefectKind, Finding, OpenReport, TopicConfig, TopicConfigBuilder};
+#[cfg(feature = "json")]
+pub use crate::types::Json;
+pub use crate::types::{
+    Acks, Compression, LeaderEpoch, Offset, ReadMode, Timestamp, TimestampType, TopicId, TopicPartition,
+};
+
+/// What is longer than the documentation of one item.
+#[cfg(any(doc, doctest))]
+pub mod _documentation {
+    #[doc = include_str!("../docs/settings.md")]
+    pub mod settings {}
+
+    #[doc = include_str!("../docs/session.md")]
+    pub mod session {}
+}
+
+/// Faults of a [`MemoryDisk`], to test applications with: the feature `sim`. See [`MemoryDisk::simulated`].
+#[cfg(feature = "sim")]
+pub mod sim {
+    pub use crate::io::{Fault, Faults, Operation};
+}
 
 /// What decodes bytes and is not public, for the fuzz targets in `fuzz/`. No part of the interface.
 #[cfg(feature = "fuzzing")]

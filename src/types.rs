@@ -111,6 +111,45 @@ impl fmt::Display for LeaderEpoch {
     }
 }
 
+/// How sealed segments are read: all of a log but its last segment, which is still written to.
+///
+/// Records, their order and the checks of them are the same in both modes.
+///
+/// ```
+/// # use ottla::{Engine, EngineConfig, ReadMode};
+/// # let data = tempfile::tempdir().expect("a temporary directory");
+/// let config = EngineConfig::builder().read_mode(ReadMode::Mmap).build()?;
+/// let engine = Engine::builder().config(config.clone()).open(data.path())?;
+/// assert_eq!(config.value("log.read.mode").as_deref(), Some("mmap"));
+/// # engine.close()?;
+/// # Ok::<(), ottla::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum ReadMode {
+    /// With read calls into buffers that are used again; the default. A page that the disk cannot read is an
+    /// [`Error::Io`](crate::Error::Io) with path and position.
+    #[default]
+    Buffered,
+    /// From maps of the files: nothing is copied, and scans of what is in the page cache are faster.
+    ///
+    /// In return, nothing may happen to the files of a directory that is open. **If the disk fails under a mapped
+    /// segment, or somebody cuts the file off, the process gets SIGBUS and ends**, in whatever thread touches the page:
+    /// there is no call that could return an error. Removing a file is fine. What was read keeps its map, up to a whole
+    /// segment of address space, until it is dropped, also beyond the deletion of the topic and the close of the
+    /// engine.
+    Mmap,
+}
+
+impl fmt::Display for ReadMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Buffered => "buffered",
+            Self::Mmap => "mmap",
+        })
+    }
+}
+
 /// A partition of a topic; `orders-3` when printed, which is also the name of its directory.
 ///
 /// ```
@@ -346,5 +385,33 @@ mod tests {
             assert!(!id.to_string().starts_with('-'));
             assert_eq!(TopicId::parse(&id.to_string()), Some(id));
         }
+    }
+}
+
+/// A key or value that is JSON in the record: `T` is what serde makes of it.
+///
+/// ```
+/// # use ottla::{Consumer, Engine, Json, Producer, ProducerRecord};
+/// # use std::time::Duration;
+/// # let engine = Engine::in_memory()?;
+/// let producer = Producer::<str, Json<Vec<u32>>>::new(&engine)?;
+/// producer.send(ProducerRecord::to("scores").key("ann").value(&Json(vec![3, 5])))?.wait()?;
+///
+/// let mut consumer = Consumer::<str, Json<Vec<u32>>>::new(&engine, "league")?;
+/// consumer.subscribe(["scores"])?;
+/// for record in &consumer.poll(Duration::from_secs(1))? {
+///     assert_eq!(record.value()?, Some(vec![3, 5]));
+///     assert_eq!(record.value_bytes(), Some(&b"[3,5]"[..]));
+/// }
+/// # Ok::<(), ottla::Error>(())
+/// ```
+#[cfg(feature = "json")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Json<T: ?Sized>(pub T);
+
+#[cfg(feature = "json")]
+impl<T: serde::Serialize + ?Sized> serde::Serialize for Json<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
     }
 }

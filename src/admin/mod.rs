@@ -1,11 +1,13 @@
-//! What an operator asks for: topics made, shown and deleted, groups shown.
+//! What an operator asks for: topics made, shown and deleted, groups shown, offsets looked up.
 
 mod groups;
+mod offsets;
 mod topics;
 
 use crate::engine::Engine;
 
 pub use groups::{GroupDescription, GroupListing, GroupPartition};
+pub use offsets::{ListedOffset, OffsetSpec};
 pub use topics::{NewTopic, PartitionDescription, TopicDescription, TopicListing};
 
 /// Makes, shows and deletes topics, and shows groups. Any number may be in use at a time, beside anything else.

@@ -203,7 +203,8 @@ impl Admin {
     /// are removed. Kafka: `Admin.deleteTopics`.
     ///
     /// # Errors
-    /// As [`describe_topic`](Self::describe_topic); and what writing, syncing and removing gives: then the topic may be
+    /// As [`describe_topic`](Self::describe_topic);
+    /// [`Error::TopicDeletionDisabled`](crate::Error::TopicDeletionDisabled); and what writing, syncing and removing gives: then the topic may be
     /// gone all the same, and the next opening removes what is left of it.
     ///
     /// # Examples

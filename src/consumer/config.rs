@@ -1,47 +1,11 @@
 //! What a consumer can be told, with Kafka's names.
 
-use std::fmt;
 use std::time::Duration;
 
-use crate::config::{at_least, settings, words};
+use crate::config::{at_least, known, settings};
+use crate::consumer::reset::AutoOffsetReset;
 use crate::error::Result;
 use crate::record::Batch;
-
-/// Where reading begins when the group has committed no offset, or the offset is outside the log.
-///
-/// ```
-/// # use ottla::{AutoOffsetReset, ConsumerConfig};
-/// let config = ConsumerConfig::builder().set("auto.offset.reset", "latest")?.build()?;
-/// assert_eq!(config.auto_offset_reset(), AutoOffsetReset::Latest);
-/// # Ok::<(), ottla::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum AutoOffsetReset {
-    /// At the first record that is there; the default, other than in Kafka.
-    #[default]
-    Earliest,
-    /// Behind the last record: only what is written from now on is read.
-    Latest,
-    /// Nowhere: `poll` fails with [`NoOffsetForPartition`](crate::Error::NoOffsetForPartition) or
-    /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) until `seek` says where.
-    None,
-}
-
-impl fmt::Display for AutoOffsetReset {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Earliest => "earliest",
-            Self::Latest => "latest",
-            Self::None => "none",
-        })
-    }
-}
-
-words!(
-    AutoOffsetReset, "earliest, latest or none":
-    "earliest" => Self::Earliest, "latest" => Self::Latest, "none" => Self::None,
-);
 
 settings! {
     /// How a [`Consumer`](crate::Consumer) reads; made with [`ConsumerConfig::builder`].
@@ -57,26 +21,42 @@ settings! {
         /// The group under whose name offsets are committed. Needed to subscribe and to commit, not to assign.
         group_id: Option<String> = None, "group.id";
         /// Where reading begins when nothing is committed, or what is committed is outside the log.
-        auto_offset_reset: AutoOffsetReset = AutoOffsetReset::Earliest, "auto.offset.reset";
+        auto_offset_reset: AutoOffsetReset = AutoOffsetReset::Earliest, "auto.offset.reset" kafka "latest"
+            because "a queue's first reader wants what was stored before it came";
         /// Whether `poll` and `close` commit what earlier polls returned. Without effect if there is no group.
         enable_auto_commit: bool = true, "enable.auto.commit";
         /// How much time passes between two commits of `poll`, which then blocks until the commit is on the disk.
         auto_commit_interval: Duration = Duration::from_secs(5), "auto.commit.interval.ms";
         /// How many records `poll` returns at most, at least 1. The rest of what was read waits for the next one.
         max_poll_records: usize = 500, "max.poll.records";
+        /// How many bytes have to be there before `poll` returns any, as long as `fetch.max.wait.ms` has not passed: for
+        /// fewer and larger polls. With 0 or 1 it returns what there is.
+        fetch_min_bytes: usize = 1, "fetch.min.bytes";
+        /// How long records wait for `fetch.min.bytes`. A `poll` whose own timeout is shorter returns none until then.
+        fetch_max_wait: Duration = Duration::from_millis(500), "fetch.max.wait.ms";
         /// About how many bytes are read of one partition at a time. The first batch is read whatever its size.
         max_partition_fetch_bytes: usize = 1024 * 1024, "max.partition.fetch.bytes";
         /// About how many bytes one `poll` reads of all partitions. The first batch is read whatever its size.
         fetch_max_bytes: usize = 50 * 1024 * 1024, "fetch.max.bytes";
         /// How many bytes the records of one compressed batch may unpack to. A larger batch is an error at its first
         /// offset, and takes no more memory than twice that.
-        max_decompressed_batch_bytes: usize = Batch::DEFAULT_UNPACKED_LIMIT, "max.decompressed.batch.bytes";
+        max_decompressed_batch_bytes: usize = Batch::DEFAULT_UNPACKED_LIMIT, "max.decompressed.batch.bytes"
+            because "Kafka has none: there, a batch may take all the memory that it unpacks to";
+        /// A name for the consumer. Its metrics have it as a tag.
+        client_id: Option<String> = None, "client.id";
+        /// How many windows of time the metrics look back, at least 1; the one that is going on is one of them.
+        metrics_num_samples: u32 = 2, "metrics.num.samples";
+        /// How long such a window is, at least a millisecond.
+        metrics_sample_window: Duration = Duration::from_secs(30), "metrics.sample.window.ms";
     }
+    without_effect [known::NETWORK, known::CONSUMER] refused [known::NOT_OF_CONSUMERS]
 }
 
 impl ConsumerConfig {
     fn check(&self) -> Result<()> {
-        at_least("max.poll.records", self.max_poll_records, 1)
+        at_least("max.poll.records", self.max_poll_records, 1)?;
+        at_least("metrics.num.samples", self.metrics_num_samples, 1)?;
+        at_least("metrics.sample.window.ms", self.metrics_sample_window.as_millis(), 1)
     }
 }
 
@@ -93,9 +73,14 @@ mod tests {
             ("enable.auto.commit", "true"),
             ("auto.commit.interval.ms", "5000"),
             ("max.poll.records", "500"),
+            ("fetch.min.bytes", "1"),
+            ("fetch.max.wait.ms", "500"),
             ("max.partition.fetch.bytes", "1048576"),
             ("fetch.max.bytes", "52428800"),
             ("max.decompressed.batch.bytes", "134217728"),
+            ("client.id", ""),
+            ("metrics.num.samples", "2"),
+            ("metrics.sample.window.ms", "30000"),
         ];
         assert_eq!(defaults, expected.map(|(name, value)| (name, value.to_owned())));
     }
@@ -105,6 +90,9 @@ mod tests {
         let refused = ConsumerConfig::builder().max_poll_records(0).build().unwrap_err();
         assert_eq!(refused.to_string(), "max.poll.records = 0: it has to be at least 1");
         let refused = ConsumerConfig::builder().set("auto.offset.reset", "soon").unwrap_err();
-        assert_eq!(refused.to_string(), "auto.offset.reset = soon: expected earliest, latest or none");
+        assert_eq!(
+            refused.to_string(),
+            "auto.offset.reset = soon: expected earliest, latest, none or by_duration:PnDTnHnMnS"
+        );
     }
 }

@@ -9,16 +9,33 @@
 //! | `String` | `String` | no: strict UTF-8 |
 //! | `[u8]` | `&[u8]` | yes |
 //! | `Vec<u8>`, `Bytes` | a copy | yes |
+//! | `i16`, `i32`, `i64`, `f32`, `f64` | itself | no: as many bytes as it has, big-endian |
+//! | `bool` | itself | no: 00 or 01 |
+//! | `()` | itself | no: none at all |
+//! | `Uuid` (feature `uuid`) | itself | no: its 36 letters, in either case |
+//! | `Vec<Option<T>>`, and `Vec<T>` of most of these | a `Vec` | no: see [`list`] |
+//! | `Json<T>` (feature `json`) | `T` | no: what serde makes a `T` of |
+//!
+//! The bytes are those of Kafka's serializers for these types.
 //!
 //! A key or value that is null is `None`, whatever the type; no deserializer sees it.
 
+mod list;
+
+use std::error::Error as StdError;
 use std::sync::Arc;
 
 use bytes::Bytes;
+#[cfg(feature = "uuid")]
+use uuid::Uuid;
 
 use crate::error::Cause;
+#[cfg(feature = "json")]
+use crate::types::Json;
 
-/// A type that keys or values can have. What ottla brings: `str`, `String`, `[u8]`, `Vec<u8>` and `Bytes`.
+/// A type that keys or values can have. What ottla brings: `str`, `String`, `[u8]`, `Vec<u8>`, `Bytes`, `i16`, `i32`,
+/// `i64`, `f32`, `f64`, `bool`, `()`, lists of them (`Vec<Option<T>>`; `Vec<T>` where none of it may be null), and with
+/// the features of that name `uuid::Uuid` and `Json<T>`. The bytes are those of Kafka's own serializers.
 ///
 /// Text is strict UTF-8, where Kafka puts U+FFFD in the place of what is not. `str` and `[u8]` are seen where they lie,
 /// the others are copies. A key or value that is null is `None`, whatever the type; no deserializer sees it.
@@ -128,6 +145,12 @@ pub trait Deserializer<T: ?Sized + Deserialize>: Send + Sync {
     fn accepts_all(&self) -> bool {
         false
     }
+
+    /// How many bytes each value takes, if lists of it are stored without lengths: Kafka does that for numbers and
+    /// UUIDs.
+    fn constant_size(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// A type that brings its deserializer along.
@@ -176,6 +199,28 @@ struct Utf8;
 /// Takes the bytes as they are.
 #[derive(Debug)]
 struct Raw;
+
+/// Makes numbers of big-endian bytes.
+#[derive(Debug)]
+struct BigEndian;
+
+/// Makes truth values of 00 and 01.
+#[derive(Debug)]
+struct ZeroOrOne;
+
+/// Refuses whatever is there.
+#[derive(Debug)]
+struct Nothing;
+
+/// Makes UUIDs of their text.
+#[cfg(feature = "uuid")]
+#[derive(Debug)]
+struct UuidText;
+
+/// Makes values of JSON.
+#[cfg(feature = "json")]
+#[derive(Debug)]
+struct JsonText;
 
 impl Deserialize for str {
     type View<'a> = &'a Self;
@@ -244,6 +289,95 @@ macro_rules! copies {
 
 copies!(Vec<u8>: <[u8]>::to_vec, Bytes: Bytes::copy_from_slice);
 
+macro_rules! numbers {
+    ($($type:ty),+) => { $(
+        impl Deserialize for $type {
+            type View<'a> = Self;
+        }
+
+        impl Deserializer<$type> for BigEndian {
+            fn deserialize(&self, _topic: &str, bytes: &[u8]) -> Result<$type, Cause> {
+                let size = size_of::<$type>();
+                let found = bytes.len();
+                let bytes = bytes.try_into().map_err(|_error| refused(format!("expected {size} bytes, found {found}")))?;
+                Ok(<$type>::from_be_bytes(bytes))
+            }
+
+            fn constant_size(&self) -> Option<usize> {
+                Some(size_of::<$type>())
+            }
+        }
+    )+ };
+}
+
+numbers!(i16, i32, i64, f32, f64);
+
+impl Deserialize for bool {
+    type View<'a> = Self;
+}
+
+impl Deserializer<bool> for ZeroOrOne {
+    fn deserialize(&self, _topic: &str, bytes: &[u8]) -> Result<bool, Cause> {
+        match bytes {
+            [0] => Ok(false),
+            [1] => Ok(true),
+            _ => Err(refused(format!("expected one byte, 00 or 01, found {}", bytes.len()))),
+        }
+    }
+}
+
+impl Deserialize for () {
+    type View<'a> = ();
+}
+
+impl Deserializer<()> for Nothing {
+    fn deserialize(&self, _topic: &str, bytes: &[u8]) -> Result<(), Cause> {
+        Err(refused(format!("expected null, found {} bytes", bytes.len())))
+    }
+}
+
+#[cfg(feature = "uuid")]
+impl Deserialize for Uuid {
+    type View<'a> = Self;
+}
+
+#[cfg(feature = "uuid")]
+impl Deserializer<Uuid> for UuidText {
+    fn deserialize(&self, _topic: &str, bytes: &[u8]) -> Result<Uuid, Cause> {
+        let is_plain = bytes.len() == uuid::fmt::Hyphenated::LENGTH; // Kafka knows no other way to write one
+        let parsed = Uuid::try_parse_ascii(if is_plain { bytes } else { &[] });
+        parsed.map_err(|_error| refused(format!("{} bytes are not the text of a UUID", bytes.len())))
+    }
+
+    fn constant_size(&self) -> Option<usize> {
+        Some(uuid::fmt::Hyphenated::LENGTH)
+    }
+}
+
+#[cfg(feature = "json")]
+impl<T: serde::de::DeserializeOwned + 'static> Deserialize for Json<T> {
+    type View<'a> = T;
+}
+
+#[cfg(feature = "json")]
+impl<T: serde::de::DeserializeOwned + 'static> Deserializer<Json<T>> for JsonText {
+    fn deserialize(&self, _topic: &str, bytes: &[u8]) -> Result<T, Cause> {
+        serde_json::from_slice(bytes).map_err(|error| Arc::new(error) as Cause)
+    }
+}
+
+#[cfg(feature = "json")]
+impl<T: serde::de::DeserializeOwned + 'static> OwnDeserializer for Json<T> {
+    fn deserializer() -> Arc<dyn Deserializer<Self>> {
+        Arc::new(JsonText)
+    }
+}
+
+/// Why bytes stand for nothing.
+fn refused(reason: impl Into<Box<dyn StdError + Send + Sync>>) -> Cause {
+    Arc::from(reason.into())
+}
+
 /// Which deserializer a type brings along.
 macro_rules! own {
     ($($type:ty: $deserializer:expr),+) => { $(
@@ -256,6 +390,9 @@ macro_rules! own {
 }
 
 own!(str: Utf8, String: Utf8, [u8]: Raw, Vec<u8>: Raw, Bytes: Raw);
+own!(i16: BigEndian, i32: BigEndian, i64: BigEndian, f32: BigEndian, f64: BigEndian, bool: ZeroOrOne, (): Nothing);
+#[cfg(feature = "uuid")]
+own!(Uuid: UuidText);
 
 #[cfg(test)]
 mod tests {
@@ -278,5 +415,51 @@ mod tests {
         assert_eq!(Vec::<u8>::deserializer().deserialize("t", b"\xff").unwrap(), b"\xff");
         assert_eq!(Bytes::deserializer().deserialize("t", b"\xff").unwrap(), &b"\xff"[..]);
         assert!(<[u8]>::deserializer().accepts_all());
+    }
+
+    #[test]
+    fn numbers_are_big_endian_and_have_their_length() {
+        assert_eq!(i16::deserializer().deserialize("t", &[0xff, 0xfe]).unwrap(), -2);
+        assert_eq!(i32::deserializer().deserialize("t", &[0, 0, 1, 2]).unwrap(), 258);
+        assert_eq!(i64::deserializer().deserialize("t", &[0, 0, 0, 0, 0, 0, 1, 2]).unwrap(), 258);
+        let nan = f32::deserializer().deserialize("t", &[0x7f, 0xc0, 0x01, 0x23]).unwrap();
+        assert_eq!(nan.to_bits(), 0x7fc0_0123, "whatever the bits are");
+        assert_eq!(f64::deserializer().deserialize("t", &[0x3f, 0xf8, 0, 0, 0, 0, 0, 0]).unwrap(), 1.5);
+        let error = i32::deserializer().check("t", &[1, 2, 3]).unwrap_err();
+        assert_eq!(error.to_string(), "expected 4 bytes, found 3");
+        assert!(f64::deserializer().check("t", &[0; 4]).is_err());
+        assert!(i16::deserializer().check("t", &[]).is_err());
+    }
+
+    #[test]
+    fn truth_is_one_byte_and_nothing_is_none() {
+        assert!(bool::deserializer().deserialize("t", &[1]).unwrap());
+        assert!(!bool::deserializer().deserialize("t", &[0]).unwrap());
+        for wrong in [&[2][..], &[], &[0, 0]] {
+            assert!(bool::deserializer().check("t", wrong).is_err());
+        }
+        assert!(<()>::deserializer().check("t", &[]).is_err(), "empty is not null");
+    }
+
+    #[cfg(feature = "uuid")]
+    #[test]
+    fn uuid_is_text_with_hyphens_only() {
+        let text = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+        let id = Uuid::deserializer().deserialize("t", text.as_bytes()).unwrap();
+        assert_eq!(id.to_string(), text);
+        assert_eq!(Uuid::deserializer().deserialize("t", text.to_uppercase().as_bytes()).unwrap(), id);
+        for wrong in [text.replace('-', ""), format!("{{{text}}}"), text.replace('6', "g"), String::new()] {
+            assert!(Uuid::deserializer().check("t", wrong.as_bytes()).is_err(), "{wrong}");
+        }
+        assert!(Uuid::deserializer().check("t", id.as_bytes()).is_err(), "16 bytes are no text");
+    }
+
+    #[cfg(feature = "json")]
+    #[test]
+    fn json_is_what_serde_makes_of_it() {
+        let numbers = Json::<Vec<u8>>::deserializer();
+        assert_eq!(numbers.deserialize("t", b"[1, 2]").unwrap(), [1, 2]);
+        assert!(numbers.check("t", b"[1, 256]").is_err());
+        assert!(numbers.check("t", b"[1").is_err());
     }
 }

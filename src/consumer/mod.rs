@@ -7,40 +7,65 @@
 //! |---|---|
 //! | `subscription` | what is read: topics or partitions |
 //! | `fetcher` | positions, buffers, and whose turn it is |
+//! | `builder` | of what a consumer is put together |
 //! | `record` | what poll returns, borrowed from the batches as they were read |
 //! | `deserializer` | what keys and values look like |
+//! | `positions`, `lag`, `reset` | seeking, looking offsets up, how far it is behind; where it begins |
 //! | `commit` | how positions get into the group |
+//! | `interceptor` | code of the user's that sees records and commits pass |
+//! | `metrics` | how it is doing, in numbers |
+//! | `wakeup`, `stream` | ending a wait from another thread; an iterator that blocks |
 
+mod builder;
 mod commit;
 mod config;
 mod deserializer;
 mod fetcher;
+mod interceptor;
+mod lag;
+mod metrics;
+mod positions;
 mod record;
+mod reset;
+mod stream;
 mod subscription;
+mod wakeup;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::coordinator::group::GroupOffsets;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::sync::{Moment, wait_for};
-use crate::types::{Offset, Timestamp, TopicPartition};
+use crate::types::TopicPartition;
 
 use commit::Commits;
-use fetcher::{Fetcher, Rules};
+use fetcher::{Begin, Fetcher, Rules};
+use interceptor::Interceptors;
+use metrics::{FetchMetrics, PollMetrics, windows};
 use record::{Chunk, Deserializers};
 use subscription::Subscription;
+use wakeup::Wake;
 
-pub use commit::OffsetAndMetadata;
-pub use config::{AutoOffsetReset, ConsumerConfig, ConsumerConfigBuilder};
+pub use builder::ConsumerBuilder;
+pub use commit::{OffsetAndMetadata, Offsets};
+pub use config::{ConsumerConfig, ConsumerConfigBuilder};
 pub use deserializer::{Deserialize, Deserializer, OwnDeserializer};
-pub use record::{ConsumerRecord, ConsumerRecords, Iter};
+pub use interceptor::ConsumerInterceptor;
+pub use lag::Lag;
+pub use positions::OffsetAndTimestamp;
+pub use record::{ConsumerRecord, ConsumerRecords, Iter, OwnedRecord};
+pub use reset::AutoOffsetReset;
+pub use stream::{RecordStream, StopHandle};
+pub use wakeup::WakeupHandle;
 
 /// Reads records, and remembers under a group's name how far it came. Kafka: `KafkaConsumer`.
 ///
-/// A consumer belongs to one thread at a time: its methods take `&mut self`, and it can be sent to another thread.
-/// A group takes one subscribed consumer at a time.
+/// A consumer belongs to one thread at a time: its methods take `&mut self`, and it can be sent to another thread. So a
+/// second thread that polls, for which Kafka has a `ConcurrentModificationException`, does not compile. What other
+/// threads may do is to [wake](Self::wakeup_handle) it. A group takes one subscribed consumer at a time.
 ///
 /// Dropping a consumer closes it and logs what fails; during a panic nothing is committed, since the last records
 /// were hardly processed then.
@@ -62,6 +87,18 @@ pub use record::{ConsumerRecord, ConsumerRecords, Iter};
 /// consumer.close()?;
 /// # Ok::<(), ottla::Error>(())
 /// ```
+///
+/// ```compile_fail,E0499
+/// # use ottla::{Consumer, Engine};
+/// # use std::time::Duration;
+/// # let engine = Engine::in_memory()?;
+/// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| consumer.poll(Duration::ZERO).is_ok());
+///     scope.spawn(|| consumer.poll(Duration::ZERO).is_ok()); // error: a second mutable borrow
+/// });
+/// # Ok::<(), ottla::Error>(())
+/// ```
 pub struct Consumer<K: ?Sized + Deserialize, V: ?Sized + Deserialize> {
     engine: Engine,
     deserializers: Deserializers<K, V>,
@@ -69,6 +106,10 @@ pub struct Consumer<K: ?Sized + Deserialize, V: ?Sized + Deserialize> {
     subscription: Subscription,
     fetcher: Fetcher,
     commits: Commits,
+    interceptors: Interceptors<K, V>,
+    wake: Arc<Wake>,
+    client_id: Option<Arc<str>>,
+    polls: PollMetrics,
     is_closed: bool,
 }
 
@@ -107,6 +148,37 @@ impl<K: ?Sized + OwnDeserializer, V: ?Sized + OwnDeserializer> Consumer<K, V> {
     pub fn with_config(engine: &Engine, config: ConsumerConfig) -> Result<Self> {
         Self::with_deserializers(engine, config, K::deserializer(), V::deserializer())
     }
+
+    /// To put one together with interceptors, and the deserializers that belong to the types.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Cause, Consumer, ConsumerInterceptor, ConsumerRecords, Engine, Producer, ProducerRecord};
+    /// # use std::sync::Arc;
+    /// # use std::sync::atomic::{AtomicUsize, Ordering};
+    /// # use std::time::Duration;
+    /// #[derive(Clone, Default)]
+    /// struct Counter(Arc<AtomicUsize>);
+    ///
+    /// impl ConsumerInterceptor<str, str> for Counter {
+    ///     fn on_consume(&mut self, records: &mut ConsumerRecords<str, str>) -> Result<(), Cause> {
+    ///         self.0.fetch_add(records.len(), Ordering::Relaxed);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # let engine = Engine::in_memory()?;
+    /// # Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
+    /// let counter = Counter::default();
+    /// let mut consumer = Consumer::<str, str>::builder(&engine).interceptor(counter.clone()).build()?;
+    /// consumer.assign([("orders", 0).into()])?;
+    /// consumer.poll(Duration::from_secs(1))?;
+    /// assert_eq!(counter.0.load(Ordering::Relaxed), 1);
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn builder(engine: &Engine) -> ConsumerBuilder<K, V> {
+        ConsumerBuilder::new(engine, K::deserializer(), V::deserializer())
+    }
 }
 
 impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
@@ -133,14 +205,48 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
         key: Arc<dyn Deserializer<K>>,
         value: Arc<dyn Deserializer<V>>,
     ) -> Result<Self> {
+        Self::builder_with(engine, key, value).config(config).build()
+    }
+
+    /// To put one together with interceptors, and deserializers of your own.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, OwnDeserializer};
+    /// # let engine = Engine::in_memory()?;
+    /// let text = str::deserializer();
+    /// let consumer = Consumer::<str, str>::builder_with(&engine, text.clone(), text).build()?;
+    /// assert!(consumer.subscription().is_empty());
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn builder_with(
+        engine: &Engine,
+        key: Arc<dyn Deserializer<K>>,
+        value: Arc<dyn Deserializer<V>>,
+    ) -> ConsumerBuilder<K, V> {
+        ConsumerBuilder::new(engine, key, value)
+    }
+
+    fn with_parts(
+        engine: &Engine,
+        config: &ConsumerConfig,
+        deserializers: Deserializers<K, V>,
+        interceptors: Interceptors<K, V>,
+    ) -> Result<Self> {
         engine.ensure_open()?;
+        let (windows, now) = (windows(config), engine.scheduler().now());
+        let fetcher = Fetcher::new(Rules::of(config), FetchMetrics::new(windows, now));
         Ok(Self {
+            wake: Wake::new(fetcher.signal()),
             engine: engine.clone(),
-            deserializers: Deserializers { key, value },
+            deserializers,
             reset: config.auto_offset_reset,
             subscription: Subscription::None,
-            fetcher: Fetcher::new(Rules::of(&config)),
-            commits: Commits::new(engine, &config)?,
+            fetcher,
+            commits: Commits::new(engine, config)?,
+            interceptors,
+            client_id: config.client_id.as_deref().map(Arc::from),
+            polls: PollMetrics::new(windows, now),
             is_closed: false,
         })
     }
@@ -219,7 +325,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
         }
         self.subscription.allow_partitions()?;
         let sources = subscription::sources(&self.engine, partitions)?;
-        self.commits.commit_if_due(&self.fetcher);
+        self.commit_if_due();
         self.fetcher.assign(sources);
         self.subscription = Subscription::Partitions;
         Ok(())
@@ -283,6 +389,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// - [`Error::LogTruncated`]: the position was cut back; given once, the next poll reads from there.
     /// - [`Error::RecordDeserialization`]: seek past the offset. [`Error::CorruptBatch`]: seek past `last`.
     /// - [`Error::CodecNotCompiled`]: at the [`position`](Self::position) is a batch that this build cannot unpack.
+    /// - [`Error::Wakeup`]: another thread called [`wakeup`](WakeupHandle::wakeup). Poll on, or close.
     /// - [`Error::Io`] and [`Error::Storage`] from the disk, [`Error::Closed`] after the engine or the consumer was
     ///   closed.
     ///
@@ -311,49 +418,89 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// # Ok::<(), ottla::Error>(())
     /// ```
     pub fn poll(&mut self, timeout: Duration) -> Result<ConsumerRecords<K, V>> {
+        self.poll_unless(timeout, &|| false)
+    }
+
+    /// The same; and returns without records when `is_stopped`, which is asked whenever the fetcher's signal moves.
+    fn poll_unless(&mut self, timeout: Duration, is_stopped: &dyn Fn() -> bool) -> Result<ConsumerRecords<K, V>> {
         self.ensure_open()?;
         if self.subscription.is_none() {
             return Err(Error::illegal_state("nothing to poll: subscribe to topics, or assign partitions"));
         }
         self.engine.ensure_open()?;
-        let deadline = self.engine.scheduler().now() + timeout;
+        let now = self.engine.scheduler().now();
+        self.polls.note_begin(now);
+        let outcome = self.poll_until(now + timeout, is_stopped);
+        self.polls.note_end(self.engine.scheduler().now());
+        outcome.map(|chunks| self.hand_out(chunks))
+    }
+
+    fn poll_until(&mut self, deadline: Moment, is_stopped: &dyn Fn() -> bool) -> Result<Vec<Chunk>> {
+        if self.wake.take() {
+            return Err(Error::Wakeup);
+        }
+        self.run_commit_callbacks();
         self.take_up()?;
         loop {
-            self.commits.commit_if_due(&self.fetcher);
-            // Also while a poll waits, commits become due.
-            let until = self.commits.due().map_or(deadline, |due| due.min(deadline));
-            let chunks = self.wait_until(until)?;
-            if !chunks.is_empty() || self.engine.scheduler().now() >= deadline {
-                return Ok(ConsumerRecords::new(chunks, self.deserializers.clone()));
+            self.commit_if_due();
+            // Also while a poll waits, commits become due, and what was held back for more is held back no longer.
+            let now = self.engine.scheduler().now();
+            let dues = [self.commits.due(), self.fetcher.gathers_until(now)];
+            let until = dues.into_iter().flatten().fold(deadline, Moment::min);
+            let chunks = self.wait_until(until, is_stopped)?;
+            self.run_commit_callbacks();
+            if !chunks.is_empty() || self.engine.scheduler().now() >= deadline || is_stopped() {
+                return Ok(chunks);
             }
         }
     }
 
-    /// What is there, or comes before `until`.
-    fn wait_until(&mut self, until: Moment) -> Result<Vec<Chunk>> {
+    /// What is there, or comes before `until`. Also ends, with nothing, when there is something else to be done.
+    fn wait_until(&mut self, until: Moment, is_stopped: &dyn Fn() -> bool) -> Result<Vec<Chunk>> {
         let scheduler = Arc::clone(self.engine.scheduler());
         let signal = Arc::clone(self.fetcher.signal());
-        let (engine, fetcher, group) = (&self.engine, &mut self.fetcher, self.commits.group());
-        let inspect = &self.deserializers;
+        let (engine, fetcher, commits, wake) = (&self.engine, &mut self.fetcher, &self.commits, &self.wake);
+        let (inspect, reset) = (&self.deserializers, self.reset);
         let mut round = || {
             engine.ensure_open()?;
             loop {
-                let collected = fetcher.collect(group, inspect)?;
+                let now = scheduler.now();
+                let collected = fetcher.collect(begin(commits.group(), reset, engine), now, inspect)?;
+                if collected.read_bytes > 0 {
+                    fetcher.note_fetch(&collected, now, scheduler.now());
+                }
                 // A round that only passed by what is not returned is no reason to wait.
-                if collected.count > 0 || !collected.has_moved || scheduler.now() >= until {
+                if collected.count > 0 || !collected.has_moved || now >= until {
                     return Ok(collected.chunks);
                 }
             }
         };
-        let ready = || Some(round()).filter(|outcome| !matches!(outcome, Ok(chunks) if chunks.is_empty()));
+        let ready = || {
+            if wake.take() {
+                return Some(Err(Error::Wakeup));
+            }
+            // What is there comes first: a poll that does not wait is to return it.
+            let outcome = round();
+            let is_over = is_stopped() || commits.has_answered();
+            (is_over || !matches!(&outcome, Ok(chunks) if chunks.is_empty())).then_some(outcome)
+        };
         wait_for(scheduler.as_ref(), &signal, Some(until), ready).unwrap_or_else(|| Ok(Vec::new()))
+    }
+
+    /// What poll returns: behind the interceptors, if there is anything.
+    fn hand_out(&mut self, chunks: Vec<Chunk>) -> ConsumerRecords<K, V> {
+        let mut records = ConsumerRecords::new(chunks, self.deserializers.clone());
+        if !records.is_empty() {
+            self.interceptors.on_consume(&mut records);
+        }
+        records
     }
 
     /// Takes up the partitions of the topics subscribed to, if they have changed.
     fn take_up(&mut self) -> Result<()> {
         let Some(sources) = self.subscription.changed(&self.engine)? else { return Ok(()) };
         // The last chance for what is about to be let go.
-        if let Err(error) = self.commits.commit_changes(&self.fetcher) {
+        if let Err(error) = self.commit_changes() {
             log::warn!("auto-commit failed: {error}");
         }
         self.fetcher.assign(sources);
@@ -361,295 +508,14 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
         Ok(())
     }
 
-    /// Goes on at `offset` with the next poll; what was read ahead of it is dropped.
-    ///
-    /// Whether there is such an offset turns out when it is read: outside the log, `auto.offset.reset` says what
-    /// happens.
-    ///
-    /// # Errors
-    /// [`Error::IllegalArgument`] if `offset` is negative, [`Error::IllegalState`] if the partition is not assigned,
-    /// [`Error::Closed`] after [`close`](Self::close).
-    ///
-    /// # Examples
-    /// ```
-    /// # use ottla::{Consumer, Engine, Offset, Producer, ProducerRecord, TopicPartition};
-    /// # use std::time::Duration;
-    /// # let engine = Engine::in_memory()?;
-    /// # let producer = Producer::<str, str>::new(&engine)?;
-    /// # for value in ["made", "paid", "sent"] {
-    /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
-    /// # }
-    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
-    /// let partition = TopicPartition::new("orders", 0);
-    /// consumer.assign([partition.clone()])?;
-    /// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 3);
-    /// consumer.seek(&partition, Offset(1))?; // again from the second record on
-    /// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 2);
-    /// # Ok::<(), ottla::Error>(())
-    /// ```
-    pub fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> Result<()> {
-        self.ensure_open()?;
-        if offset < Offset::ZERO {
-            return Err(Error::illegal_argument(format!("{partition}: there is no offset {offset} to seek")));
-        }
-        self.fetcher.lane(partition)?.seek(offset);
-        Ok(())
-    }
-
-    /// The offset of the next record that poll returns. Looks up where to begin if nothing was returned yet.
-    ///
-    /// # Errors
-    /// [`Error::IllegalState`] if the partition is not assigned (those of topics subscribed to are with the next
-    /// [`poll`](Self::poll)); [`Error::NoOffsetForPartition`] if there is nothing to begin with, and
-    /// `auto.offset.reset` is `none`; [`Error::Closed`] after [`close`](Self::close).
-    ///
-    /// # Examples
-    /// ```
-    /// # use ottla::{Consumer, Engine, Offset, Producer, ProducerRecord};
-    /// # use std::time::Duration;
-    /// # let engine = Engine::in_memory()?;
-    /// # let producer = Producer::<str, str>::new(&engine)?;
-    /// # for value in ["made", "paid", "sent"] {
-    /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
-    /// # }
-    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
-    /// consumer.assign([("orders", 0).into()])?;
-    /// assert_eq!(consumer.position(&("orders", 0).into())?, Offset(0));
-    /// consumer.poll(Duration::from_secs(1))?;
-    /// assert_eq!(consumer.position(&("orders", 0).into())?, Offset(3));
-    /// # Ok::<(), ottla::Error>(())
-    /// ```
-    pub fn position(&mut self, partition: &TopicPartition) -> Result<Offset> {
-        self.ensure_open()?;
-        let lane = self.fetcher.lane(partition)?;
-        lane.settle(self.commits.group(), self.reset)?;
-        lane.position().ok_or_else(|| Error::NoOffsetForPartition { partition: partition.clone() })
-    }
-
-    /// The first offset of a partition, assigned or not. Kafka: `beginningOffsets`. For the other end see
-    /// [`Engine::end_offset`].
-    ///
-    /// # Errors
-    /// [`Error::UnknownTopicOrPartition`] if there is no such partition, [`Error::Closed`] after the engine was closed.
-    ///
-    /// # Examples
-    /// ```
-    /// # use ottla::{Consumer, Engine, Offset, Producer, ProducerRecord, TopicPartition};
-    /// # let engine = Engine::in_memory()?;
-    /// # let producer = Producer::<str, str>::new(&engine)?;
-    /// # for value in ["made", "paid", "sent"] {
-    /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
-    /// # }
-    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
-    /// let partition = TopicPartition::new("orders", 0);
-    /// consumer.assign([partition.clone()])?;
-    /// consumer.seek(&partition, consumer.beginning_offset(&partition)?)?; // all over again
-    /// assert_eq!(consumer.position(&partition)?, Offset(0));
-    /// # Ok::<(), ottla::Error>(())
-    /// ```
-    pub fn beginning_offset(&self, partition: &TopicPartition) -> Result<Offset> {
-        let topic = self.engine.topic(partition.topic())?;
-        Ok(topic.partition(partition.partition())?.log_start())
-    }
-
-    /// The first record of a partition, assigned or not, whose timestamp is at or after `at`: its offset and timestamp.
-    /// `None` if there is none. Blocks for reading files. Kafka: `offsetsForTimes`.
-    ///
-    /// The first by offset: later records may be older. Damaged batches are passed over.
-    ///
-    /// # Errors
-    /// [`Error::IllegalArgument`] for a negative time, [`Error::UnknownTopicOrPartition`] if there is no such partition;
-    /// [`Error::Io`], [`Error::Closed`] after the engine was closed.
-    ///
-    /// # Examples
-    /// ```
-    /// # use ottla::{Consumer, Engine, Offset, Producer, ProducerRecord, Timestamp};
-    /// # let engine = Engine::in_memory()?;
-    /// let producer = Producer::<str, str>::new(&engine)?;
-    /// for time in [1000, 2000, 3000] {
-    ///     producer.send(ProducerRecord::to("orders").value("paid").timestamp(Timestamp(time)))?.wait()?;
-    /// }
-    /// let consumer = Consumer::<str, str>::new(&engine, "billing")?;
-    /// let found = consumer.offset_for_time(&("orders", 0).into(), Timestamp(1500))?;
-    /// assert_eq!(found, Some((Offset(1), Timestamp(2000))));
-    /// # Ok::<(), ottla::Error>(())
-    /// ```
-    pub fn offset_for_time(&self, partition: &TopicPartition, at: Timestamp) -> Result<Option<(Offset, Timestamp)>> {
-        if at.0 < 0 {
-            return Err(Error::illegal_argument(format!("{at} is no time to look for")));
-        }
-        let topic = self.engine.topic(partition.topic())?;
-        topic.partition(partition.partition())?.offset_for_time(at)
-    }
-
-    /// Stops returning records of `partitions`, until [`resume`](Self::resume). What was read of them is kept.
-    ///
-    /// # Errors
-    /// [`Error::IllegalState`] if one of them is not assigned, [`Error::Closed`] after [`close`](Self::close); then
-    /// none is paused.
-    ///
-    /// # Examples
-    /// ```
-    /// # use ottla::{Consumer, Engine, Producer, ProducerRecord, TopicPartition};
-    /// # use std::time::Duration;
-    /// # let engine = Engine::in_memory()?;
-    /// # let producer = Producer::<str, str>::new(&engine)?;
-    /// # for value in ["made", "paid", "sent"] {
-    /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
-    /// # }
-    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
-    /// let partition = TopicPartition::new("orders", 0);
-    /// consumer.assign([partition.clone()])?;
-    /// consumer.pause([&partition])?;
-    /// assert!(consumer.poll(Duration::ZERO)?.is_empty());
-    /// assert_eq!(consumer.paused(), [partition]);
-    /// # Ok::<(), ottla::Error>(())
-    /// ```
-    pub fn pause<'a>(&mut self, partitions: impl IntoIterator<Item = &'a TopicPartition>) -> Result<()> {
-        self.set_paused(partitions.into_iter().collect(), true)
-    }
-
-    /// Returns records of `partitions` again.
-    ///
-    /// # Errors
-    /// [`Error::IllegalState`] if one of them is not assigned, [`Error::Closed`] after [`close`](Self::close); then
-    /// none is resumed.
-    ///
-    /// # Examples
-    /// ```
-    /// # use ottla::{Consumer, Engine, Producer, ProducerRecord, TopicPartition};
-    /// # use std::time::Duration;
-    /// # let engine = Engine::in_memory()?;
-    /// # let producer = Producer::<str, str>::new(&engine)?;
-    /// # for value in ["made", "paid", "sent"] {
-    /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
-    /// # }
-    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
-    /// let partition = TopicPartition::new("orders", 0);
-    /// consumer.assign([partition.clone()])?;
-    /// consumer.pause([&partition])?;
-    /// consumer.resume([&partition])?;
-    /// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 3);
-    /// # Ok::<(), ottla::Error>(())
-    /// ```
-    pub fn resume<'a>(&mut self, partitions: impl IntoIterator<Item = &'a TopicPartition>) -> Result<()> {
-        self.set_paused(partitions.into_iter().collect(), false)
-    }
-
-    fn set_paused(&mut self, partitions: Vec<&TopicPartition>, is_paused: bool) -> Result<()> {
-        self.ensure_open()?;
-        for partition in &partitions {
-            self.fetcher.lane(partition)?;
-        }
-        for partition in partitions {
-            self.fetcher.lane(partition)?.set_paused(is_paused);
-        }
-        Ok(())
-    }
-
-    /// The partitions that are paused, in order.
+    /// What wakes this consumer from another thread. Kafka: `KafkaConsumer.wakeup`.
     #[must_use]
-    pub fn paused(&self) -> Vec<TopicPartition> {
-        let paused = self.fetcher.lanes().iter().filter(|lane| lane.is_paused());
-        paused.map(|lane| lane.name().clone()).collect()
+    pub fn wakeup_handle(&self) -> WakeupHandle {
+        self.wake.handle()
     }
 
-    /// What the group has committed for a partition, assigned or not; `None` if nothing.
-    ///
-    /// # Errors
-    /// [`Error::InvalidGroupId`] without a group, [`Error::UnknownTopicOrPartition`] if there is no such partition,
-    /// [`Error::Closed`].
-    ///
-    /// # Examples
-    /// ```
-    /// # use ottla::{Consumer, Engine, Offset, Producer, ProducerRecord, TopicPartition};
-    /// # use std::time::Duration;
-    /// # let engine = Engine::in_memory()?;
-    /// # let producer = Producer::<str, str>::new(&engine)?;
-    /// # for value in ["made", "paid", "sent"] {
-    /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
-    /// # }
-    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
-    /// let partition = TopicPartition::new("orders", 0);
-    /// assert_eq!(consumer.committed(&partition)?, None);
-    /// consumer.assign([partition.clone()])?;
-    /// consumer.poll(Duration::from_secs(1))?;
-    /// consumer.commit_sync()?;
-    /// assert_eq!(consumer.committed(&partition)?.map(|committed| committed.offset), Some(Offset(3)));
-    /// # Ok::<(), ottla::Error>(())
-    /// ```
-    pub fn committed(&self, partition: &TopicPartition) -> Result<Option<OffsetAndMetadata>> {
-        self.ensure_open()?;
-        self.commits.committed(partition)
-    }
-
-    /// Commits the positions of all assigned partitions: everything that poll returned, processed or not.
-    ///
-    /// Blocks until that is on the disk. Partitions of topics that were deleted are left out; poll tells about them.
-    ///
-    /// # Errors
-    /// [`Error::InvalidGroupId`] without a group; [`Error::CommitFailed`] if the group has another member;
-    /// [`Error::Closed`]; what writing and syncing gives. Then nothing is committed; but after [`Error::Storage`] or
-    /// [`Error::Io`] only the next opening tells.
-    ///
-    /// # Examples
-    /// ```
-    /// # use ottla::{Consumer, Engine, Offset, Producer, ProducerRecord};
-    /// # use std::time::Duration;
-    /// # let engine = Engine::in_memory()?;
-    /// # let producer = Producer::<str, str>::new(&engine)?;
-    /// # for value in ["made", "paid", "sent"] {
-    /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
-    /// # }
-    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
-    /// consumer.subscribe(["orders"])?;
-    /// for record in &consumer.poll(Duration::from_secs(1))? {
-    ///     assert!(record.value()?.is_some()); // the application's work
-    /// }
-    /// consumer.commit_sync()?; // a crash from here on repeats none of it
-    /// consumer.close()?;
-    ///
-    /// let mut next = Consumer::<str, str>::new(&engine, "billing")?;
-    /// next.assign([("orders", 0).into()])?;
-    /// assert_eq!(next.position(&("orders", 0).into())?, Offset(3));
-    /// # Ok::<(), ottla::Error>(())
-    /// ```
-    pub fn commit_sync(&mut self) -> Result<()> {
-        self.ensure_open()?;
-        self.commits.commit_positions(&self.fetcher)
-    }
-
-    /// Commits `offsets`: for each partition, assigned or not, the next offset to read.
-    ///
-    /// Blocks until they are on the disk. An offset may lie before one that was committed earlier.
-    ///
-    /// # Errors
-    /// As [`commit_sync`](Self::commit_sync); and [`Error::IllegalArgument`] for a negative offset,
-    /// [`Error::OffsetMetadataTooLarge`] for a note of more than 4096 bytes, [`Error::UnknownTopicOrPartition`] if there
-    /// is no such partition, [`Error::UnknownTopicId`] if its topic was replaced by another one since it was assigned:
-    /// then nothing is committed.
-    ///
-    /// # Examples
-    /// ```
-    /// # use ottla::{Admin, Consumer, Engine, NewTopic, Offset, OffsetAndMetadata, TopicPartition};
-    /// # let engine = Engine::in_memory()?;
-    /// # Admin::new(&engine).create_topic(NewTopic::new("orders"))?;
-    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
-    /// let first = TopicPartition::new("orders", 0);
-    /// consumer.commit_sync_offsets([(first.clone(), OffsetAndMetadata::new(Offset(0)).with_metadata("new"))])?;
-    /// assert_eq!(consumer.committed(&first)?.unwrap().metadata, "new");
-    /// # Ok::<(), ottla::Error>(())
-    /// ```
-    pub fn commit_sync_offsets(
-        &mut self,
-        offsets: impl IntoIterator<Item = (TopicPartition, OffsetAndMetadata)>,
-    ) -> Result<()> {
-        self.ensure_open()?;
-        self.commits.commit_offsets(&self.fetcher, offsets)
-    }
-
-    /// Commits what was returned, if `enable.auto.commit` says so, and leaves the group. Blocks until that is on the
-    /// disk. A second call does nothing.
+    /// Commits what was returned, if `enable.auto.commit` says so, runs the callbacks of commits that were not waited for,
+    /// and leaves the group. Blocks until all that is on the disk. A second call does nothing.
     ///
     /// # Errors
     /// As [`commit_sync`](Self::commit_sync). The consumer is closed all the same.
@@ -678,7 +544,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
         if self.is_closed {
             return Ok(());
         }
-        let committed = self.commits.commit_changes(&self.fetcher);
+        let committed = self.commit_at_end();
         self.is_closed = true;
         self.let_go();
         committed
@@ -693,6 +559,11 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     fn ensure_open(&self) -> Result<()> {
         if self.is_closed { Err(Error::Closed { what: "consumer" }) } else { Ok(()) }
     }
+}
+
+/// What a partition without a position goes by.
+fn begin<'a>(group: Option<&'a GroupOffsets>, reset: AutoOffsetReset, engine: &Engine) -> Begin<'a> {
+    Begin { group, reset, now: engine.now() }
 }
 
 impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Drop for Consumer<K, V> {
@@ -715,6 +586,3 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> fmt::Debug for Consumer<K
             .finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests;

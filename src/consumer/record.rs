@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! batch      | 40 41 42 43 44 45 |        a batch that max.poll.records = 4 cuts
-//! one poll     ^^^^^^^^^^^               from = 40, to = 44
-//! the next one             ^^^^^         from = 44, to = 46, the same bytes
+//! one poll     ^^^^^^^^^^^               starts at 40, to = 44
+//! the next one             ^^^^^         starts at 44, to = 46, the same bytes
 //! ```
 
 use std::fmt;
@@ -22,11 +22,11 @@ use crate::types::{LeaderEpoch, Offset, Timestamp, TimestampType, TopicPartition
 pub(super) struct Chunk {
     pub(super) partition: TopicPartition,
     pub(super) batch: Batch,
-    /// The first offset that is returned.
-    pub(super) from: Offset,
-    /// One past the last.
+    /// Where the first record begins that is returned: so many bytes before the end of the records.
+    pub(super) start: usize,
+    /// One past the last offset.
     pub(super) to: Offset,
-    /// How many records of the batch have an offset in between.
+    /// How many records that is.
     pub(super) count: usize,
 }
 
@@ -92,6 +92,72 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> ConsumerRecords<K, V> {
         self.over(runs.find(|chunks| chunks[0].partition == *partition).unwrap_or_default())
     }
 
+    /// Keeps the records for which `keep` says so, in their order. The others count as read.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, Producer, ProducerRecord};
+    /// # use std::time::Duration;
+    /// # let engine = Engine::in_memory()?;
+    /// # let producer = Producer::<str, str>::new(&engine)?;
+    /// # for value in ["made", "paid", "sent"] {
+    /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
+    /// # }
+    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// consumer.subscribe(["orders"])?;
+    /// let mut records = consumer.poll(Duration::from_secs(1))?;
+    /// records.retain(|record| record.value_bytes() != Some(b"paid"));
+    /// assert_eq!(records.len(), 2);
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn retain(&mut self, mut keep: impl FnMut(&ConsumerRecord<'_, K, V>) -> bool) {
+        let mut kept = Vec::with_capacity(self.chunks.len());
+        for chunk in &self.chunks {
+            let mut run: Option<Chunk> = None;
+            for record in self.over(std::slice::from_ref(chunk)) {
+                if !keep(&record) {
+                    kept.extend(run.take());
+                    continue;
+                }
+                let run = run.get_or_insert_with(|| Chunk { start: record.start, count: 0, ..chunk.clone() });
+                run.count += 1;
+                run.to = record.offset().next();
+            }
+            kept.extend(run);
+        }
+        self.chunks = kept;
+    }
+
+    /// The record at `place`, which moves behind it; `None` at the end.
+    pub(super) fn take_at(&self, place: &mut Place) -> Option<OwnedRecord<K, V>> {
+        loop {
+            let chunk = self.chunks.get(place.chunk)?;
+            let start = place.start.unwrap_or(chunk.start);
+            let mut records = chunk.batch.last_records(start);
+            if let Some(Ok(record)) = records.next()
+                && record.offset() < chunk.to
+            {
+                place.start = Some(records.bytes_left());
+                let (chunk, deserializers) = (chunk.clone(), self.deserializers.clone());
+                return Some(OwnedRecord { chunk, start, deserializers });
+            }
+            *place = Place { chunk: place.chunk + 1, start: None };
+        }
+    }
+
+    /// The first record of each partition at or behind `place`.
+    pub(super) fn behind(&self, place: &Place) -> Vec<(&TopicPartition, Offset)> {
+        let mut firsts = Vec::new();
+        let mut place = place.clone();
+        while let Some(record) = self.take_at(&mut place) {
+            let chunk = &self.chunks[place.chunk];
+            firsts.push((&chunk.partition, record.offset()));
+            let same = self.chunks[place.chunk..].iter().take_while(|later| later.partition == chunk.partition);
+            place = Place { chunk: place.chunk + same.count(), start: None };
+        }
+        firsts
+    }
+
     fn over<'a>(&'a self, chunks: &'a [Chunk]) -> Iter<'a, K, V> {
         Iter { left: count(chunks), rest: chunks.iter(), current: None, deserializers: &self.deserializers }
     }
@@ -99,6 +165,20 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> ConsumerRecords<K, V> {
 
 fn count(chunks: &[Chunk]) -> usize {
     chunks.iter().map(|chunk| chunk.count).sum()
+}
+
+impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Clone for ConsumerRecords<K, V> {
+    fn clone(&self) -> Self {
+        Self { chunks: self.chunks.clone(), deserializers: self.deserializers.clone() }
+    }
+}
+
+/// How far somebody has come in [`ConsumerRecords`].
+#[derive(Clone, Debug, Default)]
+pub(super) struct Place {
+    chunk: usize,
+    /// In that chunk; `None` at its beginning.
+    start: Option<usize>,
 }
 
 impl<'a, K: ?Sized + Deserialize, V: ?Sized + Deserialize> IntoIterator for &'a ConsumerRecords<K, V> {
@@ -149,17 +229,17 @@ impl<'a, K: ?Sized + Deserialize, V: ?Sized + Deserialize> Iterator for Iter<'a,
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             // All records were walked once when the batch was read, so none fails now.
-            while let Some((chunk, records)) = &mut self.current
-                && let Some(Ok(record)) = records.next()
-                && record.offset() < chunk.to
-            {
-                if record.offset() >= chunk.from {
+            if let Some((chunk, records)) = &mut self.current {
+                let start = records.bytes_left();
+                if let Some(Ok(record)) = records.next()
+                    && record.offset() < chunk.to
+                {
                     self.left -= 1;
-                    return Some(ConsumerRecord { chunk, record, deserializers: self.deserializers });
+                    return Some(ConsumerRecord { chunk, record, start, deserializers: self.deserializers });
                 }
             }
             let chunk = self.rest.next()?;
-            self.current = chunk.batch.records().ok().map(|records| (chunk, records));
+            self.current = Some((chunk, chunk.batch.last_records(chunk.start)));
         }
     }
 
@@ -199,6 +279,8 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> fmt::Debug for Iter<'_, K
 pub struct ConsumerRecord<'a, K: ?Sized + Deserialize, V: ?Sized + Deserialize> {
     chunk: &'a Chunk,
     record: Record<'a>,
+    /// Where it begins: so many bytes before the end of its batch.
+    start: usize,
     deserializers: &'a Deserializers<K, V>,
 }
 
@@ -314,6 +396,28 @@ impl<'a, K: ?Sized + Deserialize, V: ?Sized + Deserialize> ConsumerRecord<'a, K,
         value.transpose().map_err(|cause| self.refused(RecordPart::Value, cause))
     }
 
+    /// This record on its own, to be kept or sent to another thread. It holds on to the bytes of its whole batch, and
+    /// copies none.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, OwnedRecord, Producer, ProducerRecord};
+    /// # use std::time::Duration;
+    /// # let engine = Engine::in_memory()?;
+    /// # let producer = Producer::<str, str>::new(&engine)?;
+    /// producer.send(ProducerRecord::to("orders").key("o-17").value("paid"))?.wait()?;
+    /// # let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// # consumer.subscribe(["orders"])?;
+    /// let kept: Vec<OwnedRecord<str, str>> =
+    ///     consumer.poll(Duration::from_secs(1))?.iter().map(|record| record.detach()).collect();
+    /// assert_eq!(kept[0].value()?, Some("paid"));
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    #[must_use]
+    pub fn detach(&self) -> OwnedRecord<K, V> {
+        OwnedRecord { chunk: self.chunk.clone(), start: self.start, deserializers: self.deserializers.clone() }
+    }
+
     fn refused(&self, part: RecordPart, cause: Cause) -> Error {
         Error::RecordDeserialization { partition: self.chunk.partition.clone(), offset: self.offset(), part, cause }
     }
@@ -321,7 +425,7 @@ impl<'a, K: ?Sized + Deserialize, V: ?Sized + Deserialize> ConsumerRecord<'a, K,
 
 impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Clone for ConsumerRecord<'_, K, V> {
     fn clone(&self) -> Self {
-        Self { chunk: self.chunk, record: self.record, deserializers: self.deserializers }
+        Self { chunk: self.chunk, record: self.record, start: self.start, deserializers: self.deserializers }
     }
 }
 
@@ -334,6 +438,111 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> fmt::Debug for ConsumerRe
             .field("key", &self.key_bytes())
             .field("value", &self.value_bytes())
             .finish_non_exhaustive()
+    }
+}
+
+/// A record that keeps its bytes alive by itself; [`ConsumerRecord::detach`] and [`RecordStream`] make it.
+///
+/// [`record`](Self::record) shows all of it. Each look at it finds the record in its batch anew, which is cheap.
+///
+/// [`RecordStream`]: crate::RecordStream
+///
+/// ```
+/// # use ottla::{Consumer, Engine, Offset, Producer, ProducerRecord};
+/// # let engine = Engine::in_memory()?;
+/// # let producer = Producer::<str, str>::new(&engine)?;
+/// producer.send(ProducerRecord::to("orders").key("o-17").value("paid").header("by", "till 3"))?.wait()?;
+/// # let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+/// # consumer.subscribe(["orders"])?;
+/// let kept = consumer.stream().next().expect("nobody has stopped it")?;
+/// drop((consumer, engine));
+/// std::thread::spawn(move || {
+///     assert_eq!((kept.topic_partition(), kept.offset()), (&("orders", 0).into(), Offset(0)));
+///     assert_eq!(kept.record().headers().last("by"), Some(Some(&b"till 3"[..])));
+///     assert_eq!(kept.key()?, Some("o-17"));
+///     Ok::<(), ottla::Error>(())
+/// });
+/// # Ok::<(), ottla::Error>(())
+/// ```
+pub struct OwnedRecord<K: ?Sized + Deserialize, V: ?Sized + Deserialize> {
+    chunk: Chunk,
+    start: usize,
+    deserializers: Deserializers<K, V>,
+}
+
+impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> OwnedRecord<K, V> {
+    /// The record, to be looked at.
+    #[must_use]
+    pub fn record(&self) -> ConsumerRecord<'_, K, V> {
+        let record = self.chunk.batch.last_records(self.start).next().and_then(Result::ok);
+        let record = record.expect("it was there when the batch was walked");
+        ConsumerRecord { chunk: &self.chunk, record, start: self.start, deserializers: &self.deserializers }
+    }
+
+    /// Its topic and partition.
+    #[must_use]
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.chunk.partition
+    }
+
+    /// Its number in the partition.
+    #[must_use]
+    pub fn offset(&self) -> Offset {
+        self.record().offset()
+    }
+
+    /// Its key; `None` if it has none.
+    ///
+    /// # Errors
+    /// As [`ConsumerRecord::key`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, Producer, ProducerRecord};
+    /// # let engine = Engine::in_memory()?;
+    /// # Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("orders").key("o-17").value("paid"))?.wait()?;
+    /// # let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// # consumer.subscribe(["orders"])?;
+    /// for record in consumer.stream().take(1) {
+    ///     assert_eq!(record?.key()?, Some("o-17"));
+    /// }
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn key(&self) -> Result<Option<K::View<'_>>> {
+        self.record().key()
+    }
+
+    /// Its value; `None` if it has none: a tombstone.
+    ///
+    /// # Errors
+    /// As [`ConsumerRecord::value`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, Producer, ProducerRecord};
+    /// # let engine = Engine::in_memory()?;
+    /// # Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("orders").key("o-17").value("paid"))?.wait()?;
+    /// # let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// # consumer.subscribe(["orders"])?;
+    /// for record in consumer.stream().take(1) {
+    ///     assert_eq!(record?.value()?, Some("paid"));
+    /// }
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn value(&self) -> Result<Option<V::View<'_>>> {
+        self.record().value()
+    }
+}
+
+impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Clone for OwnedRecord<K, V> {
+    fn clone(&self) -> Self {
+        Self { chunk: self.chunk.clone(), start: self.start, deserializers: self.deserializers.clone() }
+    }
+}
+
+impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> fmt::Debug for OwnedRecord<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.record().fmt(f)
     }
 }
 

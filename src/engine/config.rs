@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use crate::config::{at_least, settings};
+use crate::config::{at_least, known, settings, words};
 use crate::error::Result;
+use crate::io::Reading;
+use crate::types::ReadMode;
+
+words!(ReadMode, "buffered or mmap": "buffered" => Self::Buffered, "mmap" => Self::Mmap);
 
 settings! {
     /// The settings of an engine; whatever is not set has the default.
@@ -23,13 +27,40 @@ settings! {
         num_partitions: u32 = 1, "num.partitions";
         /// How often what opening after a crash starts from is brought to the disk; less often costs a longer
         /// recovery, and nothing else. At least 1 ms.
-        recovery_point_interval: Duration = Duration::from_secs(5), "log.flush.offset.checkpoint.interval.ms";
+        recovery_point_interval: Duration = Duration::from_secs(5), "log.flush.offset.checkpoint.interval.ms"
+            kafka "60000" because "it is cheap here: one small file";
+        /// Whether topics can be deleted.
+        delete_topics: bool = true, "delete.topic.enable";
+        /// How long the note beside a committed offset may be, in bytes.
+        offset_metadata_max_bytes: usize = 4096, "offset.metadata.max.bytes";
+        /// How sealed segments are read: `buffered`, or `mmap`, which is faster and ends the process if the disk fails
+        /// or a file is cut off. See [`ReadMode`].
+        read_mode: ReadMode = ReadMode::Buffered, "log.read.mode"
+            because "a broker does not read: it hands files on";
+        /// How many bytes of sealed segments rest mapped at a time with `log.read.mode` `mmap`. A segment that is larger
+        /// is read with calls. What consumers still hold comes on top.
+        read_mapped_bytes: u64 = 16 << 30, "log.read.mapped.bytes"
+            because "Kafka maps indexes alone";
+        /// How many sealed segments have an open descriptor at a time, and how many are mapped; at least 1. The one that
+        /// was read longest ago makes room for the next.
+        read_open_segments: u32 = 128, "log.read.open.segments"
+            because "a broker keeps all of them open: here the application may need descriptors of its own";
     }
+    without_effect [known::ENGINE] refused [known::NOT_OF_ENGINES]
 }
 
 impl EngineConfig {
     fn check(&self) -> Result<()> {
         at_least("num.partitions", self.num_partitions, 1)?;
-        at_least("log.flush.offset.checkpoint.interval.ms", self.recovery_point_interval.as_millis(), 1)
+        at_least("log.flush.offset.checkpoint.interval.ms", self.recovery_point_interval.as_millis(), 1)?;
+        at_least("log.read.open.segments", self.read_open_segments, 1)
+    }
+
+    pub(crate) const fn reading(&self) -> Reading {
+        Reading {
+            mode: self.read_mode,
+            max_open_segments: self.read_open_segments,
+            max_mapped_bytes: self.read_mapped_bytes,
+        }
     }
 }

@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use crate::coordinator::group::GroupOffsets;
+use crate::coordinator::group::{GroupOffsets, OFFSETS_SUFFIX};
 use crate::engine::lane::{JournalCell, Lane};
 use crate::error::Result;
 use crate::io::Dir;
 use crate::storage::{Journal, JournalIds, group_file_name};
 use crate::sync::lock;
-
-/// What stands behind a group's name in the name of its journal.
-pub(super) const OFFSETS_SUFFIX: &str = ".offsets";
 
 /// All groups by name.
 #[derive(Debug)]

@@ -155,26 +155,56 @@ impl fmt::Debug for JournalCell {
     }
 }
 
+/// Why a command was not carried out.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Nothing of it is or will be on the disk.
+    Refused(Error),
+    /// It was written, and what then failed leaves open whether it is on the disk.
+    Unknown(Error),
+}
+
+impl Failure {
+    /// What failed, for whom the difference is no help.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::Refused(error) | Self::Unknown(error) => error,
+        }
+    }
+}
+
+type Tell = Box<dyn FnOnce(Result<(), Failure>) + Send>;
+
 /// Told once what became of something; told that the engine closed, if it is dropped before.
-pub(crate) struct Answer(Option<Box<dyn FnOnce(Result<()>) + Send>>);
+pub(crate) struct Answer {
+    tell: Option<Tell>,
+    is_written: bool,
+}
 
 impl Answer {
-    pub(crate) fn new(tell: impl FnOnce(Result<()>) + Send + 'static) -> Self {
-        Self(Some(Box::new(tell)))
+    pub(crate) fn new(tell: impl FnOnce(Result<(), Failure>) + Send + 'static) -> Self {
+        Self { tell: Some(Box::new(tell)), is_written: false }
+    }
+
+    /// Bytes of it may be in a file from now on: a later error leaves the outcome open.
+    pub(crate) fn mark_written(&mut self) {
+        self.is_written = true;
     }
 
     pub(crate) fn give(mut self, result: Result<()>) {
-        if let Some(tell) = self.0.take() {
-            tell(result);
+        self.tell(result);
+    }
+
+    fn tell(&mut self, result: Result<()>) {
+        if let Some(tell) = self.tell.take() {
+            tell(result.map_err(if self.is_written { Failure::Unknown } else { Failure::Refused }));
         }
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        if let Some(tell) = self.0.take() {
-            tell(Err(Error::Closed { what: "engine" }));
-        }
+        self.tell(Err(Error::Closed { what: "engine" }));
     }
 }
 

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::coordinator::group::{CommitEntry, GroupOffsets};
 use crate::engine::groups::Groups;
-use crate::engine::lane::{Answer, JournalCell, Lane};
+use crate::engine::lane::{Answer, Failure, JournalCell, Lane};
 use crate::engine::opening::{Opened, open_directory};
 use crate::engine::syncer::Syncer;
 use crate::engine::upkeep::Upkeep;
@@ -81,6 +81,7 @@ struct Handle {
 /// What stays the same while the engine is open.
 struct Shared {
     config: EngineConfig,
+    topic_defaults: TopicConfig,
     scheduler: Arc<dyn Scheduler>,
     lane: Arc<Lane>,
     log_dir: Arc<dyn Dir>,
@@ -96,6 +97,13 @@ struct Shared {
     changing_files: Mutex<()>,
     report: OpenReport,
     is_closed: AtomicBool,
+}
+
+/// Where one who waits for the writer finds its answer.
+#[derive(Default)]
+struct Told {
+    answer: Mutex<Option<Result<()>>>,
+    changed: Signal,
 }
 
 /// What runs in the background.
@@ -157,11 +165,12 @@ impl Engine {
     /// # Ok::<(), ottla::Error>(())
     /// ```
     pub fn builder() -> EngineBuilder {
-        EngineBuilder { config: EngineConfig::default() }
+        EngineBuilder { config: EngineConfig::default(), topic_defaults: TopicConfig::default() }
     }
 
-    fn start(disk: Arc<dyn Disk>, config: EngineConfig) -> Result<Self> {
-        let Opened { lane, log_dir, topics, groups, catalog, catalog_journal, report, locks } = open_directory(&disk)?;
+    fn start(disk: Arc<dyn Disk>, config: EngineConfig, topic_defaults: TopicConfig) -> Result<Self> {
+        let Opened { lane, log_dir, topics, groups, catalog, catalog_journal, report, locks } =
+            open_directory(&disk, &topic_defaults)?;
         let scheduler = lane.disk.scheduler();
         let (topics, sources) = (Arc::new(topics), Arc::new(Sources::default()));
         let (to_writer, writer_inbox) = mailbox();
@@ -187,6 +196,7 @@ impl Engine {
         };
         let shared = Shared {
             config,
+            topic_defaults,
             callbacks: Arc::new(Callbacks::new(Arc::clone(&scheduler))),
             scheduler,
             lane,
@@ -201,6 +211,13 @@ impl Engine {
             report,
             is_closed: AtomicBool::new(false),
         };
+        log::info!(
+            "opened {}: {} topics, leader epoch {}, {} findings",
+            shared.lane.disk.root().path().display(),
+            shared.topics.all().len(),
+            lock(&shared.catalog).epoch().0,
+            shared.report.iter().count()
+        );
         let handle = Handle { shared, threads: Mutex::new(Some(threads)), locks: Mutex::new(locks) };
         Ok(Self { handle: Arc::new(handle) })
     }
@@ -322,6 +339,11 @@ impl Engine {
         }
     }
 
+    /// How long the note beside a committed offset may be.
+    pub(crate) fn offset_metadata_max_bytes(&self) -> usize {
+        self.shared().config.offset_metadata_max_bytes
+    }
+
     pub(crate) fn topics(&self) -> Vec<Arc<Topic>> {
         self.shared().topics.all()
     }
@@ -342,8 +364,7 @@ impl Engine {
             let reason = "a topic has from 1 to 100000 of them";
             return Err(Error::InvalidPartitions { topic: name.into(), partitions, reason });
         }
-        let settings = overrides.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let config = Arc::new(TopicConfig::builder().set_all(settings)?.build()?);
+        let config = Arc::new(shared.topic_defaults.to_builder().set_all(overrides)?.build()?);
         shared.lane.offline.check()?;
         let id = TopicId::from_random(shared.lane.disk.random());
         let entry = TopicEntry { name: name.into(), id, partitions, overrides: overrides.clone() };
@@ -364,6 +385,7 @@ impl Engine {
         };
         let topic = Arc::new(Topic { entry, config, partitions: logs.into_iter().map(partition).collect() });
         shared.topics.insert(Arc::clone(&topic));
+        log::info!("created topic {name}, id {id}, {partitions} partitions");
         Ok(topic)
     }
 
@@ -372,11 +394,15 @@ impl Engine {
         let shared = self.shared();
         let _changing = lock(&shared.changing_files);
         let topic = self.topic(name)?;
+        if !shared.config.delete_topics {
+            return Err(Error::TopicDeletionDisabled { topic: name.into() });
+        }
         self.change_catalog(Change::Deleted(topic.id()))?;
+        log::info!("deleted topic {name}, id {}", topic.id());
         shared.topics.remove(name);
         topic.partitions.iter().for_each(|partition| partition.mark_deleted());
         // Rounds under way may still sync the partitions' files and directories by name.
-        self.ask_writer(Command::Barrier)?;
+        self.pass_barrier()?;
         let slots: Vec<_> = topic.partitions.iter().map(|partition| partition.slot()).collect();
         if let Err(error) = shared.lane.positions.free(&slots) {
             shared.lane.note_failed_sync(&error);
@@ -404,13 +430,31 @@ impl Engine {
     }
 
     /// Commits `entries` for a group; they are on the disk when this returns.
+    ///
+    /// # Errors
+    /// `CommitOutcomeUnknown` if they were written and could not be synced; with any other error they are not there.
     pub(crate) fn commit(&self, group: &Arc<GroupOffsets>, entries: &[CommitEntry]) -> Result<()> {
+        let (told, tell) = self.expect_answer();
+        self.begin_commit(group, entries, tell)?;
+        self.await_answer(&told)
+    }
+
+    /// Begins to commit `entries` for a group. Calls `done` once they are on the disk, or will not be: from any thread,
+    /// the caller's too; not at all after an error, which says that nothing was begun. Blocks for the disk only with
+    /// the first commit of a group.
+    pub(crate) fn begin_commit(
+        &self,
+        group: &Arc<GroupOffsets>,
+        entries: &[CommitEntry],
+        done: impl FnOnce(Result<()>) + Send + 'static,
+    ) -> Result<()> {
         self.ensure_open()?;
         let cell = match self.shared().groups.find_journal(group) {
             Some(cell) => cell,
             None => self.make_group_journal(group)?,
         };
-        self.write_group_frame(group, &cell, GroupOffsets::encode_commit(entries))
+        self.begin_group_frame(group, &cell, GroupOffsets::encode_commit(entries), done);
+        Ok(())
     }
 
     fn make_group_journal(&self, group: &Arc<GroupOffsets>) -> Result<Arc<JournalCell>> {
@@ -422,51 +466,80 @@ impl Engine {
     }
 
     fn write_group_frame(&self, group: &Arc<GroupOffsets>, cell: &Arc<JournalCell>, payload: Vec<u8>) -> Result<()> {
+        self.ensure_open()?;
+        let (told, tell) = self.expect_answer();
+        self.begin_group_frame(group, cell, payload, tell);
+        self.await_answer(&told)
+    }
+
+    fn begin_group_frame(
+        &self,
+        group: &Arc<GroupOffsets>,
+        cell: &Arc<JournalCell>,
+        payload: Vec<u8>,
+        done: impl FnOnce(Result<()>) + Send + 'static,
+    ) {
         let (group, applied) = (Arc::clone(group), payload.clone());
-        self.write_frame(cell, payload, move || {
-            let result = group.apply(&applied);
-            debug_assert!(result.is_ok(), "a payload of our own is well formed");
-        })
+        self.begin_frame(cell, payload, move |result| {
+            if result.is_ok() {
+                let result = group.apply(&applied);
+                debug_assert!(result.is_ok(), "a payload of our own is well formed");
+            }
+            done(result.map_err(|failure| match failure {
+                Failure::Refused(error) => error,
+                Failure::Unknown(cause) => {
+                    Error::CommitOutcomeUnknown { group: group.name().into(), cause: Arc::new(cause) }
+                }
+            }));
+        });
     }
 
     /// Puts `change` on the disk, then into the catalog.
     fn change_catalog(&self, change: Change) -> Result<()> {
+        self.ensure_open()?;
         let catalog = Arc::clone(&self.shared().catalog);
-        let payload = change.encode();
-        self.write_frame(&self.shared().catalog_journal, payload, move || lock(&catalog).apply(change))
+        let (payload, (told, tell)) = (change.encode(), self.expect_answer());
+        self.begin_frame(&self.shared().catalog_journal, payload, move |result| {
+            if result.is_ok() {
+                lock(&catalog).apply(change);
+            }
+            tell(result.map_err(Failure::into_error));
+        });
+        self.await_answer(&told)
     }
 
-    /// Writes a frame, waits until it is durable, and then lets `apply` bring the state up to it.
-    fn write_frame(
+    /// Has a frame written; `done`, which is called when it is durable, brings the state up to it.
+    fn begin_frame(
         &self,
         cell: &Arc<JournalCell>,
         payload: Vec<u8>,
-        apply: impl FnOnce() + Send + 'static,
-    ) -> Result<()> {
-        self.ensure_open()?;
-        let cell = Arc::clone(cell);
-        self.ask_writer(move |answer| {
-            let answer = Answer::new(move |result: Result<()>| {
-                if result.is_ok() {
-                    apply();
-                }
-                answer.give(result);
-            });
-            Command::Frame { cell, payload, answer }
+        done: impl FnOnce(Result<(), Failure>) + Send + 'static,
+    ) {
+        let (cell, answer) = (Arc::clone(cell), Answer::new(done));
+        // A writer that is gone drops the command, which answers it.
+        let _ = self.shared().to_writer.send(Command::Frame { cell, payload, answer });
+    }
+
+    /// Waits until all that the writer was given before is through.
+    fn pass_barrier(&self) -> Result<()> {
+        let (told, tell) = self.expect_answer();
+        let answer = Answer::new(|result: Result<(), Failure>| tell(result.map_err(Failure::into_error)));
+        let _ = self.shared().to_writer.send(Command::Barrier(answer));
+        self.await_answer(&told)
+    }
+
+    fn expect_answer(&self) -> (Arc<Told>, impl FnOnce(Result<()>) + Send + use<>) {
+        let told = Arc::new(Told::default());
+        let tell = Arc::clone(&told);
+        (told, move |result| {
+            *lock(&tell.answer) = Some(result);
+            tell.changed.notify();
         })
     }
 
-    /// Sends a command to the writer, and waits for its answer.
-    fn ask_writer(&self, command: impl FnOnce(Answer) -> Command) -> Result<()> {
-        let told = Arc::new((Mutex::new(None), Signal::default()));
-        let tell = Arc::clone(&told);
-        let answer = Answer::new(move |result: Result<()>| {
-            *lock(&tell.0) = Some(result);
-            tell.1.notify();
-        });
-        // A writer that is gone drops the command, which answers it.
-        let _ = self.shared().to_writer.send(command(answer));
-        wait_for(self.scheduler().as_ref(), &told.1, None, || lock(&told.0).take()).expect("there is no deadline")
+    fn await_answer(&self, told: &Told) -> Result<()> {
+        let answer = || lock(&told.answer).take();
+        wait_for(self.scheduler().as_ref(), &told.changed, None, answer).expect("there is no deadline")
     }
 
     /// Has the writer ask `source` from now on.
@@ -579,12 +652,31 @@ impl fmt::Debug for Engine {
 #[must_use]
 pub struct EngineBuilder {
     config: EngineConfig,
+    topic_defaults: TopicConfig,
 }
 
 impl EngineBuilder {
     /// Takes `config` in place of the defaults.
     pub fn config(mut self, config: EngineConfig) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Takes the settings of `defaults` for topics, old and new, wherever a topic was not given its own. They are not
+    /// stored: whoever opens the directory next says them again. Kafka: the broker's `log.segment.bytes` and its like.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ottla::{Engine, Error, MemoryDisk, Producer, ProducerRecord, TopicConfig};
+    /// let defaults = TopicConfig::builder().max_message_bytes(100).build()?;
+    /// let engine = Engine::builder().topic_defaults(defaults).open_memory(&MemoryDisk::new())?;
+    /// let long = "x".repeat(200);
+    /// let sent = Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("orders").value(&*long));
+    /// assert!(matches!(sent, Err(Error::RecordTooLarge { limit: 100, .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn topic_defaults(mut self, defaults: TopicConfig) -> Self {
+        self.topic_defaults = defaults;
         self
     }
 
@@ -604,7 +696,8 @@ impl EngineBuilder {
     /// # Ok::<(), ottla::Error>(())
     /// ```
     pub fn open(self, path: impl AsRef<Path>) -> Result<Engine> {
-        Engine::start(Arc::new(OsDisk::open(path.as_ref(), true)?), self.config)
+        let disk = OsDisk::open(path.as_ref(), true, &self.config.reading())?;
+        Engine::start(Arc::new(disk), self.config, self.topic_defaults)
     }
 
     /// Opens the engine on a disk in memory.
@@ -621,7 +714,7 @@ impl EngineBuilder {
     /// # Ok::<(), ottla::Error>(())
     /// ```
     pub fn open_memory(self, disk: &MemoryDisk) -> Result<Engine> {
-        Engine::start(disk.disk(), self.config)
+        Engine::start(disk.disk(), self.config, self.topic_defaults)
     }
 }
 

@@ -14,23 +14,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use crate::coordinator::group::GroupOffsets;
-use crate::engine::groups::{Group, Groups, OFFSETS_SUFFIX, journal_cell};
+use crate::coordinator::group::{GroupOffsets, OFFSETS_SUFFIX};
+use crate::engine::groups::{Group, Groups, journal_cell};
 use crate::engine::lane::{JournalCell, Lane, Reserve};
 use crate::error::{Error, Result};
 use crate::io::{Dir, Disk, Entry, Lock};
 use crate::replication::{Offline, Partition};
 use crate::storage::{
-    BehindHole, Finding, Journal, JournalFinding, JournalIds, JournalOpening, Log, OpenReport, Opening,
-    PARTITION_METADATA, PREVIOUS, PartitionDirKind, Position, Positions, RECOVERY_POINTS, SlotId, TopicConfig,
-    ensure_meta_properties, has_clean_shutdown, parse_group_file_name, parse_partition_dir, partition_dir_name,
-    read_offsets, read_partition_metadata, remove_clean_shutdown, write_partition_metadata,
+    BehindHole, Finding, Journal, JournalFinding, JournalIds, JournalOpening, Log, META_PROPERTIES, OpenReport,
+    Opening, PARTITION_METADATA, POSITIONS, PREVIOUS, PartitionDirKind, Position, Positions, RECOVERY_POINTS, SlotId,
+    TopicConfig, ensure_meta_properties, has_clean_shutdown, has_meta_properties, parse_group_file_name,
+    parse_partition_dir, partition_dir_name, read_offsets, read_partition_metadata, remove_clean_shutdown,
+    write_partition_metadata,
 };
 use crate::sync::lock;
-use crate::topics::{Catalog, Change, Topic, TopicEntry, Topics, clear_leftovers};
+use crate::topics::{CATALOG, Catalog, Change, Topic, TopicEntry, Topics, clear_leftovers};
 use crate::types::{LeaderEpoch, Offset, TopicId, TopicPartition};
-
-const CATALOG: &str = "catalog";
 
 /// An opened directory, before its threads start.
 pub(super) struct Opened {
@@ -45,20 +44,22 @@ pub(super) struct Opened {
 }
 
 /// Opens the directory; on a full disk, with the room that the reserve gives back.
-pub(super) fn open_directory(disk: &Arc<dyn Disk>) -> Result<Opened> {
-    match open_once(disk) {
+pub(super) fn open_directory(disk: &Arc<dyn Disk>, defaults: &TopicConfig) -> Result<Opened> {
+    match open_once(disk, defaults) {
         // Interrupted anywhere, it can be done again.
-        Err(error) if error.is_lack_of_room() && Reserve::of(&disk.root())?.release() => open_once(disk),
+        Err(error) if error.is_lack_of_room() && Reserve::of(&disk.root())?.release() => open_once(disk, defaults),
         opened => opened,
     }
 }
 
-fn open_once(disk: &Arc<dyn Disk>) -> Result<Opened> {
+fn open_once(disk: &Arc<dyn Disk>, defaults: &TopicConfig) -> Result<Opened> {
     let root = disk.root();
     let owner = format!("process {}", std::process::id());
     let mut locks = vec![root.lock("LOCK", &owner)?];
+    let has = |name: &str| Ok::<_, Error>(root.list()?.iter().any(|entry| entry.name == name));
+    let (has_catalog, has_positions) = (Journal::exists(root.as_ref(), CATALOG)?, has(POSITIONS)?);
     // A directory with a catalog is none, though its logs may be gone.
-    let is_new = !root.list()?.iter().any(|entry| entry.name == "log") && !Journal::exists(root.as_ref(), CATALOG)?;
+    let is_new = !has("log")? && !has_catalog;
     let [log_dir, groups_dir, quarantine] = ["log", "groups", "quarantine"]
         .map(|name| root.create_dir(name))
         .into_iter()
@@ -69,7 +70,15 @@ fn open_once(disk: &Arc<dyn Disk>) -> Result<Opened> {
     locks.push(log_dir.lock(".lock", "")?); // Kafka's: keeps a broker out
 
     let mut report = OpenReport::default();
-    let was_clean = has_clean_shutdown(log_dir.as_ref())? || is_new;
+    let was_closed = has_clean_shutdown(log_dir.as_ref())?;
+    let was_clean = was_closed || is_new;
+    let has_properties = has_meta_properties(log_dir.as_ref())?;
+    // The first opening makes them in this order, each durable before the next; a crash may have interrupted it.
+    let made_again = [
+        (has_catalog && !has_positions, root.path().join(POSITIONS)),
+        ((has_properties || was_closed) && !has_catalog, root.path().join(CATALOG)),
+        (was_closed && !has_properties, log_dir.path().join(META_PROPERTIES)),
+    ];
     let (positions, position_findings) = Positions::open(&root)?;
     for finding in position_findings {
         report.push(finding.into());
@@ -77,6 +86,9 @@ fn open_once(disk: &Arc<dyn Disk>) -> Result<Opened> {
     let offline = Arc::new(Offline::new(root.path().to_owned()));
     let (journal, catalog) = open_catalog(&root, disk, log_dir.as_ref(), was_clean, &offline, &mut report)?;
     ensure_meta_properties(log_dir.as_ref(), || disk.random())?;
+    for (_, path) in made_again.into_iter().filter(|(is_missing, _)| *is_missing) {
+        report.push(Finding::Rebuilt { path, reason: "it was missing".into() });
+    }
     if !offline.is_set() {
         remove_clean_shutdown(log_dir.as_ref())?;
     }
@@ -101,7 +113,8 @@ fn open_once(disk: &Arc<dyn Disk>) -> Result<Opened> {
         }
     }
 
-    let opener = Opener { lane: &lane, log_dir: &log_dir, quarantine: quarantine.as_ref(), was_clean, old_epoch };
+    let opener =
+        Opener { lane: &lane, log_dir: &log_dir, quarantine: quarantine.as_ref(), was_clean, old_epoch, defaults };
     let topics = opener.open_topics(&lock(&catalog), &mut report)?;
     let groups = open_groups(&groups_dir, &lane, &topics, was_clean, &mut report)?;
     if !lane.offline.is_set()
@@ -168,6 +181,7 @@ struct Opener<'a> {
     was_clean: bool,
     /// Of before this opening: no batch on the disk has a later one.
     old_epoch: LeaderEpoch,
+    defaults: &'a TopicConfig,
 }
 
 impl Opener<'_> {
@@ -235,8 +249,7 @@ impl Opener<'_> {
         checkpoint: &BTreeMap<TopicPartition, Offset>,
         report: &mut OpenReport,
     ) -> Result<Topic> {
-        let settings = entry.overrides.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let config = Arc::new(TopicConfig::builder().set_all(settings)?.build()?);
+        let config = Arc::new(self.defaults.to_builder().set_all(&entry.overrides)?.build()?);
         let mut partitions = Vec::new();
         for number in 0..entry.partitions {
             let name = TopicPartition::new(Arc::clone(&entry.name), number);

@@ -77,6 +77,7 @@ fn a_syncer_that_panicked_takes_the_directory_offline() {
             acks: Acks::All,
             batch: sealed(),
             completion: Arc::new(Panics),
+            refused: None,
         };
         let script = Script { batches: Mutex::new(vec![batch]), ..Script::default() };
         engine.add_source(Arc::new(script)).unwrap();

@@ -56,6 +56,8 @@ pub(crate) struct ReadyBatch {
     pub(crate) acks: Acks,
     pub(crate) batch: SealedBatch,
     pub(crate) completion: Arc<dyn Completion>,
+    /// Why it is not written, if that is known.
+    pub(crate) refused: Option<Error>,
 }
 
 impl fmt::Debug for ReadyBatch {
@@ -66,8 +68,16 @@ impl fmt::Debug for ReadyBatch {
 
 /// Told once what became of a batch.
 pub(crate) trait Completion: Send + Sync {
-    /// The batch is where its acks want it, or it failed.
+    /// The batch is where its acks want it, or may be: it was written, and something failed then.
     fn resolve(&self, outcome: Result<Appended>);
+
+    /// Gets back the batch, which is not in the log unless `error` says that nobody knows: to try again, if the error
+    /// may pass, or to give it up. Of several batches of a partition the last one comes first, so that each can go in
+    /// front of the others.
+    fn refuse(self: Arc<Self>, batch: SealedBatch, error: Error) {
+        self.recycle(batch.into_buffer());
+        self.resolve(Err(error));
+    }
 
     /// Gets back the batch's buffer, to be used again: its bytes are written, or never will be.
     fn recycle(&self, buffer: Vec<u8>);
@@ -129,6 +139,8 @@ pub(crate) struct Writer {
     is_closing: bool,
     /// Appended since the last sync that nobody waited for.
     unsynced_bytes: u64,
+    /// Partitions with records that are to be synced by then, though nobody waits: `flush.ms`.
+    to_flush: Vec<(Moment, Arc<Partition>)>,
     // Emptied and filled again in each round.
     ready: Vec<ReadyBatch>,
     results: Vec<Result<Offset>>,
@@ -150,6 +162,7 @@ impl Writer {
             to_syncer,
             is_closing: false,
             unsynced_bytes: 0,
+            to_flush: Vec::new(),
             ready: Vec::new(),
             results: Vec::new(),
         }
@@ -172,16 +185,15 @@ impl Writer {
     }
 
     /// Appends what was taken, a partition after the other.
-    fn append_batches(&mut self, round: &mut Round) {
+    fn append_batches(&mut self, moment: Moment, round: &mut Round) {
         if self.ready.is_empty() {
             return;
         }
         let now = self.lane.disk.now();
         let mut ready = std::mem::take(&mut self.ready);
         if let Err(full) = self.lane.offline.check().and_then(|()| self.lane.reserve.take()) {
-            for ready in ready.drain(..) {
-                ready.completion.resolve(Err(full.clone()));
-                ready.completion.recycle(ready.batch.into_buffer());
+            for ready in &mut ready {
+                ready.refused.get_or_insert_with(|| full.clone());
             }
         }
         // Stable: each partition's batches stay in their order. Not by address: a seed would not be one run.
@@ -192,10 +204,14 @@ impl Writer {
             let count = rest.iter().take_while(|ready| Arc::ptr_eq(&ready.partition, &partition)).count();
             let (run, behind) = rest.split_at_mut(count);
             self.append_run(&partition, run, now, round);
+            self.plan_flush(&partition, moment, round);
             rest = behind;
         }
-        for ready in ready.drain(..) {
-            ready.completion.recycle(ready.batch.into_buffer());
+        for ReadyBatch { batch, completion, refused, .. } in ready.drain(..).rev() {
+            match refused {
+                None => completion.recycle(batch.into_buffer()),
+                Some(error) => completion.refuse(batch, error),
+            }
         }
         self.ready = ready;
     }
@@ -205,9 +221,10 @@ impl Writer {
         let seen_end = partition.high_watermark();
         let stamps = partition.log().config().message_timestamp_type() == TimestampType::LogAppendTime;
         let append_time = stamps.then_some(now);
-        let mut batches: Vec<_> = run.iter_mut().map(|ready| (&mut ready.batch, ready.acks)).collect();
+        let written = |ready: &&mut ReadyBatch| ready.refused.is_none();
+        let mut batches: Vec<_> = run.iter_mut().filter(written).map(|ready| (&mut ready.batch, ready.acks)).collect();
         partition.append(&mut batches, now, &mut self.results);
-        for (ready, result) in run.iter().zip(self.results.drain(..)) {
+        for (ready, result) in run.iter_mut().filter(written).zip(self.results.drain(..)) {
             match result {
                 Ok(base_offset) => {
                     self.unsynced_bytes += ready.batch.len_bytes() as u64;
@@ -218,12 +235,33 @@ impl Writer {
                         ready.completion.resolve(Ok(appended));
                     }
                 }
-                Err(error) => ready.completion.resolve(Err(error)),
+                Err(error) => ready.refused = Some(error),
             }
         }
         if partition.high_watermark() != seen_end {
             self.lane.write_position(partition);
         }
+    }
+
+    /// What the topic says of records that nobody waits for: `flush.messages`, `flush.ms`.
+    fn plan_flush(&mut self, partition: &Arc<Partition>, moment: Moment, round: &mut Round) {
+        let config = partition.log().config();
+        let unsynced = partition.log_end().0 - partition.durable_end().0;
+        if u64::try_from(unsynced).is_ok_and(|count| count >= config.flush_messages()) {
+            round.partitions.push(Arc::clone(partition));
+        } else if let Some(after) = config.flush_after()
+            && unsynced > 0
+            && !self.to_flush.iter().any(|(_, listed)| Arc::ptr_eq(listed, partition))
+        {
+            self.to_flush.push((moment + after, Arc::clone(partition)));
+        }
+    }
+
+    /// Has the partitions synced whose time has come; answers when the next one's does.
+    fn flush_due(&mut self, now: Moment, round: &mut Round) -> Option<Moment> {
+        let due = self.to_flush.extract_if(.., |(at, _)| *at <= now);
+        round.partitions.extend(due.map(|(_, partition)| partition).filter(|it| it.sync_work().is_some()));
+        self.to_flush.iter().map(|(at, _)| *at).min()
     }
 
     /// Writes the frames of a round, one write a journal.
@@ -240,8 +278,13 @@ impl Writer {
                 Err(error) => answer.give(Err(error)),
             }
         }
-        for (cell, answers) in by_journal.into_iter().filter(|(_, answers)| !answers.is_empty()) {
-            match self.write_journal(&cell) {
+        for (cell, mut answers) in by_journal.into_iter().filter(|(_, answers)| !answers.is_empty()) {
+            let written = self.write_journal(&cell);
+            // A write that failed took back what it had written, unless that is what failed.
+            if matches!(written, Ok(()) | Err(Error::Storage { .. })) {
+                answers.iter_mut().for_each(Answer::mark_written);
+            }
+            match written {
                 Ok(()) => {
                     cell.in_flight.fetch_add(answers.len(), Ordering::AcqRel);
                     round.frames.push((cell, answers));
@@ -294,7 +337,8 @@ impl Actor for Writer {
         }
         let ask_at = self.take_batches(now);
         let has_work = !self.ready.is_empty() || !frames.is_empty();
-        self.append_batches(&mut round);
+        self.append_batches(now, &mut round);
+        let flush_at = self.flush_due(now, &mut round);
         self.write_frames(frames, &mut round);
 
         let ends = self.is_closing && !has_work;
@@ -304,7 +348,7 @@ impl Actor for Writer {
         if !round.is_empty() {
             let _ = self.to_syncer.send(ToSyncer::Round(round)); // a syncer that is gone fails what it is sent
         }
-        match (ends, ask_at) {
+        match (ends, [ask_at, flush_at].into_iter().flatten().min()) {
             (true, _) => {
                 let _ = self.to_syncer.send(ToSyncer::Close);
                 Next::Done
@@ -329,8 +373,8 @@ impl Drop for Writer {
                 if left.is_empty() {
                     break;
                 }
-                for ready in left {
-                    ready.completion.resolve(Err(Error::Closed { what: "engine" }));
+                for ready in left.into_iter().rev() {
+                    ready.completion.refuse(ready.batch, Error::Closed { what: "engine" });
                 }
             }
         }

@@ -21,7 +21,7 @@ mod memory;
 mod os;
 
 use std::fmt;
-use std::io::IoSlice;
+use std::io::{self, ErrorKind, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,9 +29,11 @@ use bytes::Bytes;
 
 use crate::error::{Error, Result};
 use crate::sync::Scheduler;
-use crate::types::Timestamp;
+use crate::types::{ReadMode, Timestamp};
 
 pub use memory::MemoryDisk;
+#[cfg(feature = "sim")]
+pub use memory::{Fault, Faults, Operation};
 pub(crate) use os::OsDisk;
 
 /// A disk, with the clock and the scheduler that go with it.
@@ -53,6 +55,16 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// A real disk syncs before it returns: call it on a thread that may wait for a disk. A simulated one may call
     /// `done` later, from another step.
     fn begin_sync(&self, targets: Vec<SyncTarget>, done: SyncDone);
+}
+
+/// How files that are only read are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reading {
+    pub(crate) mode: ReadMode,
+    /// How many of them are open at a time, and how many are mapped.
+    pub(crate) max_open_segments: u32,
+    /// How many bytes are mapped at a time.
+    pub(crate) max_mapped_bytes: u64,
 }
 
 /// Told the outcome of [`Disk::begin_sync`].
@@ -94,6 +106,11 @@ pub(crate) trait Dir: fmt::Debug + Send + Sync {
     /// What is in it, by name. Names that are not UTF-8 are left out: ottla made none of them.
     fn list(&self) -> Result<Vec<Entry>>;
 
+    /// The names of what is in it, in no order. [`list`](Self::list) looks each of them up, which costs more.
+    fn names(&self) -> Result<Vec<String>> {
+        Ok(self.list()?.into_iter().map(|entry| entry.name).collect())
+    }
+
     /// Opens the directory `name` in this one.
     fn dir(&self, name: &str) -> Result<Arc<dyn Dir>>;
 
@@ -102,6 +119,10 @@ pub(crate) trait Dir: fmt::Debug + Send + Sync {
 
     /// Opens the file `name` to read.
     fn open(&self, name: &str) -> Result<Arc<dyn File>>;
+
+    /// The file `name`, to be read now and then: it shares a bounded number of descriptors with others, and has one only
+    /// when it needs it. That there is no such file may show with the first read only.
+    fn open_shared(&self, name: &str) -> Result<Arc<dyn File>>;
 
     /// Opens the file `name` to read and write.
     fn open_writable(&self, name: &str) -> Result<Arc<dyn File>>;
@@ -147,6 +168,9 @@ pub(crate) trait File: fmt::Debug + Send + Sync {
     /// Reads `len` bytes from `position`, fewer where the file ends. The bytes stay good when the file is removed.
     fn slice(&self, position: u64, len: usize) -> Result<Bytes>;
 
+    /// Says that neither its length nor its bytes change any more: one that was opened shared may be mapped from now on.
+    fn seal(&self) {}
+
     /// Writes all of `bytes` at `position`. After an error any part of them may have been written.
     fn write_all_at(&self, bytes: &[u8], position: u64) -> Result<()>;
 
@@ -158,6 +182,47 @@ pub(crate) trait File: fmt::Debug + Send + Sync {
 
     /// Makes contents and length durable, but not the name.
     fn sync(&self) -> Result<()>;
+}
+
+/// Reads with `read_once`, which gives some of what it is asked for, until `into` is full or the file ends.
+pub(crate) fn read_full(
+    into: &mut [u8],
+    position: u64,
+    mut read_once: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < into.len() {
+        match read_once(&mut into[filled..], position + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// Writes all of `slices` with `write_once`, which takes some of what it is given.
+pub(crate) fn write_full(
+    slices: &mut [IoSlice<'_>],
+    position: u64,
+    mut write_once: impl FnMut(&[IoSlice<'_>], u64) -> io::Result<usize>,
+) -> io::Result<()> {
+    let mut rest = slices;
+    let mut position = position;
+    IoSlice::advance_slices(&mut rest, 0); // without those that are empty: writing nothing is not a failure
+    while !rest.is_empty() {
+        match write_once(rest, position) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                position += written as u64;
+                IoSlice::advance_slices(&mut rest, written);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Reads a whole file that is expected to be small: an error above `limit` bytes rather than an allocation.

@@ -1,12 +1,16 @@
 //! Files of the operating system.
 //!
 //! Reads go into buffers that are used again: the first touch of a fresh page costs more than copying into it. All
-//! writes are positional, so nothing depends on where a file's cursor is.
+//! writes are positional, so nothing depends on where a file's cursor is. Files that are only read share a bounded
+//! number of descriptors, and may be mapped ([`handles`]).
+
+mod handles;
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
@@ -14,7 +18,8 @@ use fs2::FileExt as _;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::error::{Error, Result};
-use crate::io::{Dir, Disk, Entry, File, Lock, SyncDone, SyncTarget};
+use crate::io::os::handles::{FileId, Handles};
+use crate::io::{Dir, Disk, Entry, File, Lock, Reading, SyncDone, SyncTarget, read_full, write_full};
 use crate::sync::{Scheduler, Threads, lock};
 use crate::types::Timestamp;
 
@@ -32,11 +37,12 @@ pub(crate) struct OsDisk {
 
 impl OsDisk {
     /// Opens `path`, which is made, with all above it, if `create` says so.
-    pub(crate) fn open(path: &Path, create: bool) -> Result<Self> {
+    pub(crate) fn open(path: &Path, create: bool, reading: &Reading) -> Result<Self> {
         if create {
             create_dirs(path)?;
         }
-        let dir = OsDir { path: path.to_owned(), pool: Arc::new(Pool::default()) };
+        let (pool, handles) = (Arc::new(Pool::default()), Arc::new(Handles::new(reading)));
+        let dir = OsDir { path: path.to_owned(), pool, handles };
         let found = fs::metadata(path).map_err(|error| Error::io("open", path, error))?;
         if !found.is_dir() {
             return Err(Error::io("open", path, ErrorKind::NotADirectory.into()));
@@ -112,20 +118,26 @@ impl Disk for OsDisk {
 struct OsDir {
     path: PathBuf,
     pool: Arc<Pool>,
+    handles: Arc<Handles>,
 }
 
 impl OsDir {
     fn below(&self, name: &str) -> Arc<dyn Dir> {
-        Arc::new(Self { path: self.path.join(name), pool: Arc::clone(&self.pool) })
+        let (pool, handles) = (Arc::clone(&self.pool), Arc::clone(&self.handles));
+        Arc::new(Self { path: self.path.join(name), pool, handles })
     }
 
-    #[expect(clippy::disallowed_methods, reason = "io is where files are opened")]
     fn open_with(&self, name: &str, options: &mut OpenOptions) -> Result<Arc<dyn File>> {
         let path = self.path.join(name);
-        let file = options.read(true).custom_flags(no_follow()).open(&path);
-        let file = file.map_err(|error| Error::io("open", &path, error))?;
+        let file = open(&path, options)?;
         Ok(Arc::new(OsFile { file, path, pool: Arc::clone(&self.pool) }))
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "io is where files are opened")]
+fn open(path: &Path, options: &mut OpenOptions) -> Result<fs::File> {
+    let file = options.read(true).custom_flags(no_follow()).open(path);
+    file.map_err(|error| Error::io("open", path, error))
 }
 
 impl Dir for OsDir {
@@ -150,6 +162,16 @@ impl Dir for OsDir {
         Ok(entries)
     }
 
+    #[expect(clippy::disallowed_methods, reason = "io is where directories are read")]
+    fn names(&self) -> Result<Vec<String>> {
+        let failed = |error| Error::io("list", &self.path, error);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            names.extend(entry.map_err(failed)?.file_name().into_string().ok());
+        }
+        Ok(names)
+    }
+
     fn dir(&self, name: &str) -> Result<Arc<dyn Dir>> {
         let path = self.path.join(name);
         let found = fs::symlink_metadata(&path).map_err(|error| Error::io("open", &path, error))?;
@@ -171,6 +193,12 @@ impl Dir for OsDir {
 
     fn open(&self, name: &str) -> Result<Arc<dyn File>> {
         self.open_with(name, &mut OpenOptions::new())
+    }
+
+    fn open_shared(&self, name: &str) -> Result<Arc<dyn File>> {
+        let (pool, handles) = (Arc::clone(&self.pool), Arc::clone(&self.handles));
+        let (id, is_sealed) = (handles.new_id(), AtomicBool::new(false));
+        Ok(Arc::new(SharedFile { path: self.path.join(name), id, is_sealed, pool, handles }))
     }
 
     fn open_writable(&self, name: &str) -> Result<Arc<dyn File>> {
@@ -230,17 +258,27 @@ impl Dir for OsDir {
             Err(error) => return Err(failed(error.into())),
         }
         file.set_len(0).and_then(|()| file.write_all_at(owner.as_bytes(), 0)).map_err(failed)?;
-        Ok(Box::new(OsLock { _file: file }))
+        Ok(Box::new(OsLock { file }))
     }
 }
 
-/// The locks live as long as the open file.
+/// Holds the file, and with it both locks, until it is dropped.
 #[derive(Debug)]
 struct OsLock {
-    _file: fs::File,
+    file: fs::File,
 }
 
 impl Lock for OsLock {}
+
+impl Drop for OsLock {
+    fn drop(&mut self) {
+        // Closing alone would not do: a child that another thread has forked holds the open file until it executes its
+        // program, and the lock with it.
+        if let Err(error) = self.file.unlock() {
+            log::warn!("the lock goes when the file is closed: {error}");
+        }
+    }
+}
 
 #[derive(Debug)]
 struct OsFile {
@@ -265,43 +303,20 @@ impl File for OsFile {
     }
 
     fn read_at(&self, into: &mut [u8], position: u64) -> Result<usize> {
-        let mut filled = 0;
-        while filled < into.len() {
-            match self.file.read_at(&mut into[filled..], position + filled as u64) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.failed("read")(error)),
-            }
-        }
-        Ok(filled)
+        read_from(&self.file, into, position).map_err(self.failed("read"))
     }
 
     fn slice(&self, position: u64, len: usize) -> Result<Bytes> {
-        let mut buffer = self.pool.take(len);
-        let read = self.read_at(&mut buffer[..len], position)?;
-        Ok(Bytes::from_owner(Pooled { buffer, pool: Arc::downgrade(&self.pool) }).slice(..read))
+        self.pool.read(&self.file, position, len).map_err(self.failed("read"))
     }
 
     fn write_all_at(&self, bytes: &[u8], position: u64) -> Result<()> {
-        self.file.write_all_at(bytes, position).map_err(self.failed("write"))
+        self.write_vectored_all_at(&mut [IoSlice::new(bytes)], position)
     }
 
     fn write_vectored_all_at(&self, slices: &mut [IoSlice<'_>], position: u64) -> Result<()> {
-        let mut rest = slices;
-        let mut position = position;
-        while !rest.is_empty() {
-            match rustix::io::pwritev(&self.file, rest, position) {
-                Ok(0) => return Err(self.failed("write")(ErrorKind::WriteZero.into())),
-                Ok(written) => {
-                    position += written as u64;
-                    IoSlice::advance_slices(&mut rest, written);
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(self.failed("write")(error.into())),
-            }
-        }
-        Ok(())
+        let write_once = |rest: &[IoSlice<'_>], at| Ok(rustix::io::pwritev(&self.file, rest, at)?);
+        write_full(slices, position, write_once).map_err(self.failed("write"))
     }
 
     fn set_len(&self, len: u64) -> Result<()> {
@@ -310,6 +325,86 @@ impl File for OsFile {
 
     fn sync(&self) -> Result<()> {
         self.file.sync_data().map_err(self.failed("sync"))
+    }
+}
+
+/// Reads until `into` is full or the file ends.
+fn read_from(file: &fs::File, into: &mut [u8], position: u64) -> io::Result<usize> {
+    read_full(into, position, |into, position| file.read_at(into, position))
+}
+
+/// A file that is only read, through a descriptor or a map that others may take its place in.
+#[derive(Debug)]
+struct SharedFile {
+    path: PathBuf,
+    id: FileId,
+    is_sealed: AtomicBool,
+    pool: Arc<Pool>,
+    handles: Arc<Handles>,
+}
+
+impl SharedFile {
+    fn file(&self) -> Result<Arc<fs::File>> {
+        self.handles.file(self.id, || open(&self.path, &mut OpenOptions::new()))
+    }
+
+    fn failed(&self, action: &'static str) -> impl Fn(io::Error) -> Error {
+        move |error| Error::io(action, &self.path, error)
+    }
+
+    /// What it is not opened for.
+    fn refused(&self, action: &'static str) -> Result<()> {
+        Err(self.failed(action)(ErrorKind::PermissionDenied.into()))
+    }
+}
+
+impl File for SharedFile {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn len(&self) -> Result<u64> {
+        Ok(self.file()?.metadata().map_err(self.failed("look up"))?.len())
+    }
+
+    fn read_at(&self, into: &mut [u8], position: u64) -> Result<usize> {
+        read_from(&*self.file()?, into, position).map_err(self.failed("read"))
+    }
+
+    fn slice(&self, position: u64, len: usize) -> Result<Bytes> {
+        if self.is_sealed.load(Ordering::Acquire)
+            && let Some(map) = self.handles.map(self.id, || self.file())?
+        {
+            let from = usize::try_from(position).unwrap_or(usize::MAX).min(map.len());
+            return Ok(map.slice(from..from.saturating_add(len).min(map.len())));
+        }
+        self.pool.read(&*self.file()?, position, len).map_err(self.failed("read"))
+    }
+
+    fn seal(&self) {
+        self.is_sealed.store(true, Ordering::Release);
+    }
+
+    fn write_all_at(&self, _bytes: &[u8], _position: u64) -> Result<()> {
+        self.refused("write")
+    }
+
+    fn write_vectored_all_at(&self, _slices: &mut [IoSlice<'_>], _position: u64) -> Result<()> {
+        self.refused("write")
+    }
+
+    fn set_len(&self, _len: u64) -> Result<()> {
+        self.refused("set the length of")
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.refused("sync")
+    }
+}
+
+impl Drop for SharedFile {
+    fn drop(&mut self) {
+        self.handles.forget(self.id);
     }
 }
 
@@ -327,6 +422,13 @@ impl Pool {
         }
         let pooled = lock(&self.buffers).pop();
         pooled.unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice())
+    }
+
+    /// Up to `len` bytes of `file`, in a buffer that comes back here.
+    fn read(self: &Arc<Self>, file: &fs::File, position: u64, len: usize) -> io::Result<Bytes> {
+        let mut buffer = self.take(len);
+        let read = read_from(file, &mut buffer[..len], position)?;
+        Ok(Bytes::from_owner(Pooled { buffer, pool: Arc::downgrade(self) }).slice(..read))
     }
 }
 

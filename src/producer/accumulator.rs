@@ -5,13 +5,14 @@
 //!
 //! ```text
 //!   send -> [ open batch ] --full, due, wanted, flush, close--> [ sealed ][ sealed ] --take--> writer
+//!                                                                             ^---full disk----'
 //! ```
 //!
 //! The writer is woken when it has to learn something:
 //!
 //! | when                                   | since                                                       |
 //! |----------------------------------------|-------------------------------------------------------------|
-//! | a batch is opened and no other is open | the writer knows no moment to ask again, or a later one     |
+//! | a batch is opened, none is due before  | the writer knows no moment to ask again, or a later one     |
 //! | somebody waits: delivery, flush, close | the batch is due now                                        |
 //! | somebody waits for memory              | all open batches are due now: they hold it                  |
 //! | 256 KiB are sealed                     | a large write is worth a wake-up, which a single batch is not |
@@ -23,13 +24,18 @@
 //! batches came to so far says how many. It is compressed where it is sealed, by the thread that seals it. What comes
 //! out larger than was hoped for is still no larger than the topic takes, since it was not before either.
 //!
+//! A batch that the writer could not write, because the disk is full, goes back to the head of its queue and waits there
+//! for its next attempt. Nothing overtakes it: while it waits the writer gets none of those behind it.
+//!
 //! The room that a batch takes in `buffer.memory` is free again when its bytes are written, or never will be: then the
 //! buffer is used again, and what waits for a sync has no bytes here any more.
 //!
-//! Locks: a queue's state first, then `ready`, `unresolved`, `compressors` or the memory's, one of them at a time. None is held while
+//! Locks: a queue's state first, then `ready`, `unresolved`, `compressors`, the metrics' or the memory's, one of them at a time. None is held while
 //! code of the user's runs.
 //!
 //! Kafka: `RecordAccumulator`.
+
+mod returns;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -41,8 +47,10 @@ use crate::engine::{BatchSource, Callbacks, ReadyBatch, WriterWaker};
 use crate::error::{Error, Result};
 use crate::producer::config::ProducerConfig;
 use crate::producer::delivery::{BatchOutcome, CallbackQueue, Delivery, DeliveryCallback, RecordPlace, Ticket};
-use crate::producer::memory::Memory;
+use crate::producer::memory::{Memory, MemoryUse};
+use crate::producer::metrics::{BatchFacts, ProducerMetrics};
 use crate::producer::ratio::CompressionRatio;
+use crate::producer::retry::Backoff;
 use crate::record::{BatchBuilder, BatchHeader, Compressor, ProducerStamp, SealedBatch};
 use crate::replication::Partition;
 use crate::sync::{Moment, Scheduler, lock};
@@ -59,14 +67,18 @@ pub(super) struct Accumulator {
     scheduler: Arc<dyn Scheduler>,
     waker: WriterWaker,
     callbacks: Arc<Callbacks>,
+    metrics: ProducerMetrics,
     memory: Memory,
     ready: Mutex<Ready>,
     unresolved: Mutex<Unresolved>,
     /// Those that are not in use: one for each thread that ever compressed while others did.
     compressors: Mutex<Vec<Compressor>>,
     queued_bytes: AtomicUsize,
+    backoff: Backoff,
     /// As in `unresolved`, to be read without its lock.
     is_closed: AtomicBool,
+    /// The engine closes: what cannot be written now never will be.
+    is_ending: AtomicBool,
 }
 
 /// What the writer has to look at.
@@ -74,7 +86,8 @@ pub(super) struct Accumulator {
 struct Ready {
     /// Queues with a sealed batch, or with an open one that is due, each once.
     queues: VecDeque<Arc<PartitionQueue>>,
-    /// Queues with an open batch, by the end of its linger and the batch's number.
+    /// Queues with an open batch, by the end of its linger and the batch's number; and those whose first batch waits for
+    /// its next attempt, by when that is and the batch's number.
     lingering: BTreeMap<(Moment, u64), Arc<PartitionQueue>>,
 }
 
@@ -99,13 +112,17 @@ pub(super) struct PartitionQueue {
     /// Of the topic; without compression there is none.
     ratio: Option<Arc<CompressionRatio>>,
     state: Mutex<QueueState>,
+    /// How many batches are sealed, to be read without the lock.
+    waiting: AtomicUsize,
     callbacks: CallbackQueue,
 }
 
 #[derive(Default)]
 struct QueueState {
     open: Option<OpenBatch>,
-    sealed: VecDeque<(SealedBatch, Ticket)>,
+    sealed: VecDeque<(SealedBatch, Arc<Ticket>)>,
+    /// Where `Ready::lingering` has it, if the first of these waits for its next attempt.
+    backoff: Option<(Moment, u64)>,
     /// How many bytes of batches were completed since records without a key last moved on from here.
     completed_bytes: usize,
     /// Whether `Ready::queues` has it.
@@ -116,6 +133,7 @@ struct OpenBatch {
     builder: BatchBuilder,
     /// How large it gets before it is sealed, but for a first record that is larger.
     room: usize,
+    largest_record: usize,
     ticket: Ticket,
 }
 
@@ -156,6 +174,7 @@ impl PartitionQueue {
             most,
             ratio: (config.compression != Compression::None).then(|| Arc::clone(ratio)),
             state: Mutex::default(),
+            waiting: AtomicUsize::new(0),
             callbacks: CallbackQueue::default(),
         }
     }
@@ -179,6 +198,25 @@ impl PartitionQueue {
 
     pub(super) fn callbacks(&self) -> &CallbackQueue {
         &self.callbacks
+    }
+
+    /// How many batches wait for the writer.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Tells others how many batches are sealed; after each change to them, under the lock.
+    fn note_waiting(&self, state: &QueueState) {
+        self.waiting.store(state.sealed.len(), Ordering::Relaxed);
+    }
+}
+
+impl OpenBatch {
+    /// Encodes `record`, and answers its index.
+    #[inline]
+    fn append(&mut self, record: &EncodedRecord<'_>) -> u32 {
+        self.largest_record = self.largest_record.max(record.size);
+        self.builder.append(record.timestamp, record.key, record.value, record.headers)
     }
 }
 
@@ -220,8 +258,11 @@ impl Accumulator {
         scheduler: Arc<dyn Scheduler>,
         waker: WriterWaker,
         callbacks: Arc<Callbacks>,
+        seed: u64,
     ) -> Self {
         Self {
+            backoff: Backoff::new(config.retry_backoff, config.retry_backoff_max, seed),
+            metrics: ProducerMetrics::new(&config, scheduler.now()),
             memory: Memory::new(config.buffer_memory, config.batch_bytes()),
             config,
             scheduler,
@@ -232,6 +273,7 @@ impl Accumulator {
             compressors: Mutex::default(),
             queued_bytes: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
+            is_ending: AtomicBool::new(false),
         }
     }
 
@@ -243,8 +285,20 @@ impl Accumulator {
         &self.callbacks
     }
 
+    pub(super) fn metrics(&self) -> &ProducerMetrics {
+        &self.metrics
+    }
+
+    pub(super) fn memory_use(&self) -> MemoryUse {
+        self.memory.usage()
+    }
+
     pub(super) fn acks(&self) -> Acks {
         self.config.acks
+    }
+
+    pub(super) fn patience(&self) -> Duration {
+        self.config.patience()
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -258,7 +312,7 @@ impl Accumulator {
     /// Adds `record` to the open batch of `queue`, or to a new one. Blocks while the buffer is full.
     ///
     /// With `may_move`, for a record that belongs to no partition in particular, answers `None` in place of beginning a
-    /// batch once enough went to this partition.
+    /// batch once enough went to this partition. `blocked` is for how long the call to `send` has blocked already.
     #[inline]
     pub(super) fn append(
         self: &Arc<Self>,
@@ -266,6 +320,7 @@ impl Accumulator {
         record: &EncodedRecord<'_>,
         callback: &mut Option<DeliveryCallback>,
         may_move: bool,
+        blocked: &mut Duration,
     ) -> Result<Option<Delivery>> {
         let mut spare = Spare { memory: &self.memory, taken: None };
         loop {
@@ -285,22 +340,35 @@ impl Accumulator {
                 return Ok(Some(self.add(queue, &mut state, record, callback.take())));
             }
             drop(state); // what is needed may have to be waited for
-            spare.taken = Some(self.take_memory(queue, record)?);
+            spare.taken = Some(self.take_memory(queue, record, blocked)?);
         }
     }
 
     /// A buffer for a batch that begins with `record`, and what is charged for it.
-    fn take_memory(&self, queue: &PartitionQueue, record: &EncodedRecord<'_>) -> Result<(Vec<u8>, usize)> {
+    fn take_memory(
+        &self,
+        queue: &PartitionQueue,
+        record: &EncodedRecord<'_>,
+        blocked: &mut Duration,
+    ) -> Result<(Vec<u8>, usize)> {
         let needed = self.usual_buffer(queue.room()).max(BatchHeader::LEN_BYTES + record.size);
         // The size is a bound: a record that takes exactly all of the buffer was not refused.
         let needed = needed.min(self.config.buffer_memory);
-        let buffer = self.memory.take(needed, self.scheduler.as_ref(), || {
+        let mut began = None;
+        let taken = self.memory.take(needed, self.scheduler.as_ref(), || {
+            began = Some(self.scheduler.now());
             self.wake_writer();
             // All callbacks would wait for the one that waits.
             let is_callback = self.callbacks.refuse_inside("send").is_err();
-            if is_callback { Duration::ZERO } else { self.config.max_block }
-        })?;
-        Ok((buffer, needed))
+            if is_callback { Duration::ZERO } else { self.config.max_block.saturating_sub(*blocked) }
+        });
+        if let Some(began) = began {
+            let now = self.scheduler.now();
+            *blocked += now.since(began);
+            let is_exhausted = matches!(taken, Err(Error::BufferExhausted { .. }));
+            self.metrics.note_memory_wait(now, now.since(began), is_exhausted);
+        }
+        Ok((taken?, needed))
     }
 
     /// Adds as many of `records` to the batch of `delivery` as it still takes, and makes that the delivery of the last
@@ -319,7 +387,7 @@ impl Accumulator {
             if open.builder.len_bytes() + record.size > open.room {
                 break;
             }
-            let index = open.builder.append(record.timestamp, record.key, record.value, record.headers);
+            let index = open.append(record);
             last = Some((index, record));
             count += 1;
         }
@@ -353,7 +421,7 @@ impl Accumulator {
         callback: Option<DeliveryCallback>,
     ) -> Delivery {
         let open = state.open.as_mut().expect("the caller has looked, or begun one");
-        let index = open.builder.append(record.timestamp, record.key, record.value, record.headers);
+        let index = open.append(record);
         let place = RecordPlace::of(index, record);
         let outcome = Arc::clone(open.ticket.outcome());
         if let Some(callback) = callback {
@@ -373,18 +441,20 @@ impl Accumulator {
         buffer: Vec<u8>,
         charged: usize,
     ) -> Result<()> {
-        let due_at = self.scheduler.now() + self.config.linger;
-        let begun = lock(&self.unresolved)
-            .begin(|number| Arc::new(BatchOutcome::new(number, Arc::clone(queue), Arc::clone(self), charged, due_at)));
+        let (now, linger) = (self.scheduler.now(), self.config.linger);
+        let begun = lock(&self.unresolved).begin(|number| {
+            Arc::new(BatchOutcome::new(number, Arc::clone(queue), Arc::clone(self), charged, now, linger))
+        });
         let Some(outcome) = begun else {
             self.memory.give_back(buffer, charged);
             return Err(Error::Closed { what: "producer" });
         };
         let due = outcome.due();
         let builder = BatchBuilder::new(buffer);
-        state.open = Some(OpenBatch { builder, room: queue.room().min(charged), ticket: Ticket::new(outcome) });
+        let (room, ticket) = (queue.room().min(charged), Ticket::new(outcome));
+        state.open = Some(OpenBatch { builder, room, largest_record: 0, ticket });
         let mut ready = lock(&self.ready);
-        let is_news = ready.is_empty();
+        let is_news = ready.knows_no_moment_before(due);
         ready.lingering.insert(due, Arc::clone(queue));
         drop(ready);
         if is_news {
@@ -404,7 +474,8 @@ impl Accumulator {
 
     /// Completes the open batch and queues it behind the others. Answers how many bytes are queued now.
     fn complete(&self, queue: &PartitionQueue, state: &mut QueueState) -> usize {
-        let Some(OpenBatch { builder, ticket, .. }) = state.open.take() else { return 0 };
+        let Some(OpenBatch { builder, ticket, largest_record, .. }) = state.open.take() else { return 0 };
+        let unpacked_bytes = builder.len_bytes();
         lock(&self.ready).lingering.remove(&ticket.outcome().due());
         state.completed_bytes += queue.expected_len(builder.len_bytes());
         let batch = match &queue.ratio {
@@ -412,7 +483,10 @@ impl Accumulator {
             Some(ratio) => self.compress(builder, ratio),
         };
         let len_bytes = batch.len_bytes();
-        state.sealed.push_back((batch, ticket));
+        let facts = BatchFacts { records: batch.count(), unpacked_bytes, packed_bytes: len_bytes, largest_record };
+        ticket.outcome().set_facts(facts);
+        state.sealed.push_back((batch, Arc::new(ticket)));
+        queue.note_waiting(state);
         self.queued_bytes.fetch_add(len_bytes, Ordering::Relaxed) + len_bytes
     }
 
@@ -458,8 +532,9 @@ impl Accumulator {
         self.memory.give_back(buffer, charged);
     }
 
-    /// Waits until every batch that was begun before is published, well or not.
-    pub(super) fn flush(&self) {
+    /// Waits until every batch that was begun before is published, well or not, or until `deadline`.
+    pub(super) fn flush(&self, deadline: Option<Moment>) {
+        let began = self.scheduler.now();
         let unresolved: Vec<_> = lock(&self.unresolved).batches.values().cloned().collect();
         // All of them first, so that they share a round; and the writer is woken once.
         let news = unresolved.iter().filter(|outcome| outcome.mark_wanted()).count();
@@ -468,12 +543,13 @@ impl Accumulator {
         }
         // The newest first: when it is published, most others are, and this thread woke once.
         for outcome in unresolved.iter().rev() {
-            outcome.wait(None);
+            outcome.wait(deadline);
         }
+        self.metrics.note_flush(self.scheduler.now().since(began));
     }
 
-    /// Refuses records from now on; what is there goes to the writer.
-    pub(super) fn refuse(&self) {
+    /// Refuses records from now on. Answers what is there.
+    pub(super) fn forbid(&self) -> Vec<Arc<BatchOutcome>> {
         let unresolved: Vec<_> = {
             let mut unresolved = lock(&self.unresolved);
             unresolved.is_closed = true;
@@ -481,7 +557,12 @@ impl Accumulator {
         };
         self.is_closed.store(true, Ordering::Release);
         self.memory.close();
-        for outcome in unresolved {
+        unresolved
+    }
+
+    /// Refuses records from now on; what is there goes to the writer.
+    pub(super) fn refuse(&self) {
+        for outcome in self.forbid() {
             // One that is being begun is listed too: this waits for the lock that its sender holds.
             self.list(outcome.queue());
         }
@@ -492,6 +573,33 @@ impl Accumulator {
     fn is_due(&self, open: &OpenBatch, now: Moment, is_starved: bool) -> bool {
         let outcome = open.ticket.outcome();
         is_starved || outcome.due().0 <= now || outcome.is_wanted() || self.is_closed()
+    }
+}
+
+impl Accumulator {
+    /// Hands the writer what waits in `queue`, at most about `limit` bytes. Answers how many these are.
+    fn take_from(
+        &self,
+        queue: &PartitionQueue,
+        state: &mut QueueState,
+        now: Moment,
+        limit: usize,
+        into: &mut Vec<ReadyBatch>,
+    ) -> usize {
+        let mut taken = 0;
+        while taken < limit
+            && let Some((batch, ticket)) = state.sealed.pop_front()
+        {
+            taken += batch.len_bytes();
+            let refused = (now >= ticket.outcome().expires_at()).then(|| ticket.outcome().expiry());
+            if refused.is_none() {
+                ticket.mark_taken(now);
+            }
+            let partition = Arc::clone(&queue.partition);
+            into.push(ReadyBatch { partition, acks: self.config.acks, batch, completion: ticket, refused });
+        }
+        queue.note_waiting(state);
+        taken
     }
 }
 
@@ -508,14 +616,10 @@ impl BatchSource for Accumulator {
             if state.open.as_ref().is_some_and(|open| self.is_due(open, now, is_starved)) {
                 self.complete(&queue, &mut state);
             }
-            while taken < limit
-                && let Some((batch, ticket)) = state.sealed.pop_front()
-            {
-                taken += batch.len_bytes();
-                ticket.mark_taken();
-                let partition = Arc::clone(&queue.partition);
-                into.push(ReadyBatch { partition, acks: self.config.acks, batch, completion: Arc::new(ticket) });
+            if self.backs_off(&mut state, now) {
+                continue; // it is listed again when that is over
             }
+            taken += self.take_from(&queue, &mut state, now, limit.saturating_sub(taken), into);
             if !state.sealed.is_empty() {
                 self.list_locked(&queue, &mut state); // behind all others: none starves
             }
@@ -525,6 +629,7 @@ impl BatchSource for Accumulator {
     }
 
     fn close(&self) {
+        self.is_ending.store(true, Ordering::Release);
         self.refuse();
     }
 
@@ -535,8 +640,10 @@ impl BatchSource for Accumulator {
 }
 
 impl Ready {
-    fn is_empty(&self) -> bool {
-        self.queues.is_empty() && self.lingering.is_empty()
+    /// Whether the writer is neither being woken nor going to ask again before `due`. Lingers end in the order in which
+    /// they begin; but the next attempt at a batch may be later than any of them.
+    fn knows_no_moment_before(&self, due: (Moment, u64)) -> bool {
+        self.queues.is_empty() && self.lingering.first_key_value().is_none_or(|(&first, _)| due < first)
     }
 
     /// When the writer has to ask again. While this is not empty the writer knows such a moment, or is being woken; so

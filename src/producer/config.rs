@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Value, at_least, settings};
+use crate::config::{Value, at_least, known, settings};
 use crate::error::{Error, Result};
 use crate::record::{Codec, is_compiled, levels};
 use crate::types::{Acks, Compression};
@@ -38,14 +38,48 @@ settings! {
         buffer_memory: usize = 33_554_432, "buffer.memory";
         /// How long `send` may block while the buffer is full.
         max_block: Duration = Duration::from_secs(60), "max.block.ms";
+        /// How often a batch is tried again that could not be written for the moment, as on a full disk; at most
+        /// 2147483647. Nothing of the producer overtakes it in its partition meanwhile.
+        retries: u32 = 2_147_483_647, "retries";
+        /// How long the first of these attempts waits; each waits twice as long as the one before, a fifth more or less.
+        retry_backoff: Duration = Duration::from_millis(100), "retry.backoff.ms";
+        /// How long an attempt waits at the most.
+        retry_backoff_max: Duration = Duration::from_secs(1), "retry.backoff.max.ms";
+        /// How long a batch may wait to be written, from its first record on, attempts included; at least `linger.ms`.
+        /// Then its deliveries fail. What the writer has taken is not given up: nobody could tell whether it is there.
+        delivery_timeout: Duration = DELIVERY_TIMEOUT, "delivery.timeout.ms";
         /// How large a record may be, in bytes, key, value and headers together with what stores them.
         max_request_size: usize = 1_048_576, "max.request.size";
-        /// A name for the producer. Kafka shows it in the broker's logs; here only the application reads it.
+        /// Whether records go to any partition though they have keys. Their values are spread evenly then, and records
+        /// of one key lose their order.
+        ignore_keys: bool = false, "partitioner.ignore.keys";
+        /// Whether records without a key rather go to partitions where fewer batches wait to be written.
+        adaptive_partitioning: bool = true, "partitioner.adaptive.partitioning.enable";
+        /// A name for the producer. Its metrics have it as a tag.
         client_id: Option<String> = None, "client.id";
+        /// How many windows of time the metrics look back, at least 1; the one that is going on is one of them.
+        metrics_num_samples: u32 = 2, "metrics.num.samples";
+        /// How long such a window is; at least 1 ms.
+        metrics_sample_window: Duration = Duration::from_secs(30), "metrics.sample.window.ms";
     }
+    without_effect [known::NETWORK, known::PRODUCER] refused [known::NOT_OF_PRODUCERS]
 }
 
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(120);
+/// What a batch has left to be written in when it has lingered for longer than the default of `delivery.timeout.ms`.
+/// Kafka: the default of `request.timeout.ms`.
+const LEFT_AFTER_LINGER: Duration = Duration::from_secs(30);
+
 impl ProducerConfig {
+    /// How long a batch may wait to be written. The default gives way to a long linger.
+    pub(super) fn patience(&self) -> Duration {
+        if self.delivery_timeout < self.linger {
+            self.linger.saturating_add(LEFT_AFTER_LINGER)
+        } else {
+            self.delivery_timeout
+        }
+    }
+
     /// How large a batch gets: one that the buffer does not hold could never be begun.
     pub(super) fn batch_bytes(&self) -> usize {
         self.batch_size.min(self.buffer_memory)
@@ -64,6 +98,15 @@ impl ProducerConfig {
     fn check(&self) -> Result<()> {
         at_least("buffer.memory", self.buffer_memory, 1024)?;
         self.check_compression()?;
+        if self.delivery_timeout < self.linger && self.delivery_timeout != DELIVERY_TIMEOUT {
+            let reason = format!("it has to be at least linger.ms = {}", self.linger.show());
+            return Err(Error::invalid_config("delivery.timeout.ms", self.delivery_timeout.show(), reason));
+        }
+        if i32::try_from(self.retries).is_err() {
+            return Err(Error::invalid_config("retries", self.retries, format!("it has to be at most {}", i32::MAX)));
+        }
+        at_least("metrics.num.samples", self.metrics_num_samples, 1)?;
+        at_least("metrics.sample.window.ms", self.metrics_sample_window.as_millis(), 1)?;
         for (name, bytes) in [("batch.size", self.batch_size), ("max.request.size", self.max_request_size)] {
             if i32::try_from(bytes).is_err() {
                 let reason = format!("it has to be at most {}", i32::MAX);
@@ -119,6 +162,18 @@ mod tests {
                 assert!(error.starts_with(&format!("{name} = {level}: it has to be from ")), "{error}");
             }
         }
+    }
+
+    #[test]
+    fn delivery_timeout_is_no_shorter_than_the_linger_and_its_default_gives_way() {
+        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+        let refused = ProducerConfig::builder().linger(hour).delivery_timeout(second).build().unwrap_err();
+        assert_eq!(refused.to_string(), "delivery.timeout.ms = 1000: it has to be at least linger.ms = 3600000");
+        let patience = |builder: ProducerConfigBuilder| builder.build().unwrap().patience();
+        assert_eq!(patience(ProducerConfig::builder().linger(hour)), hour + LEFT_AFTER_LINGER);
+        assert_eq!(patience(ProducerConfig::builder().delivery_timeout(second)), second);
+        assert_eq!(patience(ProducerConfig::builder()), DELIVERY_TIMEOUT);
+        assert!(ProducerConfig::builder().retries(1 << 31).build().is_err());
     }
 
     #[test]

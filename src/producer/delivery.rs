@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   begun --> sealed --> taken --> decided --> callbacks run --> published
-//!   (wanted at any time before)               (if it has any)    (waiters wake)
+//!                 ^--------'                  (if it has any)    (waiters wake)
+//!                 could not be written for the moment
 //! ```
 //!
 //! A batch is decided by the engine, or by nobody: then by the drop of its [`Ticket`], so that no one waits for ever.
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -20,12 +21,14 @@ use std::time::Duration;
 use crate::engine::{Appended, Completion};
 use crate::error::{Error, Result};
 use crate::producer::accumulator::{Accumulator, PartitionQueue};
+use crate::producer::metrics::BatchFacts;
 use crate::producer::record::RecordMetadata;
+use crate::record::SealedBatch;
 use crate::sync::{Moment, Signal, lock, wait_for};
 use crate::types::{Acks, Timestamp, TopicPartition};
 
-/// What is called when a record's delivery has resolved.
-pub(super) type DeliveryCallback = Box<dyn FnOnce(Result<RecordMetadata>) + Send>;
+/// What is called when a record's delivery has resolved, with where it went or was to go.
+pub(super) type DeliveryCallback = Box<dyn FnOnce(&TopicPartition, Result<RecordMetadata>) + Send>;
 
 /// The outcome of one batch, and who waits for it.
 pub(super) struct BatchOutcome {
@@ -35,12 +38,19 @@ pub(super) struct BatchOutcome {
     accumulator: Arc<Accumulator>,
     /// How many bytes of the producer's buffer the batch takes.
     charged: usize,
+    begun_at: Moment,
     /// When it is written without waiting for more records.
     due_at: Moment,
+    /// Known when it is complete.
+    facts: OnceLock<BatchFacts>,
     /// Somebody waits, so it is sealed with the next round.
     is_wanted: AtomicBool,
     /// The writer has it.
     is_taken: AtomicBool,
+    /// When the writer took it, in nanoseconds of the scheduler's time.
+    taken_at: AtomicU64,
+    /// Attempts to write it that failed, and why the last one did.
+    failed_attempts: Mutex<(u32, Option<Error>)>,
     result: OnceLock<Result<Appended>>,
     is_published: AtomicBool,
     published: Signal,
@@ -64,16 +74,21 @@ impl BatchOutcome {
         queue: Arc<PartitionQueue>,
         accumulator: Arc<Accumulator>,
         charged: usize,
-        due_at: Moment,
+        begun_at: Moment,
+        linger: Duration,
     ) -> Self {
         Self {
             number,
             queue,
             accumulator,
             charged,
-            due_at,
+            begun_at,
+            due_at: begun_at + linger,
+            facts: OnceLock::new(),
             is_wanted: AtomicBool::new(false),
             is_taken: AtomicBool::new(false),
+            taken_at: AtomicU64::new(0),
+            failed_attempts: Mutex::default(),
             result: OnceLock::new(),
             is_published: AtomicBool::new(false),
             published: Signal::default(),
@@ -89,6 +104,31 @@ impl BatchOutcome {
     /// The end of its linger, and its number: unlike those of any other batch.
     pub(super) fn due(&self) -> (Moment, u64) {
         (self.due_at, self.number)
+    }
+
+    /// When nobody tries to write it any more.
+    pub(super) fn expires_at(&self) -> Moment {
+        self.begun_at + self.accumulator.patience()
+    }
+
+    /// An attempt to write it has failed. Answers how many have.
+    pub(super) fn note_failed_attempt(&self, error: &Error) -> u32 {
+        let mut failed = lock(&self.failed_attempts);
+        *failed = (failed.0 + 1, Some(error.clone()));
+        failed.0
+    }
+
+    /// Why it has expired: what stood in the way, or that the writer did not come.
+    pub(super) fn expiry(&self) -> Error {
+        let waited = self.accumulator.patience();
+        let cause = lock(&self.failed_attempts).1.clone();
+        cause.unwrap_or(Error::Timeout { what: "writing the batch", waited })
+    }
+
+    /// It is complete.
+    pub(super) fn set_facts(&self, facts: BatchFacts) {
+        let is_first = self.facts.set(facts).is_ok();
+        debug_assert!(is_first, "a batch is completed once");
     }
 
     pub(super) fn is_wanted(&self) -> bool {
@@ -169,14 +209,35 @@ impl BatchOutcome {
         {
             log::warn!("{}: a batch of acks = 0 is lost: {error}", self.partition());
         }
+        let has_failed = outcome.is_err();
         if self.result.set(outcome).is_err() {
             debug_assert!(false, "a batch is decided once");
             return;
         }
+        self.note_decided(has_failed);
         if self.has_callbacks() {
             self.queue.callbacks().run_decided();
         } else {
             self.publish();
+        }
+    }
+
+    fn note_decided(&self, has_failed: bool) {
+        let (metrics, now) = (self.accumulator.metrics(), self.accumulator.scheduler().now());
+        if self.is_taken.load(Ordering::Acquire) {
+            let taken_at = Moment(Duration::from_nanos(self.taken_at.load(Ordering::Relaxed)));
+            metrics.note_answered(now, now.since(taken_at));
+        }
+        if let Some(facts) = self.facts.get().filter(|_| has_failed) {
+            metrics.note_failed(&self.partition().shared_topic(), now, facts.records);
+        }
+    }
+
+    /// The writer could not write it, and gave it back to be tried again.
+    pub(super) fn mark_returned(&self, now: Moment) {
+        self.is_taken.store(false, Ordering::Release);
+        if let Some(facts) = self.facts.get() {
+            self.accumulator.metrics().note_retried(&self.partition().shared_topic(), now, facts.records);
         }
     }
 
@@ -185,7 +246,8 @@ impl BatchOutcome {
         let runner = Arc::clone(self.accumulator.callbacks());
         for (place, callback) in std::mem::take(&mut *lock(&self.callbacks)) {
             if let Some(outcome) = self.metadata(place) {
-                runner.run(Box::new(move || callback(outcome)));
+                let batch = Arc::clone(&self);
+                runner.run(Box::new(move || callback(batch.partition(), outcome)));
             }
         }
         let publication = Publication(self);
@@ -235,14 +297,28 @@ impl Ticket {
     }
 
     /// The writer takes the batch.
-    pub(super) fn mark_taken(&self) {
-        self.0.is_taken.store(true, Ordering::Release);
+    pub(super) fn mark_taken(&self, now: Moment) {
+        let outcome = &self.0;
+        outcome.taken_at.store(u64::try_from(now.0.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        outcome.is_taken.store(true, Ordering::Release);
+        if let Some(facts) = outcome.facts.get() {
+            let (metrics, topic) = (outcome.accumulator.metrics(), outcome.partition().shared_topic());
+            metrics.note_taken(&topic, now, facts, now.since(outcome.begun_at));
+        }
     }
 }
 
 impl Completion for Ticket {
     fn resolve(&self, outcome: Result<Appended>) {
         self.0.decide(outcome);
+    }
+
+    fn refuse(self: Arc<Self>, batch: SealedBatch, error: Error) {
+        let accumulator = Arc::clone(&self.0.accumulator);
+        if let Err((batch, error)) = accumulator.take_back(&self, batch, error) {
+            self.recycle(batch.into_buffer());
+            self.resolve(Err(error));
+        }
     }
 
     fn recycle(&self, buffer: Vec<u8>) {
@@ -348,7 +424,8 @@ impl Delivery {
     /// Blocks until the record is where `acks` wants it.
     ///
     /// # Errors
-    /// Why it is not: [`Error::DiskFull`] and others of class `Retry` if nothing of it is or will be in the log,
+    /// Why it is not: [`Error::DiskFull`] and others of class `Retry` if nothing of it is or will be in the log, for
+    /// which the producer has tried as often as `retries`, and as long as `delivery.timeout.ms`, let it;
     /// [`Error::OutcomeUnknown`] if only reading the log tells, [`Error::Storage`] if the directory is offline,
     /// [`Error::Closed`] if the engine closed first. [`Error::IllegalState`] inside a callback, which would wait for
     /// itself.
@@ -364,7 +441,7 @@ impl Delivery {
     /// # Ok::<(), ottla::Error>(())
     /// ```
     pub fn wait(&self) -> Result<RecordMetadata> {
-        self.wait_until(None)?.ok_or(Error::Timeout { what: "the delivery", waited: Duration::MAX })
+        Ok(self.wait_until(None)?.expect("there is no deadline"))
     }
 
     /// Blocks until the record is where `acks` wants it, at most for `timeout`; `None` if it takes longer.

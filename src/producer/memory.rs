@@ -20,6 +20,15 @@ pub(super) struct Memory {
     state: Mutex<State>,
 }
 
+/// How much of it is in use.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MemoryUse {
+    pub(super) total: usize,
+    pub(super) available: usize,
+    /// So many threads wait for some.
+    pub(super) waiting: usize,
+}
+
 #[derive(Debug, Default)]
 struct State {
     available: usize,
@@ -42,6 +51,11 @@ impl Memory {
     pub(super) fn new(total: usize, batch_size: usize) -> Self {
         let state = State { available: total, ..State::default() };
         Self { total, batch_size, state: Mutex::new(state) }
+    }
+
+    pub(super) fn usage(&self) -> MemoryUse {
+        let state = lock(&self.state);
+        MemoryUse { total: self.total, available: state.available, waiting: state.waiting.len() }
     }
 
     /// Whether somebody waits for room.

@@ -5,36 +5,52 @@
 //! is full.
 
 mod accumulator;
+mod builder;
 mod config;
 mod delivery;
+mod interceptor;
 mod known_topics;
 mod memory;
+mod metrics;
 mod partitioner;
+mod random;
 mod ratio;
 mod record;
+mod retry;
 mod send_all;
-mod serializer;
+pub(crate) mod serializer;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::engine::{BatchSource, Engine};
 use crate::error::{Error, Result};
+use crate::metrics::Metrics;
 use crate::producer::accumulator::{Accumulator, EncodedRecord, PartitionQueue};
 use crate::producer::delivery::DeliveryCallback;
+use crate::producer::interceptor::Interceptors;
 use crate::producer::known_topics::KnownTopics;
-use crate::producer::partitioner::{Sticky, partition_for_key};
+use crate::producer::partitioner::Sticky;
 use crate::producer::ratio::CompressionRatio;
 use crate::record::{BatchHeader, single_record_size};
 use crate::sync::lock;
 use crate::topics::Topic;
 use crate::types::{Compression, Timestamp};
 
+pub use builder::ProducerBuilder;
 pub use config::{ProducerConfig, ProducerConfigBuilder};
 pub use delivery::Delivery;
+pub use interceptor::{Keep, ProducerInterceptor};
+pub use partitioner::{Partitioner, RoundRobinPartitioner, partition_for_key};
 pub use record::{ProducerRecord, RecordMetadata};
 pub use send_all::PartlySent;
-pub use serializer::{BytesSerializer, Serialize, Serializer, StringSerializer};
+#[cfg(feature = "uuid")]
+pub use serializer::UuidSerializer;
+pub use serializer::{
+    BooleanSerializer, BytesSerializer, DoubleSerializer, FloatSerializer, IntegerSerializer, ListSerializer,
+    LongSerializer, OptionSerializer, Serialize, Serializer, ShortSerializer, StringSerializer, VoidSerializer,
+};
 
 /// Sends records with keys of type `K` and values of type `V`. Kafka: `KafkaProducer`.
 ///
@@ -55,11 +71,22 @@ pub struct Producer<K: ?Sized, V: ?Sized> {
     inner: Arc<Inner<K, V>>,
 }
 
+/// What a producer is put together from.
+struct Parts<K: ?Sized, V: ?Sized> {
+    config: ProducerConfig,
+    key_serializer: Box<dyn Serializer<K>>,
+    value_serializer: Box<dyn Serializer<V>>,
+    interceptors: Interceptors<K, V>,
+    partitioner: Option<Box<dyn Partitioner>>,
+}
+
 struct Inner<K: ?Sized, V: ?Sized> {
     engine: Engine,
     config: ProducerConfig,
     key_serializer: Box<dyn Serializer<K>>,
     value_serializer: Box<dyn Serializer<V>>,
+    interceptors: Interceptors<K, V>,
+    partitioner: Option<Box<dyn Partitioner>>,
     accumulator: Arc<Accumulator>,
     topics: KnownTopics,
     /// Buffers for serializers that need one.
@@ -114,6 +141,33 @@ impl<K: Serialize + ?Sized, V: Serialize + ?Sized> Producer<K, V> {
     pub fn with_config(engine: &Engine, config: ProducerConfig) -> Result<Self> {
         Self::with_serializers(engine, config, K::Serializer::default(), V::Serializer::default())
     }
+
+    /// To put one together with interceptors or a partitioner, and the serializers that belong to the types.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Error, Producer, ProducerInterceptor, ProducerRecord, RecordMetadata};
+    /// # use std::sync::Arc;
+    /// # use std::sync::atomic::{AtomicU32, Ordering};
+    /// #[derive(Clone, Default)]
+    /// struct Failures(Arc<AtomicU32>);
+    ///
+    /// impl ProducerInterceptor<str, str> for Failures {
+    ///     fn on_acknowledgement(&self, _: &str, _: Option<u32>, outcome: Result<&RecordMetadata, &Error>) {
+    ///         self.0.fetch_add(u32::from(outcome.is_err()), Ordering::Relaxed);
+    ///     }
+    /// }
+    ///
+    /// # let engine = Engine::in_memory()?;
+    /// let failures = Failures::default();
+    /// let producer = Producer::<str, str>::builder(&engine).interceptor(failures.clone()).build()?;
+    /// producer.send(ProducerRecord::to("no/such/name").value("paid")).unwrap_err();
+    /// assert_eq!(failures.0.load(Ordering::Relaxed), 1);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn builder(engine: &Engine) -> ProducerBuilder<K, V> {
+        ProducerBuilder::new(engine, Box::new(K::Serializer::default()), Box::new(V::Serializer::default()))
+    }
 }
 
 impl<K: ?Sized, V: ?Sized> Producer<K, V> {
@@ -147,18 +201,46 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
         key_serializer: impl Serializer<K> + 'static,
         value_serializer: impl Serializer<V> + 'static,
     ) -> Result<Self> {
+        Self::builder_with(engine, key_serializer, value_serializer).config(config).build()
+    }
+
+    /// To put one together with interceptors or a partitioner, and serializers of your own.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{BytesSerializer, Engine, Producer, ProducerRecord, RoundRobinPartitioner, StringSerializer};
+    /// # let engine = Engine::in_memory()?;
+    /// let producer = Producer::<str, [u8]>::builder_with(&engine, StringSerializer, BytesSerializer)
+    ///     .partitioner(RoundRobinPartitioner::default())
+    ///     .build()?;
+    /// assert_eq!(producer.send(ProducerRecord::to("frames").value(b"\xff"))?.wait()?.partition(), 0);
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn builder_with(
+        engine: &Engine,
+        key_serializer: impl Serializer<K> + 'static,
+        value_serializer: impl Serializer<V> + 'static,
+    ) -> ProducerBuilder<K, V> {
+        ProducerBuilder::new(engine, Box::new(key_serializer), Box::new(value_serializer))
+    }
+
+    fn with_parts(engine: &Engine, parts: Parts<K, V>) -> Result<Self> {
+        let Parts { config, key_serializer, value_serializer, interceptors, partitioner } = parts;
         let accumulator = Arc::new(Accumulator::new(
             config.clone(),
             Arc::clone(engine.scheduler()),
             engine.writer_waker(),
             Arc::clone(engine.callbacks()),
+            engine.random(),
         ));
         engine.add_source(Arc::clone(&accumulator) as Arc<dyn BatchSource>)?;
         let inner = Inner {
             engine: engine.clone(),
             config,
-            key_serializer: Box::new(key_serializer),
-            value_serializer: Box::new(value_serializer),
+            key_serializer,
+            value_serializer,
+            interceptors,
+            partitioner,
             accumulator,
             topics: KnownTopics::new(),
             scratch: Mutex::default(),
@@ -169,14 +251,14 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
     /// Queues `record` and returns at once; the [`Delivery`] resolves when its acks are in.
     ///
     /// A topic that does not exist is created if the engine does that (`auto.create.topics.enable`), which blocks until
-    /// it is on the disk. Blocks while the buffer (`buffer.memory` bytes over all partitions) is full, at most for
-    /// `max.block.ms`.
+    /// it is on the disk. Blocks while the buffer (`buffer.memory` bytes over all partitions) is full, at most until the
+    /// call has taken `max.block.ms`.
     ///
     /// # Errors
     /// [`Error::RecordTooLarge`] if it exceeds `max.request.size`, `buffer.memory` or what the topic takes (which a
     /// producer that compresses learns from the `Delivery`);
     /// [`Error::Serialization`]; [`Error::InvalidTopic`], [`Error::UnknownTopicOrPartition`];
-    /// [`Error::InvalidTimestamp`] if it is negative; [`Error::BufferExhausted`] after `max.block.ms`;
+    /// [`Error::InvalidTimestamp`] if it is negative, or further from now than the topic takes; [`Error::BufferExhausted`] after `max.block.ms`;
     /// [`Error::Closed`]. Then nothing of it was queued. Later failures arrive through the `Delivery`.
     ///
     /// # Examples
@@ -197,7 +279,8 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn send(&self, record: ProducerRecord<'_, K, V>) -> Result<Delivery> {
-        self.inner.send(&record, None)
+        let topic = record.topic;
+        self.inner.send(record, None).inspect_err(|_| self.inner.note_refused(topic))
     }
 
     /// As [`send`](Self::send), and calls `callback` when it is known what became of the record: once, if this returns
@@ -231,7 +314,9 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
         record: ProducerRecord<'_, K, V>,
         callback: impl FnOnce(Result<RecordMetadata>) + Send + 'static,
     ) -> Result<Delivery> {
-        self.inner.send(&record, Some(Box::new(callback)))
+        let topic = record.topic;
+        let callback: DeliveryCallback = Box::new(|_, outcome| callback(outcome));
+        self.inner.send(record, Some(callback)).inspect_err(|_| self.inner.note_refused(topic))
     }
 
     /// Queues all `records`, in their order, as [`send`](Self::send) would one after the other, for much less a record.
@@ -277,7 +362,7 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
     /// ```
     pub fn flush(&self) -> Result<()> {
         self.inner.engine.callbacks().refuse_inside("flush")?;
-        self.inner.accumulator.flush();
+        self.inner.accumulator.flush(None);
         Ok(())
     }
 
@@ -302,8 +387,68 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
     pub fn close(&self) -> Result<()> {
         self.inner.engine.callbacks().refuse_inside("close")?;
         self.inner.accumulator.refuse();
-        self.inner.accumulator.flush();
+        self.inner.accumulator.flush(None);
         Ok(())
+    }
+
+    /// As [`close`](Self::close), and blocks for `timeout` at the most: then everything that the writer has not taken
+    /// fails with [`Error::Closed`], and nothing of it is written. What the writer has taken resolves when the disk
+    /// answers. Zero does not block. Kafka: `close(Duration)`.
+    ///
+    /// # Errors
+    /// [`Error::IllegalState`] inside a callback, unless `timeout` is zero.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Error, Offset, Producer, ProducerConfig, ProducerRecord};
+    /// # use std::time::Duration;
+    /// # let engine = Engine::in_memory()?;
+    /// let config = ProducerConfig::builder().linger(Duration::from_secs(60)).build()?;
+    /// let producer = Producer::<str, str>::with_config(&engine, config)?;
+    /// let delivery = producer.send(ProducerRecord::to("orders").value("paid"))?;
+    /// producer.close_timeout(Duration::ZERO)?;
+    /// assert!(matches!(delivery.wait(), Err(Error::Closed { .. })));
+    /// assert_eq!(engine.end_offset(&("orders", 0).into())?, Offset(0));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn close_timeout(&self, timeout: Duration) -> Result<()> {
+        let accumulator = &self.inner.accumulator;
+        if timeout.is_zero() {
+            accumulator.abort();
+            return Ok(());
+        }
+        self.inner.engine.callbacks().refuse_inside("close")?;
+        let deadline = accumulator.scheduler().now() + timeout;
+        accumulator.refuse();
+        accumulator.flush(Some(deadline));
+        accumulator.abort();
+        Ok(())
+    }
+
+    /// Its numbers as they are now, under Kafka's names: `record-send-rate`, `batch-size-avg`, `buffer-available-bytes`
+    /// and others, of the producer as a whole and of each topic that it has sent to.
+    ///
+    /// Sizes are bytes and times milliseconds, unless the name says another unit. Where Kafka counts requests, a batch
+    /// is one, and its latency is the time from when the writer takes it until its acks are in.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Producer, ProducerRecord};
+    /// # let engine = Engine::in_memory()?;
+    /// let producer = Producer::<str, str>::new(&engine)?;
+    /// for _ in 0..10 {
+    ///     producer.send(ProducerRecord::to("orders").value("paid"))?;
+    /// }
+    /// producer.flush()?;
+    /// let metrics = producer.metrics();
+    /// assert_eq!(metrics.get("record-send-total"), Some(10.0));
+    /// assert_eq!(metrics.get("buffer-available-bytes"), metrics.get("buffer-total-bytes"));
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        let accumulator = &self.inner.accumulator;
+        accumulator.metrics().snapshot(&accumulator.memory_use(), accumulator.scheduler().now())
     }
 
     /// Its settings.
@@ -314,7 +459,36 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
 }
 
 impl<K: ?Sized, V: ?Sized> Inner<K, V> {
-    fn send(&self, record: &ProducerRecord<'_, K, V>, callback: Option<DeliveryCallback>) -> Result<Delivery> {
+    #[inline]
+    fn send(&self, record: ProducerRecord<'_, K, V>, callback: Option<DeliveryCallback>) -> Result<Delivery> {
+        if self.interceptors.is_empty() {
+            self.send_as_it_is(&record, callback)
+        } else {
+            self.send_intercepted(record, callback)
+        }
+    }
+
+    /// Has interceptors see the record, and what becomes of it.
+    fn send_intercepted(
+        &self,
+        record: ProducerRecord<'_, K, V>,
+        callback: Option<DeliveryCallback>,
+    ) -> Result<Delivery> {
+        let keep = Keep::default();
+        let record = self.interceptors.on_send(record, &keep);
+        let listeners = self.interceptors.listeners();
+        let told: DeliveryCallback = Box::new(move |partition, outcome| {
+            listeners.tell(partition.topic(), Some(partition.partition()), outcome.as_ref());
+            if let Some(callback) = callback {
+                callback(partition, outcome);
+            }
+        });
+        self.send_as_it_is(&record, Some(told)).inspect_err(|error| {
+            self.interceptors.listeners().tell(record.topic, record.partition, Err(error));
+        })
+    }
+
+    fn send_as_it_is(&self, record: &ProducerRecord<'_, K, V>, callback: Option<DeliveryCallback>) -> Result<Delivery> {
         self.check_open()?;
         let needs_scratch = self.key_serializer.needs_scratch() || self.value_serializer.needs_scratch();
         if !needs_scratch {
@@ -334,6 +508,15 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         Ok(())
     }
 
+    /// A record was not queued.
+    fn note_refused(&self, topic: &str) {
+        let (metrics, now) = (self.accumulator.metrics(), self.accumulator.scheduler().now());
+        match self.topics.find(topic) {
+            Some(queues) => metrics.note_failed(queues.topic.name(), now, 1),
+            None => metrics.note_refused(now), // names that nobody knows would add up
+        }
+    }
+
     fn take_scratch(&self) -> Vec<u8> {
         let mut scratch = lock(&self.scratch).pop().unwrap_or_default();
         scratch.clear();
@@ -346,18 +529,23 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         callback: Option<DeliveryCallback>,
         scratch: &mut (Vec<u8>, Vec<u8>),
     ) -> Result<Delivery> {
+        let mut blocked = Duration::ZERO;
         let queues = match self.topics.find(record.topic) {
             Some(queues) => queues,
-            None => self.make_queues(record.topic)?,
+            None => self.make_queues(record.topic, &mut blocked)?,
         };
         let mut encoded = EncodedRecord::NOTHING;
         self.encode(record, queues, scratch, || self.engine.now(), &mut encoded)?;
-        self.append(queues, record.partition, &encoded, callback)
+        let partition = self.named_partition(record, &encoded, queues)?;
+        self.append(queues, partition, &encoded, callback, blocked)
     }
 
     /// The queues of a topic that this producer has not sent to; the topic is created if need be.
-    fn make_queues(&self, name: &str) -> Result<&Arc<TopicQueues>> {
+    fn make_queues(&self, name: &str, blocked: &mut Duration) -> Result<&Arc<TopicQueues>> {
+        let began = self.accumulator.scheduler().now();
         let topic = self.engine.topic_or_create(name)?;
+        *blocked = self.accumulator.scheduler().now().since(began);
+        self.accumulator.metrics().note_metadata_wait(*blocked);
         let ratio = Arc::new(CompressionRatio::new());
         let queue = |partition| Arc::new(PartitionQueue::new(Arc::clone(partition), &self.config, &ratio));
         let queues = topic.partitions.iter().map(queue).collect();
@@ -368,11 +556,18 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         Ok(self.topics.add(Arc::new(TopicQueues { topic, queues, sticky, limits, record_limit })))
     }
 
-    /// The record's own timestamp, or the time that `now` tells.
-    fn timestamp(record: &ProducerRecord<'_, K, V>, now: impl FnOnce() -> Timestamp) -> Result<Timestamp> {
+    /// The record's own timestamp, if the topic takes it, or the time that `now` tells.
+    fn timestamp(
+        record: &ProducerRecord<'_, K, V>,
+        queues: &TopicQueues,
+        now: impl FnOnce() -> Timestamp,
+    ) -> Result<Timestamp> {
         match record.timestamp {
             None | Some(Timestamp::NONE) => Ok(now()),
-            Some(timestamp) if timestamp.0 >= 0 => Ok(timestamp),
+            Some(timestamp) if timestamp.0 >= 0 => {
+                queues.topic.config.check_timestamp(record.topic, timestamp, now)?;
+                Ok(timestamp)
+            }
             Some(Timestamp(timestamp)) => {
                 let reason = "it lies before 1970".into();
                 Err(Error::InvalidTimestamp { topic: record.topic.into(), timestamp, reason })
@@ -406,25 +601,29 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         }
     }
 
+    /// Appends to the partition `named`, or to any.
     fn append(
         &self,
         queues: &TopicQueues,
-        partition: Option<u32>,
+        named: Option<u32>,
         record: &EncodedRecord<'_>,
         callback: Option<DeliveryCallback>,
+        blocked: Duration,
     ) -> Result<Delivery> {
-        let count = queues.topic.entry.partitions;
-        let mut callback = callback;
-        let named = partition.or_else(|| record.key.map(|key| partition_for_key(key, count)));
-        let may_move = named.is_none() && count > 1;
+        let (mut callback, mut blocked) = (callback, blocked);
+        let may_move = named.is_none() && queues.queues.len() > 1;
         loop {
             let chosen = named.unwrap_or_else(|| queues.sticky.current());
             let queue = queues.queues.get(usize::try_from(chosen).unwrap_or(usize::MAX));
             let queue = queue.ok_or_else(|| Error::unknown_topic(format_args!("{}-{chosen}", queues.topic.name())))?;
-            if let Some(delivery) = self.accumulator.append(queue, record, &mut callback, may_move)? {
+            if let Some(delivery) = self.accumulator.append(queue, record, &mut callback, may_move, &mut blocked)? {
                 return Ok(delivery);
             }
-            queues.sticky.move_on(chosen, count);
+            if self.config.adaptive_partitioning {
+                queues.sticky.move_on_by_load(chosen, queues.queues.iter().map(|queue| queue.waiting()));
+            } else {
+                queues.sticky.move_on(chosen);
+            }
         }
     }
 }

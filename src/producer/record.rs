@@ -15,13 +15,28 @@ use crate::types::{Offset, Timestamp, TopicPartition};
 /// ```
 #[derive(Debug)]
 #[must_use]
+#[non_exhaustive]
 pub struct ProducerRecord<'a, K: ?Sized, V: ?Sized> {
-    pub(super) topic: &'a str,
-    pub(super) partition: Option<u32>,
-    pub(super) timestamp: Option<Timestamp>,
-    pub(super) key: Option<&'a K>,
-    pub(super) value: Option<&'a V>,
-    pub(super) headers: Vec<(&'a str, Option<&'a [u8]>)>,
+    /// The name of the topic.
+    pub topic: &'a str,
+    /// The partition, if it is not to be chosen.
+    pub partition: Option<u32>,
+    /// The time of the record, if it is not that of the call to `send`.
+    pub timestamp: Option<Timestamp>,
+    /// The key; `None` is null.
+    pub key: Option<&'a K>,
+    /// The value; `None` is null.
+    pub value: Option<&'a V>,
+    /// Names and values, in their order; a value that is `None` is null.
+    pub headers: Vec<(&'a str, Option<&'a [u8]>)>,
+}
+
+/// It borrows the same things; the list of headers is copied.
+impl<K: ?Sized, V: ?Sized> Clone for ProducerRecord<'_, K, V> {
+    fn clone(&self) -> Self {
+        let Self { topic, partition, timestamp, key, value, ref headers } = *self;
+        Self { topic, partition, timestamp, key, value, headers: headers.clone() }
+    }
 }
 
 impl<'a, K: ?Sized, V: ?Sized> ProducerRecord<'a, K, V> {

@@ -4,6 +4,7 @@
 //! are code of the user's; then the queue's lock is taken once for as many as fit its open batch.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::error::{Error, RecordPart, Result};
 use crate::producer::accumulator::EncodedRecord;
@@ -85,6 +86,7 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         while progress.queued < records.len() {
             if let Err(error) = self.send_run(&records[progress.queued..], &mut progress) {
                 let Progress { queued, deliveries } = progress;
+                self.note_refused(records[queued].topic);
                 return Err(PartlySent { queued, deliveries, error });
             }
         }
@@ -93,14 +95,16 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
 
     /// Sends at least one of `records`, and with it those behind it that go the same way.
     fn send_run(&self, records: &[ProducerRecord<'_, K, V>], progress: &mut Progress) -> Result<()> {
-        if self.key_serializer.needs_scratch() || self.value_serializer.needs_scratch() {
-            progress.note(self.send(&records[0], None)?, 1);
+        let needs_scratch = self.key_serializer.needs_scratch() || self.value_serializer.needs_scratch();
+        // A partitioner is asked once for each record, and a run ends with one that goes elsewhere.
+        if needs_scratch || !self.interceptors.is_empty() || self.partitioner.is_some() {
+            progress.note(self.send(records[0].clone(), None)?, 1);
             return Ok(());
         }
         self.check_open()?;
         let queues = match self.topics.find(records[0].topic) {
             Some(queues) => queues,
-            None => self.make_queues(records[0].topic)?,
+            None => self.make_queues(records[0].topic, &mut Duration::default())?,
         };
         let (mut run, mut count, mut goes_to) = ([EncodedRecord::NOTHING; RUN], 0, None);
         // These serializers answer what they are given, and leave the scratch alone.
@@ -112,7 +116,7 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
             }
             match self.encode(record, queues, scratch, || *now.get_or_insert_with(|| self.engine.now()), encoded) {
                 Ok(()) => {
-                    let partition = Self::named_partition(record, encoded, queues);
+                    let partition = self.own_partition(record, encoded, queues);
                     if *goes_to.get_or_insert(partition) != partition {
                         break;
                     }
@@ -136,11 +140,12 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         into: &mut EncodedRecord<'a>,
     ) -> Result<()> {
         let failed = |part, cause| Error::Serialization { topic: record.topic.into(), part, cause };
-        let key = record.key.map(|key| self.key_serializer.serialize(record.topic, key, key_scratch)).transpose();
-        let key = key.map_err(|cause| failed(RecordPart::Key, cause))?;
-        let value = record.value.map(|value| self.value_serializer.serialize(record.topic, value, value_scratch));
-        let value = value.transpose().map_err(|cause| failed(RecordPart::Value, cause))?;
-        let timestamp = Self::timestamp(record, now)?;
+        let key = record.key.map(|key| self.key_serializer.serialize_or_null(record.topic, key, key_scratch));
+        let key = key.transpose().map_err(|cause| failed(RecordPart::Key, cause))?.flatten();
+        let value =
+            record.value.map(|value| self.value_serializer.serialize_or_null(record.topic, value, value_scratch));
+        let value = value.transpose().map_err(|cause| failed(RecordPart::Value, cause))?.flatten();
+        let timestamp = Self::timestamp(record, queues, now)?;
         let size = record_size_upper_bound(key, value, &record.headers);
         *into = EncodedRecord { timestamp, key, value, headers: &record.headers, size };
         if (BatchHeader::LEN_BYTES + size) as u64 > queues.record_limit {
@@ -150,13 +155,38 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         }
     }
 
+    /// The partition that a record names, itself or by its key, or that the partitioner has for it.
+    #[inline]
+    pub(super) fn named_partition(
+        &self,
+        record: &ProducerRecord<'_, K, V>,
+        encoded: &EncodedRecord<'_>,
+        queues: &TopicQueues,
+    ) -> Result<Option<u32>> {
+        match &self.partitioner {
+            Some(partitioner) if record.partition.is_none() => {
+                let count = queues.topic.entry.partitions;
+                let chosen = partitioner.partition(record.topic, encoded.key, encoded.value, count);
+                if chosen >= count {
+                    let reason = format!("{}: the partitioner chose partition {chosen}, of {count}", record.topic);
+                    return Err(Error::illegal_argument(reason));
+                }
+                Ok(Some(chosen))
+            }
+            _ => Ok(self.own_partition(record, encoded, queues)),
+        }
+    }
+
     /// The partition that a record names, itself or by its key.
-    fn named_partition(
+    #[inline]
+    fn own_partition(
+        &self,
         record: &ProducerRecord<'_, K, V>,
         encoded: &EncodedRecord<'_>,
         queues: &TopicQueues,
     ) -> Option<u32> {
-        record.partition.or_else(|| encoded.key.map(|key| partition_for_key(key, queues.topic.entry.partitions)))
+        let key = if self.config.ignore_keys { None } else { encoded.key };
+        record.partition.or_else(|| key.map(|key| partition_for_key(key, queues.topic.entry.partitions)))
     }
 
     fn append_run(
@@ -168,7 +198,7 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
     ) -> Result<()> {
         let mut rest = run;
         while let [first, behind @ ..] = rest {
-            let mut delivery = self.append(queues, partition, first, None)?;
+            let mut delivery = self.append(queues, partition, first, None, Duration::ZERO)?;
             let more = self.accumulator.append_more(&mut delivery, behind);
             progress.note(delivery, 1 + more);
             rest = &behind[more..];

@@ -431,3 +431,35 @@ fn send_all_keeps_the_order_over_batches_topics_and_partitions() {
         assert_eq!(read.len(), count);
     }
 }
+
+#[test]
+fn metrics_tell_of_batches_waits_and_failures() {
+    let (_, engine) = stepped();
+    create(&engine, 2, &[]);
+    let config = ProducerConfig::builder().linger(Duration::from_millis(40)).max_request_size(1000).build().unwrap();
+    let producer = Producer::<str, str>::with_config(&engine, config).unwrap();
+    let get = |name| producer.metrics().get(name).unwrap();
+    assert!(get("batch-size-avg").is_nan());
+    for partition in [0, 0, 0, 1] {
+        producer.send(value("abcd").partition(partition)).unwrap();
+    }
+    assert!(get("buffer-available-bytes") < get("buffer-total-bytes"));
+    pass(&engine, Duration::from_millis(50));
+    assert_eq!(get("record-send-total"), 4.0);
+    assert_eq!((get("request-total"), get("records-per-request-avg")), (2.0, 2.0));
+    assert_eq!((get("batch-size-max"), get("batch-size-avg")), (94.0, 83.0));
+    assert_eq!((get("record-queue-time-avg"), get("compression-rate-avg")), (40.0, 1.0));
+    assert_eq!((get("requests-in-flight"), get("buffer-available-bytes")), (0.0, get("buffer-total-bytes")));
+    assert!((get("record-send-rate") - 4.0).abs() < 0.1, "in the first second");
+
+    let large = "x".repeat(2000);
+    producer.send(value(&large)).unwrap_err();
+    producer.send(ProducerRecord::to("no/such/name")).unwrap_err();
+    producer.send_all(&[value("a"), value(&large)]).unwrap_err();
+    producer.flush().unwrap();
+    let metrics = producer.metrics();
+    assert_eq!(metrics.get("record-error-total"), Some(3.0));
+    assert_eq!(metrics.of_topic("record-error-total", "orders"), Some(2.0));
+    assert_eq!(metrics.of_topic("record-send-total", "orders"), Some(5.0));
+    assert_eq!(metrics.of_topic("record-send-total", "no/such/name"), None);
+}

@@ -593,6 +593,14 @@ impl Batch {
         }
     }
 
+    /// The records in the last `bytes_left` bytes, where [`Records::bytes_left`] once said that one begins. Their end is
+    /// an error, and means nothing: the batch was walked before.
+    pub(crate) fn last_records(&self, bytes_left: usize) -> Records<'_> {
+        let bytes = self.unpacked.as_deref().unwrap_or_else(|| self.stored_records());
+        let at = bytes.len().saturating_sub(bytes_left);
+        Records::new(&self.header, bytes.get(at..).unwrap_or_default())
+    }
+
     fn stored_records(&self) -> &[u8] {
         self.bytes.get(RECORDS_AT..).unwrap_or_default()
     }

@@ -45,6 +45,14 @@ impl<'a> Records<'a> {
         Self { header: *header, rest, index: 0, least_delta: 0, has_ended: false }
     }
 
+    /// How many bytes are still to come; [`Batch::last_records`] goes on there.
+    ///
+    /// [`Batch::last_records`]: crate::record::Batch::last_records
+    #[inline]
+    pub(crate) const fn bytes_left(&self) -> usize {
+        self.rest.len()
+    }
+
     /// Takes the next record off the front.
     #[inline]
     fn take(&mut self) -> Result<Record<'a>, &'static str> {

@@ -287,17 +287,24 @@ impl Partition {
         self.unless_deleted(|| self.log.read(place, from, self.high_watermark(), max_bytes))
     }
 
+    /// How many bytes the batches take that hold offsets from `from` on and below `to`.
+    pub(crate) fn bytes_between(&self, from: Offset, to: Offset) -> Result<u64> {
+        self.unless_deleted(|| self.log.bytes_between(from, to))
+    }
+
     /// The first record at or after `at`, below the high watermark.
     pub(crate) fn offset_for_time(&self, at: Timestamp) -> Result<Option<(Offset, Timestamp)>> {
         self.unless_deleted(|| self.log.offset_for_time(at, self.high_watermark()))
     }
 
-    /// What `read` gives. Of a topic that is being deleted any file may be gone: that is not the disk's fault.
+    /// What `read` gives. Of a topic that is being deleted any file may be gone, which is not the disk's fault, or it is
+    /// another topic's, made anew under the name.
     fn unless_deleted<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
         let deleted = || Error::UnknownTopicId { partition: self.name().clone() };
         if self.is_deleted() {
             return Err(deleted());
         }
-        read().map_err(|error| if self.is_deleted() { deleted() } else { error })
+        let result = read();
+        if self.is_deleted() { Err(deleted()) } else { result }
     }
 }

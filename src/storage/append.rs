@@ -109,7 +109,7 @@ impl Log {
 
     /// Writes the batches behind the end of `active`, or leaves nothing of them.
     fn write(&self, active: &Segment, batches: &[&mut SealedBatch]) -> Result<(), AppendError> {
-        let file = active.file().map_err(AppendError::Refused)?;
+        let file = active.writable().map_err(AppendError::Refused)?;
         let end = active.end();
         let written = match batches {
             [batch] => file.write_all_at(batch.as_bytes(), end),
@@ -165,7 +165,21 @@ impl Log {
             Some(first) if batch.max_timestamp() >= first => batch.max_timestamp().0.saturating_sub(first.0),
             _ => now.0.saturating_sub(tail.begun_at.0),
         };
-        u128::try_from(age).is_ok_and(|age| age > self.config.segment_ms.as_millis())
+        u128::try_from(age).is_ok_and(|age| age > self.config.segment_ms.as_millis() - self.jitter_ms())
+    }
+
+    /// By how much the active segment ends earlier than others.
+    fn jitter_ms(&self) -> u128 {
+        let most = self.config.segment_jitter.min(self.config.segment_ms).as_millis();
+        if most == 0 {
+            return 0;
+        }
+        // Any number will do that partitions and segments do not share, and a seeded run repeats.
+        let mut hash = crc32fast::Hasher::new();
+        hash.update(self.name.topic().as_bytes());
+        hash.update(&self.name.partition().to_be_bytes());
+        hash.update(&self.active().base_offset().0.to_be_bytes());
+        u128::from(hash.finalize()) % most
     }
 
     fn has_full_index(&self, active: &Segment) -> bool {
@@ -181,6 +195,7 @@ impl Log {
     /// synced, [`Log::sync_work`] asks for it.
     fn roll(&self, tail: &mut Tail, now: Timestamp) -> Result<()> {
         let active = self.active();
+        log::debug!("{}: a new segment begins at offset {}", self.name, self.log_end());
         tail.filler.finish(active.indexes()?);
         let next = Arc::new(Segment::create(&self.dir, self.log_end(), u64::from(self.config.index_interval_bytes))?);
         tail.names += 1;

@@ -32,10 +32,12 @@ pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 /// The log start of each partition where it lies inside the first segment.
 pub(crate) const LOG_STARTS: &str = "log-start-offset-checkpoint";
 
-const META_PROPERTIES: &str = "meta.properties";
+/// What a log directory says about itself.
+pub(crate) const META_PROPERTIES: &str = "meta.properties";
 /// Which topic a partition belongs to.
 pub(crate) const PARTITION_METADATA: &str = "partition.metadata";
-const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
+/// Marks a directory that was closed cleanly.
+pub(crate) const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 
 /// A million partitions fit with names of the greatest length.
 const CHECKPOINT_LIMIT: u64 = 300 * 1024 * 1024;
@@ -146,6 +148,14 @@ pub(crate) struct MetaProperties {
     pub(crate) node_id: Option<i32>,
     /// Tells this directory from another one.
     pub(crate) directory_id: Option<String>,
+}
+
+impl MetaProperties {
+    /// Whether it has all that an engine writes into it.
+    pub(crate) fn is_complete(&self) -> bool {
+        let is_id = |id: &Option<String>| id.as_deref().and_then(TopicId::parse).is_some();
+        self.version == 1 && self.node_id.is_some() && is_id(&self.cluster_id) && is_id(&self.directory_id)
+    }
 }
 
 /// Reads `meta.properties`, and writes it with ids of random bytes first if it is missing.
@@ -264,7 +274,27 @@ pub(crate) fn write_clean_shutdown(dir: &dyn Dir) -> Result<()> {
 /// # Errors
 /// The operating system's, other than that there is no marker.
 pub(crate) fn has_clean_shutdown(dir: &dyn Dir) -> Result<bool> {
-    match dir.open(CLEAN_SHUTDOWN) {
+    is_there(dir, CLEAN_SHUTDOWN)
+}
+
+/// The content of the marker of a clean shutdown; `None` if there is none. Only that it is there means something.
+///
+/// # Errors
+/// The operating system's; [`Error::CorruptFile`] if it is much longer than a marker.
+pub(crate) fn read_clean_shutdown(dir: &dyn Dir) -> Result<Option<Vec<u8>>> {
+    read_if_there(dir, CLEAN_SHUTDOWN, SMALL_LIMIT)
+}
+
+/// Whether there is a `meta.properties`, in whatever state.
+///
+/// # Errors
+/// The operating system's, other than that there is none.
+pub(crate) fn has_meta_properties(dir: &dyn Dir) -> Result<bool> {
+    is_there(dir, META_PROPERTIES)
+}
+
+fn is_there(dir: &dyn Dir, name: &str) -> Result<bool> {
+    match dir.open(name) {
         Ok(_) => Ok(true),
         Err(error) if error.is_not_found() => Ok(false),
         Err(error) => Err(error),

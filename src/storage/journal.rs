@@ -12,8 +12,8 @@
 //! That field is what tells rot from a torn write: a bad place below the durable end of a later frame was on the disk
 //! once. The same is said of the snapshot by the header, and of a whole file by a clean shutdown.
 //!
-//! A compaction writes `name.tmp`, syncs it, renames `name` to `name.previous` and `name.tmp` to `name`, and syncs
-//! the directory, while no frame is appended. A new generation has a new journal id, which every checksum covers, so
+//! A compaction writes `name.tmp`, syncs it and the directory, renames `name` to `name.previous` and `name.tmp` to
+//! `name`, and syncs the directory, while no frame is appended. A new generation has a new journal id, which every checksum covers, so
 //! blocks of an older one never pass for frames of the new one.
 //!
 //! | a crash during                   | leaves                           | and the next opening                   |
@@ -108,9 +108,11 @@ impl Journal {
         let beside = beside(name);
         let header = write_generation(&*dir, &beside, ids, 0, payloads.iter().cloned())?;
         dir.rename(&beside, name)?;
-        dir.sync()?;
-        let file = dir.open_writable(name)?;
-        Ok(Self::of(dir, name, file, header, 0))
+        let opened = dir.sync().and_then(|()| dir.open_writable(name));
+        if opened.is_err() {
+            drop(dir.remove(name)); // best effort: trying again would find a journal that nobody has
+        }
+        Ok(Self::of(Arc::clone(&dir), name, opened?, header, 0))
     }
 
     /// Opens the journal `name` and reads all of it. Changes nothing on the disk.
@@ -125,11 +127,8 @@ impl Journal {
         let (file, is_previous) = either_generation(name, |name| dir.open_writable(name))?;
         let content = scan::read(&*file, was_clean, behind)?;
         let mut findings = content.findings;
-        if is_previous {
-            // The crash that leaves the generation before alone leaves the new one, which says the same, beside it.
-            let is_half_renamed = is_there(&*dir, &beside(name))?;
-            let damage = if is_half_renamed { JournalDamage::HalfRenamed } else { JournalDamage::Outdated };
-            findings.insert(0, JournalFinding { path: file.path().to_owned(), position: 0, bytes: 0, damage });
+        if let Some(finding) = previous_finding(&*dir, name, &*file, is_previous)? {
+            findings.insert(0, finding);
         }
         let payloads = content.payloads;
         let mut journal = Self::of(dir, name, file, content.header, content.last_sequence);
@@ -138,6 +137,23 @@ impl Journal {
         journal.must_be_compacted = !was_clean || !findings.is_empty();
         journal.is_previous = is_previous;
         Ok(JournalOpening { journal, payloads, findings })
+    }
+
+    /// Reads the journal `name` as [`open`](Self::open) does, without being able to write it.
+    ///
+    /// # Errors
+    /// Those of `open`.
+    pub(crate) fn inspect(
+        dir: &dyn Dir,
+        name: &str,
+        was_clean: bool,
+        behind: BehindHole,
+    ) -> Result<(Vec<Vec<u8>>, Vec<JournalFinding>)> {
+        let (file, is_previous) = either_generation(name, |name| dir.open(name))?;
+        let content = scan::read(&*file, was_clean, behind)?;
+        let mut findings = content.findings;
+        findings.extend(previous_finding(dir, name, &*file, is_previous)?);
+        Ok((content.payloads, findings))
     }
 
     /// Whether there is a journal `name`, in whatever state.
@@ -269,7 +285,7 @@ impl Journal {
     /// Replaces the file by a new generation whose snapshot is `payloads`, durable when this returns.
     ///
     /// `journal_id` are new random bytes. The payloads stand for everything up to [`last_sequence`]; nothing may be
-    /// queued. Blocks for two syncs.
+    /// queued. Blocks for three syncs.
     ///
     /// [`last_sequence`]: Self::last_sequence
     ///
@@ -296,6 +312,9 @@ impl Journal {
 
     /// Puts the new generation in the place of the old one, which becomes the one before.
     fn swap(&self) -> Result<Arc<dyn File>> {
+        // Or a cut could keep the first renaming and lose the name of the new file: what is left then looks like a
+        // journal that somebody removed.
+        self.dir.sync()?;
         if !self.is_previous {
             self.dir.rename(&self.name, &previous(&self.name))?;
         }
@@ -353,6 +372,17 @@ fn either_generation(name: &str, open: impl Fn(&str) -> Result<Arc<dyn File>>) -
         },
         Err(error) => Err(error),
     }
+}
+
+/// What is to be said of a journal whose generation before was opened.
+fn previous_finding(dir: &dyn Dir, name: &str, file: &dyn File, is_previous: bool) -> Result<Option<JournalFinding>> {
+    if !is_previous {
+        return Ok(None);
+    }
+    // The crash that leaves the generation before alone leaves the new one, which says the same, beside it.
+    let is_half_renamed = is_there(dir, &beside(name))?;
+    let damage = if is_half_renamed { JournalDamage::HalfRenamed } else { JournalDamage::Outdated };
+    Ok(Some(JournalFinding { path: file.path().to_owned(), position: 0, bytes: 0, damage }))
 }
 
 fn is_there(dir: &dyn Dir, name: &str) -> Result<bool> {

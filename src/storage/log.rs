@@ -86,6 +86,7 @@ impl Log {
         epochs.assign(epoch, Offset::ZERO);
         epochs.store(dir.as_ref())?;
         let active = Segment::create(dir, Offset::ZERO, u64::from(config.index_interval_bytes))?;
+        active.let_go(); // of many partitions that are created some are never written to
         dir.sync()?; // the segment's name
         let parts = Parts {
             segments: vec![Arc::new(active)],
@@ -212,8 +213,8 @@ impl Log {
         let mut targets = Vec::with_capacity(marks.len() + 1);
         for (segment, _) in &marks {
             // A segment with unsynced bytes was written to, so its file is open.
-            if let Ok(file) = segment.file() {
-                targets.push(SyncTarget::File(Arc::clone(file)));
+            if let Ok(file) = segment.writable() {
+                targets.push(SyncTarget::File(file));
             }
         }
         if tail.names_synced < tail.names {

@@ -4,7 +4,7 @@
 //!
 //! | part | what it is |
 //! |---|---|
-//! | [`log`] | a log's state, and the order in which it changes; [`append`], [`read`] and [`recovery`] work on it |
+//! | [`log`] | a log's state, and the order in which it changes; [`append`], [`read`], [`measure`] and [`recovery`] work on it |
 //! | [`segment`], [`index`] | one file of batches, and where in it an offset or a time is to be found |
 //! | [`walk`] | goes through a segment batch by batch, past damage |
 //! | [`journal`] | our own state: catalog and groups; frames that are appended and compacted |
@@ -12,6 +12,7 @@
 //! | [`checkpoint`], [`leader_epochs`], [`producer_state`] | Kafka's small files |
 //! | [`files`] | the names of files and directories, and what may be a name |
 //! | [`report`] | what opening a directory found |
+//! | [`verify`] | checks all files of a log against each other, and changes nothing |
 
 mod append;
 mod checkpoint;
@@ -23,6 +24,7 @@ mod index;
 mod journal;
 mod leader_epochs;
 mod log;
+mod measure;
 mod positions;
 mod producer_state;
 mod read;
@@ -31,11 +33,13 @@ mod report;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod walk;
 
 pub(crate) use append::AppendError;
 pub(crate) use checkpoint::{
-    LOG_STARTS, PARTITION_METADATA, RECOVERY_POINTS, ensure_meta_properties, has_clean_shutdown, read_offsets,
+    CLEAN_SHUTDOWN, LOG_STARTS, META_PROPERTIES, PARTITION_METADATA, RECOVERY_POINTS, ensure_meta_properties,
+    has_clean_shutdown, has_meta_properties, read_clean_shutdown, read_meta_properties, read_offsets,
     read_partition_metadata, remove_clean_shutdown, write_clean_shutdown, write_offsets, write_partition_metadata,
 };
 pub use config::{TopicConfig, TopicConfigBuilder};
@@ -43,9 +47,11 @@ pub(crate) use files::{
     PartitionDirKind, group_file_name, marked_dir_name, parse_group_file_name, parse_partition_dir, parse_segment_name,
     partition_dir_name, topic_collision_key, validate_topic_name,
 };
-pub(crate) use journal::{BehindHole, Journal, JournalFinding, JournalIds, JournalOpening, PREVIOUS};
+pub(crate) use journal::{BehindHole, Journal, JournalDamage, JournalFinding, JournalIds, JournalOpening, PREVIOUS};
 pub(crate) use log::{Log, SyncWork};
-pub(crate) use positions::{Position, Positions, SlotId};
+pub(crate) use positions::{POSITIONS, Position, Positions, PositionsByLog, PositionsDamage, PositionsFinding, SlotId};
 pub(crate) use read::ReadPlace;
 pub(crate) use recovery::Opening;
 pub use report::{Finding, OpenReport};
+pub use verify::{Defect, DefectKind};
+pub(crate) use verify::{LogFacts, LogVerdict, OurLog, Seen, confirmed, verify_log};

@@ -62,6 +62,9 @@ pub(crate) struct Position {
     pub(crate) last_stable_offset: Offset,
 }
 
+/// What is known of logs, by topic and partition.
+pub(crate) type PositionsByLog = BTreeMap<(TopicId, u32), Position>;
+
 /// Names a slot, for as long as the log has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SlotId(usize);
@@ -130,6 +133,22 @@ impl Positions {
             erase(&*file, &doubles)?;
         }
         Ok((Self { file, table: Mutex::new(table) }, findings))
+    }
+
+    /// Reads what is known of all logs, and changes nothing.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); an [`Error::Io`] that [`is_not_found`](Error::is_not_found) if there is no such file.
+    pub(crate) fn inspect(dir: &dyn Dir) -> Result<(PositionsByLog, Vec<PositionsFinding>)> {
+        let file = dir.open(POSITIONS)?;
+        let mut findings = Vec::new();
+        let is_padded = file.slice(0, HEADER_BYTES)?.iter().skip(16).all(|byte| *byte == 0);
+        if !check_header(&*file)? || !is_padded {
+            findings.push(finding(&*file, 0, PositionsDamage::Header));
+        }
+        let (table, _) = Table::load(&*file, &mut findings)?;
+        let used = table.slots.into_iter().flatten().filter(Used::is_written);
+        Ok((used.map(|used| (used.log, used.position)).collect(), findings))
     }
 
     /// What is known of a log; `None` if nothing is.

@@ -17,8 +17,8 @@ pub(crate) fn is_snapshot(name: &str) -> bool {
 
 /// Whether the one snapshot in `dir` is that of a log which ends at `log_end`.
 pub(crate) fn has_only_snapshot(dir: &dyn Dir, log_end: Offset) -> Result<bool> {
-    let mut snapshots = dir.list()?.into_iter().filter(|entry| is_snapshot(&entry.name));
-    let is_there = snapshots.next().is_some_and(|entry| entry.name == segment_name(log_end, "snapshot"));
+    let mut snapshots = dir.names()?.into_iter().filter(|name| is_snapshot(name));
+    let is_there = snapshots.next().is_some_and(|name| name == segment_name(log_end, "snapshot"));
     Ok(is_there && snapshots.next().is_none())
 }
 

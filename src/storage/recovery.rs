@@ -313,9 +313,9 @@ impl<'a> Recovery<'a> {
         }
         if !is_misplaced {
             let torn = &self.segments[index];
-            torn.file()?.set_len(position)?;
+            torn.writable()?.set_len(position)?;
             torn.cut_at(position);
-            torn.file()?.sync()?; // or the torn bytes may come back behind what is appended next
+            torn.writable()?.sync()?; // or the torn bytes may come back behind what is appended next
         }
         self.opening.dir.sync() // or a removed segment may come back and follow on what is appended next
     }
@@ -373,7 +373,7 @@ impl<'a> Recovery<'a> {
             if position >= segment.end() {
                 continue;
             }
-            let file = segment.file()?;
+            let file = segment.writable()?;
             while position < segment.end() {
                 let bytes = file.slice(position, chunk(position, segment.end()))?;
                 if bytes.is_empty() {
@@ -398,6 +398,8 @@ impl<'a> Recovery<'a> {
         }
         // The index files of sealed segments are what the crash has left of them, and nobody trusts them; a clean
         // shutdown would have the next opening do so.
+        self.segments.iter().for_each(|segment| segment.let_go()); // all of it is durable
+        self.segments.iter().rev().skip(1).for_each(|segment| segment.seal());
         let sealed = self.segments.iter().rev().skip(1).filter(|_| !opening.was_clean);
         let indexes_unsynced = sealed.map(|segment| segment.base_offset()).collect();
         let parts = Parts {

@@ -72,7 +72,9 @@ impl fmt::Display for Finding {
                 f,
                 "{partition}: group {group} had committed {committed}, which a crash took; it goes on at {resumes_at}"
             ),
-            Self::Leftover { path } => write!(f, "{}: belongs to no topic, moved to quarantine", path.display()),
+            Self::Leftover { path } => {
+                write!(f, "{}: belongs to no topic, and keeps its records under this name", path.display())
+            }
         }
     }
 }

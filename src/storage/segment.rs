@@ -2,10 +2,12 @@
 //!
 //! Only the active segment, the last one of a log, grows. Its file may be longer than [`Segment::end`] says, while a
 //! write is under way or behind one that failed; nobody reads past the end. A sealed segment's file is opened and its
-//! indexes are read on first use, so that opening a log costs nothing for each.
+//! indexes are read on first use, so that opening a log costs nothing for each; it shares a bounded number of
+//! descriptors with all others. A segment that is written to, or has bytes that no sync has covered, has one of its own:
+//! the error of a sync is told to who had the file open when the bytes were written.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::error::Result;
 use crate::io::{Dir, File, read_small};
@@ -13,6 +15,7 @@ use crate::record::BatchHeader;
 use crate::storage::files::segment_name;
 use crate::storage::index::{OffsetEntry, OffsetIndex, TimeEntry, TimeIndex};
 use crate::storage::walk::{Check, Step, Walk};
+use crate::sync::lock;
 use crate::types::{Offset, Timestamp};
 
 /// One file of a log, and what is known of it.
@@ -20,13 +23,16 @@ use crate::types::{Offset, Timestamp};
 pub(crate) struct Segment {
     base_offset: Offset,
     dir: Arc<dyn Dir>,
-    file: OnceLock<Arc<dyn File>>,
+    to_read: OnceLock<Arc<dyn File>>,
+    to_write: Mutex<Option<Arc<dyn File>>>,
+    /// Nothing is appended any more.
+    is_sealed: AtomicBool,
     end: AtomicU64,
     /// Up to where a sync has made it durable.
     synced_to: AtomicU64,
-    indexes: OnceLock<Indexes>,
+    indexes: OnceLock<Box<Indexes>>,
     /// What the index file says, while nobody has made sure that it is right.
-    hints: OnceLock<Option<OffsetIndex>>,
+    hints: OnceLock<Option<Box<OffsetIndex>>>,
     /// Whether index files that are there were written by an orderly close.
     has_trusted_indexes: bool,
     index_interval: u64,
@@ -50,8 +56,8 @@ impl Segment {
     pub(crate) fn create(dir: &Arc<dyn Dir>, base_offset: Offset, index_interval: u64) -> Result<Self> {
         let file = dir.create(&segment_name(base_offset, "log"))?;
         let segment = Self::at(dir, base_offset, 0, false, index_interval);
-        segment.file.get_or_init(|| file);
-        segment.indexes.get_or_init(|| Indexes::new(base_offset));
+        *lock(&segment.to_write) = Some(file);
+        segment.indexes.get_or_init(|| Box::new(Indexes::new(base_offset)));
         Ok(segment)
     }
 
@@ -66,7 +72,9 @@ impl Segment {
         Self {
             base_offset,
             dir: Arc::clone(dir),
-            file: OnceLock::new(),
+            to_read: OnceLock::new(),
+            to_write: Mutex::new(None),
+            is_sealed: AtomicBool::new(false),
             end: AtomicU64::new(len_bytes),
             synced_to: AtomicU64::new(len_bytes),
             indexes: OnceLock::new(),
@@ -80,10 +88,29 @@ impl Segment {
     pub(crate) fn sealed(&self) -> Self {
         let sealed = Self::at(&self.dir, self.base_offset, self.end(), true, self.index_interval);
         sealed.synced_to.store(self.synced_to(), Ordering::Release);
-        if let Some(file) = self.file.get() {
-            sealed.file.get_or_init(|| Arc::clone(file));
-        }
+        lock(&sealed.to_write).clone_from(&lock(&self.to_write));
+        sealed.seal();
         sealed
+    }
+
+    /// Nothing is appended, and nothing is cut off, from now on.
+    pub(crate) fn seal(&self) {
+        self.is_sealed.store(true, Ordering::Release);
+        if let Some(file) = self.to_read.get() {
+            file.seal();
+        }
+        self.let_go_if_through();
+    }
+
+    /// Closes what is open for writing, until it is needed again. Everything that was written is durable.
+    pub(crate) fn let_go(&self) {
+        *lock(&self.to_write) = None;
+    }
+
+    fn let_go_if_through(&self) {
+        if self.is_sealed.load(Ordering::Acquire) && self.synced_to() >= self.end() {
+            self.let_go();
+        }
     }
 
     pub(crate) fn base_offset(&self) -> Offset {
@@ -113,15 +140,31 @@ impl Segment {
     /// A sync that was begun when the segment ended at `position` has succeeded.
     pub(crate) fn mark_synced(&self, position: u64) {
         self.synced_to.fetch_max(position, Ordering::AcqRel);
+        self.let_go_if_through();
     }
 
-    /// The file of batches.
+    /// The file of batches, to be read.
     pub(crate) fn file(&self) -> Result<&Arc<dyn File>> {
-        if let Some(file) = self.file.get() {
+        if let Some(file) = self.to_read.get() {
             return Ok(file);
         }
+        let file = self.dir.open_shared(&self.file_name())?;
+        let file = self.to_read.get_or_init(|| file);
+        if self.is_sealed.load(Ordering::Acquire) {
+            file.seal(); // behind `seal`, or before it looks
+        }
+        Ok(file)
+    }
+
+    /// The file of batches, to be written and synced.
+    pub(crate) fn writable(&self) -> Result<Arc<dyn File>> {
+        let mut to_write = lock(&self.to_write);
+        if let Some(file) = &*to_write {
+            return Ok(Arc::clone(file));
+        }
         let file = self.dir.open_writable(&self.file_name())?;
-        Ok(self.file.get_or_init(|| file))
+        *to_write = Some(Arc::clone(&file));
+        Ok(file)
     }
 
     pub(crate) fn file_name(&self) -> String {
@@ -138,20 +181,20 @@ impl Segment {
             Some(indexes) => indexes,
             None => self.build_indexes()?,
         };
-        Ok(self.indexes.get_or_init(|| indexes))
+        Ok(self.indexes.get_or_init(|| Box::new(indexes)))
     }
 
     /// Takes indexes that recovery built while it looked at every batch.
     pub(crate) fn set_indexes(&self, indexes: Indexes) {
         // If a reader was faster, its indexes say the same.
-        self.indexes.get_or_init(|| indexes);
+        self.indexes.get_or_init(|| Box::new(indexes));
     }
 
     /// The best knowledge of where batches begin, for a walk that met damage. Each entry has to be checked.
     pub(crate) fn offset_hints(&self) -> Option<&OffsetIndex> {
         match self.indexes.get() {
             Some(indexes) => Some(&indexes.offset),
-            None => self.hints.get_or_init(|| self.read_offset_index()).as_ref(),
+            None => self.hints.get_or_init(|| self.read_offset_index().map(Box::new)).as_deref(),
         }
     }
 

@@ -69,6 +69,8 @@ pub(crate) struct Walk<'a> {
     /// The offset behind this segment's last one, if it is known.
     segment_end: Option<Offset>,
     epochs: Option<EpochBounds>,
+    /// Offsets may be missing between batches.
+    allows_gaps: bool,
     last_epoch: LeaderEpoch,
     buffer: Bytes,
     buffer_position: u64,
@@ -86,6 +88,7 @@ impl<'a> Walk<'a> {
             expected,
             segment_end: None,
             epochs: None,
+            allows_gaps: false,
             last_epoch: LeaderEpoch::NONE,
             buffer: Bytes::new(),
             buffer_position: 0,
@@ -102,6 +105,12 @@ impl<'a> Walk<'a> {
     /// Tells the walk which leader epochs there were.
     pub(crate) fn with_epochs(mut self, epochs: EpochBounds) -> Self {
         self.epochs = Some(epochs);
+        self
+    }
+
+    /// Takes batches that begin behind the expected offset, as a compaction leaves them.
+    pub(crate) fn allowing_gaps(mut self) -> Self {
+        self.allows_gaps = true;
         self
     }
 
@@ -200,11 +209,22 @@ impl<'a> Walk<'a> {
     /// What does not fit about a header whose own fields are fine.
     fn misfit(&mut self, header: &BatchHeader) -> Result<Option<String>> {
         let expected = self.expected;
-        if header.base_offset != expected {
+        if header.base_offset != expected && !self.is_behind_gap(header)? {
             let said = header.base_offset;
             return Ok(Some(format!("it says that it begins at offset {said}, and {expected} is expected")));
         }
         Ok(if self.epoch_fits(header)? { None } else { Some(format!("leader epoch {} is none", header.leader_epoch)) })
+    }
+
+    /// Whether a batch that begins behind the expected offset does so rightly: the one behind it does not contradict it.
+    fn is_behind_gap(&mut self, header: &BatchHeader) -> Result<bool> {
+        if !self.allows_gaps || header.base_offset < self.expected {
+            return Ok(false);
+        }
+        let next = self.batch_at(self.position + header.len_bytes as u64, Check::Header)?;
+        Ok(next.map_or(true, |next| {
+            next.header().base_offset >= header.next_offset() || next.header().base_offset < self.expected
+        }))
     }
 
     /// Whether a batch's leader epoch can be right: it is the one on record, or it lies between its neighbours'.

@@ -24,7 +24,7 @@ use std::time::Duration;
 pub(crate) use mailbox::{Mailbox, Post, mailbox};
 pub(crate) use signal::{Seen, Signal};
 pub(crate) use stepped::Stepped;
-pub(crate) use threads::Threads;
+pub(crate) use threads::{Threads, in_parallel, parallelism};
 
 /// A point in monotonic time: how long the scheduler has been running.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,11 +1,13 @@
 //! A thread for each actor: how an engine runs in an application.
 
 use std::io;
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::sync::{Actor, Moment, Next, Scheduler, Seen, Signal, Task};
+use crate::sync::{Actor, Moment, Next, Scheduler, Seen, Signal, Task, lock};
 
 /// Real threads, real time.
 #[derive(Clone, Debug)]
@@ -60,4 +62,36 @@ fn run(clock: &Threads, signal: &Signal, actor: &mut dyn Actor) {
             Next::Done => return,
         }
     }
+}
+
+/// Does `work` for each of `items`, several at a time on threads that have ended when this returns; answers in their
+/// order. With one thread, or one item, no thread is started.
+///
+/// A panic of `work` goes on in the caller.
+pub(crate) fn in_parallel<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    if threads <= 1 || items.len() <= 1 {
+        return items.iter().map(work).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(usize, R)>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(items.len()) {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(index) else { break };
+                    let answer = work(item);
+                    lock(&done).push((index, answer));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_unstable_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, answer)| answer).collect()
+}
+
+/// How many threads can run at a time.
+pub(crate) fn parallelism() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }

@@ -15,6 +15,9 @@ use std::sync::Arc;
 
 use crate::types::{LeaderEpoch, TopicId};
 
+/// The name of its journal.
+pub(crate) const CATALOG: &str = "catalog";
+
 /// What the catalog knows of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TopicEntry {

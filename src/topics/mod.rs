@@ -17,7 +17,7 @@ use crate::replication::Partition;
 use crate::storage::{TopicConfig, topic_collision_key, validate_topic_name};
 use crate::types::TopicId;
 
-pub(crate) use catalog::{Catalog, Change, TopicEntry};
+pub(crate) use catalog::{CATALOG, Catalog, Change, TopicEntry};
 pub(crate) use lifecycle::{NewPartitions, clear_leftovers, create_partitions, discard_partitions, remove_partitions};
 
 /// A topic: its partitions are there as long as somebody holds it, even when it was deleted meanwhile.

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "files beside the engine's, and damage to those that are")]
 
 use std::fs;
+use std::path::Path;
 
 use ottla::{Engine, Producer, ProducerRecord, Timestamp};
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use crate::command::{Home, bare, damage, names, ottla, run, seq};
 const T: i64 = 1_700_000_000_000;
 
 /// Every command, and what it needs to be asked for help.
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 15] = [
     "",
     "topic",
     "topic create",
@@ -24,6 +25,10 @@ const COMMANDS: [&str; 11] = [
     "consume",
     "group",
     "group list",
+    "group describe",
+    "config",
+    "completions",
+    "verify",
     "demo",
 ];
 
@@ -61,6 +66,23 @@ mod produce {
         let more = home.beside("more");
         assert_eq!(home.run_with(&["produce", "t", more.to_str().unwrap()]).done(), "");
         assert_eq!(consumed(&home), ["one", "two", "three", "four"]);
+    }
+
+    #[test]
+    fn files_are_read_one_after_the_other() {
+        let home = Home::new();
+        home.run("topic create t --config max.message.bytes=100").done();
+        let (one, two) = (home.beside("one"), home.beside("two"));
+        fs::write(&one, "1\n2\nno newline").unwrap();
+        fs::write(&two, format!("3\n{}\n4\n", "x".repeat(1000))).unwrap();
+        let [one, two] = [&one, &two].map(|path| path.to_str().unwrap());
+        let ran = home.feed_to("between\n", &["produce", "t", one, "-", two]);
+        assert_eq!((ran.status, ran.err.lines().count()), (2, 1), "{}", ran.err);
+        assert!(ran.err.starts_with(&format!("{two}: line 2: t: ")), "{}", ran.err);
+        assert_eq!(consumed(&home), ["1", "2", "no newline", "between", "3", "4"]);
+        let refused = home.run_with(&["produce", "t", one, "nowhere"]).refused();
+        assert!(refused.contains("nowhere"), "{refused}");
+        assert_eq!(consumed(&home).len(), 6, "nothing was read before");
     }
 
     #[test]
@@ -147,6 +169,112 @@ mod produce {
             assert_eq!(record["partition"], 2);
             assert_eq!(record["headers"], json!([["a", "1=2"], ["a", ""], ["b", "c"]]));
         }
+    }
+
+    #[test]
+    fn compression_makes_the_log_smaller_and_changes_nothing_else() {
+        let home = Home::new();
+        let lines: Vec<String> = (0..2000).map(|number| format!("customer {} pays {number}", number % 7)).collect();
+        let size = |codec: &str, topic: &str| {
+            home.feed(lines.join("\n"), &format!("produce {topic} --compression {codec} --linger 60000")).done();
+            assert_eq!(home.run(&format!("consume {topic}")).lines(), lines, "{codec}");
+            fs::metadata(home.segment(&format!("{topic}-0"))).unwrap().len()
+        };
+        let plain = size("none", "none");
+        for (codec, topic) in
+            [("gzip", "g"), ("gzip:9", "g9"), ("snappy", "s"), ("lz4", "l"), ("zstd:-5", "z"), ("zstd", "z3")]
+        {
+            let packed = size(codec, topic);
+            assert!(packed < plain * 2 / 3, "{codec}: {packed} of {plain}");
+        }
+        for (wrong, said) in [
+            ("zstd:99", "compression.zstd.level = 99: it has to be from"),
+            ("zstd:x", "compression.zstd.level = x: expected"),
+            ("snappy:1", "snappy has no levels"),
+            ("brotli", "it is none of: none, gzip"),
+        ] {
+            let refused = home.run(&format!("produce t --compression {wrong}")).refused();
+            assert!(refused.contains(said), "{refused}");
+        }
+    }
+
+    #[test]
+    fn settings_have_kafkas_names_and_options_win() {
+        let home = Home::new();
+        let small = "produce t --config batch.size=0 --config linger.ms=0 --config bootstrap.servers=nobody:9092";
+        home.feed(seq(1, 100), small).done();
+        home.feed(seq(1, 100), "produce u --config linger.ms=60000").done();
+        let len = |partition: &str| fs::metadata(home.segment(partition)).unwrap().len();
+        assert!(len("t-0") > 3 * len("u-0"), "a record a batch: {} and {}", len("t-0"), len("u-0"));
+        let answers = home.feed("x\n", "produce t --json --config acks=0 --acks all").json();
+        assert_eq!(answers[0]["offset"], 100);
+        let answers = home.feed("x\n", "produce t --json --config acks=0").json();
+        assert_eq!(answers[0]["offset"], Value::Null);
+        for (arguments, said) in [
+            ("produce t --config linger=5", "linger = 5: there is no such setting; the nearest is linger.ms"),
+            ("produce t --config transactional.id=x", "transactional.id = x: "),
+            ("consume t --config max.poll.record=5", "the nearest is max.poll.records"),
+            ("consume t --config max.poll.records=0", "max.poll.records = 0: it has to be at least 1"),
+        ] {
+            let refused = home.run(arguments).refused();
+            assert!(refused.contains(said), "{refused}");
+        }
+        assert_eq!(home.run("consume u --config max.poll.records=1 --max-records 2").lines(), ["1", "2"]);
+    }
+
+    #[test]
+    fn json_goes_in_as_it_came_out() {
+        let home = Home::new();
+        let engine = Engine::open(home.data()).unwrap();
+        let producer = Producer::<[u8], [u8]>::new(&engine).unwrap();
+        let at = |offset| ProducerRecord::to("t").timestamp(Timestamp(T + offset));
+        producer.send(at(0)).unwrap();
+        producer.send(at(1).key(b"").value("\u{e4}\"\n".as_bytes()).header("h", b"v").header("h", b"")).unwrap();
+        producer.send(at(2).key(b"\xff\xfe").value(b"\xc3").header("h", b"\x80").null_header("n")).unwrap();
+        producer.close().unwrap();
+        engine.close().unwrap();
+
+        let before = home.run("consume t --json").out;
+        let other = Home::new();
+        other.feed(&before, "produce t --input json").done();
+        assert_eq!(other.run("consume t --json").out, before, "all of it, but for nothing");
+
+        other.run("topic create many --partitions 3").done();
+        let records = r#"{"partition":2,"key":"a","value":"1"}
+{"partition":1,"value":"2"}
+{"partition":7,"value":"3"}
+"#;
+        let ran = other.feed(records, "produce many --input json --keep-partition --header from=t");
+        assert_eq!((ran.status, ran.err.lines().count()), (2, 1), "{}", ran.err);
+        assert!(ran.err.starts_with("line 3: there is no topic or partition many-7"), "{}", ran.err);
+        for (partition, value) in [(1, "2"), (2, "1")] {
+            let arguments = format!("consume many --json --partition {partition}");
+            let records = other.run(&arguments).json();
+            assert_eq!((records.len(), &records[0]["value"]), (1, &json!(value)));
+            assert_eq!(records[0]["headers"], json!([["from", "t"]]));
+            assert!(records[0]["timestamp"].as_i64().unwrap() > T, "now, as none was given");
+        }
+    }
+
+    #[test]
+    fn json_that_is_no_record_is_named_and_the_others_are_stored() {
+        let home = Home::new();
+        let lines = "{\"value\":\"1\"}\n\n{\"vlaue\":\"2\"}\n{\"value\":{\"base64\":\"?\"}}\n{\"value\":\"5\"}";
+        let ran = home.feed(lines, "produce t --input json");
+        assert_eq!(ran.status, 2);
+        let said: Vec<_> = ran.err.lines().collect();
+        assert_eq!(said.len(), 3, "{said:?}");
+        assert!(said[0].starts_with("line 2: it is no JSON object"), "{said:?}");
+        assert!(said[1].starts_with("line 3: a record has no field \"vlaue\""), "{said:?}");
+        assert!(said[2].starts_with("line 4: value: "), "{said:?}");
+        assert_eq!(consumed(&home), ["1", "5"]);
+        let ran = home.feed("[]\n{}\n", "produce t --input json --json");
+        let answers: Vec<Value> =
+            String::from_utf8(ran.out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((ran.status, answers.len(), &answers[1]["offset"]), (2, 2, &json!(2)));
+        assert!(answers[0]["error"].as_str().unwrap().contains("JSON object"));
+        home.run("produce t --input json --key-separator :").refused();
+        home.run("produce t --keep-partition").refused();
     }
 
     #[test]
@@ -294,6 +422,12 @@ mod consume {
         assert_eq!(home.run("group list").done(), "");
     }
 
+    /// How many bytes the first batch of a segment has: its length field does not count itself and what is before it.
+    fn first_batch_bytes(segment: &Path) -> usize {
+        let bytes = fs::read(segment).unwrap();
+        12 + usize::try_from(i32::from_be_bytes(bytes[8..12].try_into().unwrap())).unwrap()
+    }
+
     /// Three batches of three records, and a bit turned in the second.
     fn damaged() -> Home {
         let home = Home::new();
@@ -313,9 +447,11 @@ mod consume {
             let ran = home.run(&format!("consume t --group g{option}"));
             assert_eq!((ran.status, ran.out.as_slice()), (2, b"1\n2\n3\n".as_slice()));
             let file = home.segment("t-0");
-            let place = format!("ottla: t-0: offsets 3 to 5 are unreadable, {} at position 83: ", file.display());
-            assert!(ran.err.starts_with(&place), "{}", ran.err);
-            assert_eq!(ran.err.lines().count(), 1);
+            let place = format!("{} at position {}", file.display(), first_batch_bytes(&file));
+            let said: Vec<_> = ran.err.lines().collect();
+            assert_eq!(said.len(), 2, "{said:?}");
+            assert_eq!(said[0], format!("t-0: offsets 3 to 5 are damaged, {place}"), "by opening");
+            assert!(said[1].starts_with(&format!("ottla: t-0: offsets 3 to 5 are unreadable, {place}: ")), "{said:?}");
             let group = home.run("group describe g --json").json();
             assert_eq!(group[0]["committed"], 3, "what was printed is remembered");
         }
@@ -326,10 +462,14 @@ mod consume {
         let home = damaged();
         let ran = home.run("consume t --group g --on-corrupt skip");
         assert_eq!((ran.status, ran.out.as_slice()), (1, b"1\n2\n3\n7\n8\n9\n".as_slice()));
-        assert!(ran.err.starts_with("t-0: offsets 3 to 5 are unreadable, "), "{}", ran.err);
-        assert_eq!(ran.err.lines().count(), 1);
-        assert_eq!(home.run("consume t --group g").done(), "", "the group is behind it");
-        assert_eq!(home.run("consume t --from 6").lines(), ["7", "8", "9"]);
+        let said: Vec<_> = ran.err.lines().collect();
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].starts_with("t-0: offsets 3 to 5 are damaged, "), "by opening: {said:?}");
+        assert!(said[1].starts_with("t-0: offsets 3 to 5 are unreadable, "), "{said:?}");
+        let behind = home.run("consume t --group g");
+        assert_eq!((behind.status, behind.out.as_slice()), (0, b"".as_slice()), "the group is behind it");
+        let behind = home.run("consume t --from 6");
+        assert_eq!((behind.status, behind.out.as_slice()), (0, b"7\n8\n9\n".as_slice()));
     }
 }
 
@@ -348,8 +488,12 @@ mod terminal {
                 for pair in lines.windows(2) {
                     let name = pair[0].trim();
                     let is_alone = name.ends_with('>') || name.ends_with(']') || name.ends_with("...");
-                    let is_item = pair[0].starts_with("  ") && (name.starts_with(['<', '[', '-'])) && is_alone;
-                    assert!(!(is_item && pair[1].trim().is_empty()), "{command}: {name} is not explained:\n{text}");
+                    let is_short = name.contains("  ") || name.starts_with("[default: ");
+                    let is_item = pair[0].starts_with("  ") && name.starts_with(['<', '[', '-']) && is_alone;
+                    assert!(
+                        !(is_item && !is_short && pair[1].trim().is_empty()),
+                        "{command}: {name} is not explained:\n{text}"
+                    );
                 }
                 assert!(text.lines().all(|line| line.len() <= 100), "{text}");
             }
@@ -358,6 +502,95 @@ mod terminal {
             let version = run(bare().arg(flag), b"").done();
             assert_eq!(version, format!("ottla {}\n", env!("CARGO_PKG_VERSION")));
         }
+    }
+
+    #[test]
+    fn every_command_that_does_something_has_examples() {
+        for command in COMMANDS.iter().filter(|command| !matches!(**command, "" | "topic" | "group")) {
+            let text = run(bare().args(command.split(' ')).arg("--help"), b"").done();
+            assert!(text.contains("Examples:\n  "), "{command}: {text}");
+        }
+    }
+
+    #[test]
+    fn settings_are_listed_with_what_differs_from_kafka() {
+        let listed = run(bare().args(["config", "--json"]), b"").json();
+        let find = |kind: &str, name: &str| {
+            listed.iter().find(|each| each["kind"] == kind && each["name"] == name).unwrap_or_else(|| panic!("{name}"))
+        };
+        let fields: Vec<_> = find("producer", "acks").as_object().unwrap().keys().collect();
+        assert_eq!(fields, ["kind", "name", "type", "default", "kafka_default", "difference", "doc"]);
+        assert_eq!(find("topic", "segment.bytes")["kafka_default"], "1073741824");
+        let reset = find("consumer", "auto.offset.reset");
+        assert_eq!((&reset["default"], &reset["kafka_default"]), (&json!("earliest"), &json!("latest")));
+        assert!(reset["difference"].as_str().unwrap().len() > 20);
+        assert_eq!(find("consumer", "max.decompressed.batch.bytes")["kafka_default"], Value::Null);
+        assert_eq!(find("producer", "ssl.*")["without_effect"], "there is no network");
+        assert_eq!(find("engine", "num.partitions")["type"], "number");
+        for (kind, settings) in [
+            ("engine", ottla::EngineConfig::settings()),
+            ("topic", ottla::TopicConfig::settings()),
+            ("producer", ottla::ProducerConfig::settings()),
+            ("consumer", ottla::ConsumerConfig::settings()),
+        ] {
+            let of_kind = run(bare().args(["config", kind, "--json"]), b"").json();
+            assert!(of_kind.iter().all(|each| each["kind"] == kind));
+            assert_eq!(of_kind.iter().filter(|each| each.get("doc").is_some()).count(), settings.len());
+            let text = run(bare().args(["config", kind]), b"").done();
+            assert!(text.lines().all(|line| line.len() <= 100 && line == line.trim_end()), "{text}");
+            for setting in settings {
+                assert!(text.contains(&format!("\n  {}\n", setting.name)), "{}", setting.name);
+            }
+        }
+        let text = run(bare().arg("config"), b"").done();
+        let reset = text.split("\n\n").find(|part| part.starts_with("  auto.offset.reset\n")).unwrap();
+        assert!(
+            reset.contains("default: earliest") && reset.contains("Kafka's default: latest; not here, "),
+            "{reset}"
+        );
+        assert!(run(bare().args(["config", "broker"]), b"").refused().contains("'broker'"));
+    }
+
+    #[test]
+    fn completions_know_the_commands() {
+        for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+            let script = run(bare().args(["completions", shell]), b"").done();
+            assert!(script.contains("keep-partition") && script.contains("completions"), "{shell}");
+        }
+        run(bare().args(["completions", "sh"]), b"").refused();
+    }
+
+    #[test]
+    fn verbose_says_what_the_library_logs() {
+        let home = Home::new();
+        let ran = home.run("-v produce t --config bootstrap.servers=nobody:9092");
+        assert_eq!((ran.status, ran.out.len()), (0, 0));
+        let said = "WARN ottla::producer::config: bootstrap.servers = nobody:9092 has no effect: there is no network";
+        assert!(ran.err.lines().any(|line| line == said), "{}", ran.err);
+        assert!(ran.err.lines().any(|line| line.starts_with("INFO ottla::engine: created topic t, ")), "{}", ran.err);
+        fs::remove_file(home.partition("t-0").join("leader-epoch-checkpoint")).unwrap();
+        let ran = home.run("topic list -v");
+        assert_eq!(ran.err.lines().filter(|line| line.contains("leader-epoch-checkpoint: rebuilt")).count(), 1);
+        assert!(!home.run("topic list").done().contains("WARN"));
+    }
+
+    #[test]
+    fn stats_are_kafkas_metrics_on_standard_error() {
+        let home = Home::new();
+        let ran = home.feed(seq(1, 100), "produce t --stats --config client.id=till");
+        assert_eq!((ran.status, ran.out.len()), (0, 0));
+        let total = "producer-metrics record-send-total client-id=till 100";
+        assert_eq!(ran.err.lines().filter(|line| *line == total).count(), 1, "{}", ran.err);
+        assert!(
+            ran.err
+                .lines()
+                .any(|line| line.starts_with("producer-topic-metrics record-send-rate client-id=till topic=t "))
+        );
+        assert!(!ran.err.contains("NaN"), "{}", ran.err);
+        let ran = home.run("consume t --stats --config client.id=till");
+        assert_eq!((ran.status, ran.out.iter().filter(|byte| **byte == b'\n').count()), (0, 100));
+        let total = "consumer-fetch-manager-metrics records-consumed-total client-id=till 100";
+        assert!(ran.err.lines().any(|line| line == total), "{}", ran.err);
     }
 
     #[test]
@@ -478,11 +711,12 @@ mod terminal {
         assert!(text[0].starts_with("topic orders, id "), "{text:?}");
         assert_eq!(text[1..3], ["segment.bytes=16384", "segment.ms=1000"]);
         let words: Vec<_> = text[5].split_whitespace().collect();
-        assert_eq!(words, ["orders", "1", "0", "0", "3", "3", "3", "83", "1"]);
+        let bytes = fs::metadata(home.segment("orders-1")).unwrap().len();
+        assert_eq!(words, ["orders", "1", "0", "0", "3", "3", "3", &bytes.to_string(), "1"]);
         assert_eq!(text.len(), 6);
         let rows = home.run("topic describe orders --json").lines();
         let offsets = r#""leader_epoch":0,"log_start":0,"high_watermark":3,"log_end":3,"durable_end":3"#;
-        assert_eq!(rows[1], format!(r#"{{"topic":"orders","partition":1,{offsets},"bytes":83,"segments":1}}"#));
+        assert_eq!(rows[1], format!(r#"{{"topic":"orders","partition":1,{offsets},"bytes":{bytes},"segments":1}}"#));
 
         home.run("consume orders --group g").lines();
         home.run("topic delete orders").done();

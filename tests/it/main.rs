@@ -6,14 +6,19 @@ mod cli;
 mod codecs;
 #[cfg(feature = "cli")]
 mod command;
+mod consumer;
 mod crash;
 mod full_disk;
 #[cfg(feature = "cli")]
 mod kill;
 mod layout;
+mod producer;
+mod read_modes;
 #[cfg(feature = "cli")]
 mod reports;
 mod rot;
 #[cfg(feature = "fuzzing")]
 mod seeds;
+mod settings;
 mod tidy;
+mod verify;

@@ -9,4 +9,4 @@ mod files;
 mod random;
 mod sample;
 mod segments;
-mod tree;
+pub(crate) mod tree;

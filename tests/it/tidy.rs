@@ -313,6 +313,8 @@ fn second_use_of_a_module_is_found() {
     assert_eq!(uses(&both), ["src/io/os.rs:1: one `use` names several modules: write one line for each"]);
     let fine = "use crate::a::{\n    B, C,\n};\npub use crate::a::D;\nuse crate::a::e::F;\nmod tests {\n    use crate::a::G;\n}";
     assert_eq!(uses(&sample("src/io/os.rs", fine)), [""; 0]);
+    let optional = "#[cfg(feature = \"a\")]\npub use crate::a::B;\n#[cfg(feature = \"b\")]\npub use crate::a::C;\n";
+    assert_eq!(uses(&sample("src/lib.rs", optional)), [""; 0]);
 }
 
 #[test]

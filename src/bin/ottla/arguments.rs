@@ -2,16 +2,19 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use ottla::Compression;
 
 use crate::format::Format;
+use crate::help;
 
 /// Durable topics in a directory: Kafka's log without a broker.
 ///
 /// A topic has one or more partitions; a partition is a log of records, numbered by offset. Producing appends to it,
 /// consuming reads it as often as one likes, and a consumer group remembers how far it has read.
 #[derive(Debug, Parser)]
-#[command(name = "ottla", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(name = "ottla", version, max_term_width = 100, after_help = help::OTTLA, after_long_help = help::OTTLA_LONG)]
 pub(crate) struct Arguments {
     /// The directory that holds the topics; `produce` and `topic create` make it
     #[arg(short = 'd', long = "directory", value_name = "DIR", global = true)]
@@ -19,18 +22,12 @@ pub(crate) struct Arguments {
     /// Print JSON, an object a line, in place of text
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Say on standard error what the library logs: -v what happens, -vv also what it does
+    #[arg(short = 'v', long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
-
-const AFTER_HELP: &str = "\
-Try it:
-  ottla demo                              see records survive SIGKILL
-  seq 5 | ottla -d data produce numbers   store five records in data/
-  ottla -d data consume numbers           print them
-
-One process at a time has a directory open.
-Exit status: 0 done, 1 findings (said on standard error), 2 error.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -43,7 +40,11 @@ pub(crate) enum Command {
     ///
     /// With --json it prints for each record, in the order of the lines and as soon as it is stored,
     /// {"topic","partition","offset","timestamp"}, or {"topic","partition","error"} if it was not.
-    #[command(verbatim_doc_comment)]
+    ///
+    /// With --input json a line is a record as `consume --json` prints it. Of its fields key, value and headers are
+    /// stored, and the timestamp if there is one; topic, partition and offset say where it was and are passed over.
+    /// A line that is no such record is named, and the others are stored: the exit status is 2.
+    #[command(verbatim_doc_comment, after_help = help::PRODUCE)]
     Produce(Produce),
     /// Print the records of topics, and remember for a group what was printed
     ///
@@ -52,15 +53,41 @@ pub(crate) enum Command {
     /// With --json it prints for each record
     /// {"topic","partition","offset","timestamp","key","value","headers":[[name,value],...]}.
     /// Keys and values are null, a string, or {"base64":"..."} where they are not UTF-8.
-    #[command(verbatim_doc_comment)]
+    /// `produce --input json` reads it.
+    #[command(verbatim_doc_comment, after_help = help::CONSUME)]
     Consume(Consume),
     /// List consumer groups, and describe how far they have read
     #[command(subcommand)]
     Group(GroupCommand),
+    /// Check every file, and change nothing
+    ///
+    /// Reads every batch and its records, indexes, journals and checkpoints, and holds them against each other. No lock
+    /// is taken: it may run while another process has the directory open.
+    #[command(after_help = help::VERIFY)]
+    Verify {
+        /// A directory of topics, a Kafka log.dir, the directory of a partition, or a segment
+        /// [default: that of -d]
+        path: Option<PathBuf>,
+    },
+    /// List all settings: what they do, their defaults, and how those differ from Kafka's
+    #[command(after_help = help::CONFIG)]
+    Config {
+        /// Only the settings of this kind
+        #[arg(value_enum)]
+        kind: Option<ConfigKind>,
+    },
+    /// Print completions for a shell
+    #[command(after_help = help::COMPLETIONS)]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
     /// See it work: produce and consume under SIGKILL, then compare
     ///
     /// It runs this program as producer and as consumer, kills each with SIGKILL in the middle of its work, lets the
     /// next one go on, and holds what came out against what went in.
+    #[command(after_help = help::DEMO)]
     Demo(Demo),
 }
 
@@ -74,24 +101,29 @@ impl Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum TopicCommand {
     /// Create a topic
+    #[command(after_help = help::TOPIC_CREATE)]
     Create {
         /// What to call it: ASCII letters, digits, '.', '_' and '-'
         name: String,
         /// How many partitions it has [default: 1]
         #[arg(long, value_name = "N")]
         partitions: Option<u32>,
-        /// A setting of the topic by Kafka's name, such as segment.bytes=1048576; may be repeated
+        /// A setting of the topic by Kafka's name, such as segment.bytes=1048576; may be repeated. `ottla config topic`
+        /// lists them
         #[arg(long = "config", value_name = "K=V", value_parser = pair)]
         settings: Vec<(String, String)>,
     },
     /// List the topics, a name a line
+    #[command(after_help = help::TOPIC_LIST)]
     List,
     /// Show a topic's settings, and for each partition its offsets and size
+    #[command(after_help = help::TOPIC_DESCRIBE)]
     Describe {
         /// The topic
         name: String,
     },
     /// Delete a topic, its records and what groups have committed of it
+    #[command(after_help = help::TOPIC_DELETE)]
     Delete {
         /// The topic
         name: String,
@@ -102,23 +134,61 @@ pub(crate) enum TopicCommand {
 pub(crate) struct Produce {
     /// The topic; it is created if there is none
     pub(crate) topic: String,
-    /// The file to read [default: standard input]
-    pub(crate) file: Option<PathBuf>,
+    /// The files to read, one after the other; - is standard input [default: -]
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// What a line is
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Input::Lines)]
+    pub(crate) input: Input,
     /// What stands between key and value, at its first place in a line; a line without it has no key
     #[arg(long, value_name = "S")]
     pub(crate) key_separator: Option<String>,
+    /// Store each record of --input json in the partition that it was in
+    #[arg(long, conflicts_with = "partition")]
+    pub(crate) keep_partition: bool,
     /// A header that every record gets; may be repeated
     #[arg(long = "header", value_name = "K=V", value_parser = pair)]
     pub(crate) headers: Vec<(String, String)>,
     /// The partition to store in [default: the one that the key decides; without key, any]
     #[arg(long, value_name = "N")]
     pub(crate) partition: Option<u32>,
-    /// When a record counts as stored
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = AcksArgument::All)]
-    pub(crate) acks: AcksArgument,
-    /// How many milliseconds a batch may wait for more records
-    #[arg(long, value_name = "MS", default_value_t = 5)]
-    pub(crate) linger: u64,
+    /// When a record counts as stored [default: all]
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub(crate) acks: Option<AcksArgument>,
+    /// How many milliseconds a batch may wait for more records [default: 5]
+    #[arg(long, value_name = "MS")]
+    pub(crate) linger: Option<u64>,
+    /// How batches are compressed: none, gzip, snappy, lz4 or zstd, with a level as in zstd:9 [default: none]
+    #[arg(long, value_name = "CODEC", value_parser = compression)]
+    pub(crate) compression: Option<(Compression, Option<String>)>,
+    /// At the end, print the producer's metrics under Kafka's names on standard error
+    #[arg(long)]
+    pub(crate) stats: bool,
+    /// A setting of the producer by Kafka's name, such as batch.size=65536; may be repeated. `ottla config producer`
+    /// lists them
+    #[arg(long = "config", value_name = "K=V", value_parser = pair)]
+    pub(crate) settings: Vec<(String, String)>,
+}
+
+/// What a line of the input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Input {
+    /// A value, or key and value with --key-separator
+    Lines,
+    /// A record as `consume --json` prints it
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ConfigKind {
+    /// What the whole directory has
+    Engine,
+    /// What each topic may have for itself
+    Topic,
+    /// What a producer has
+    Producer,
+    /// What a consumer has
+    Consumer,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -158,6 +228,13 @@ pub(crate) struct Consume {
     /// What to do where stored records are damaged
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnCorrupt::Stop)]
     pub(crate) on_corrupt: OnCorrupt,
+    /// At the end, print the consumer's metrics under Kafka's names on standard error
+    #[arg(long)]
+    pub(crate) stats: bool,
+    /// A setting of the consumer by Kafka's name, such as fetch.max.bytes=65536; may be repeated. `ottla config
+    /// consumer` lists them
+    #[arg(long = "config", value_name = "K=V", value_parser = pair)]
+    pub(crate) settings: Vec<(String, String)>,
     /// How to print a record: text with {topic} {partition} {offset} {timestamp} {key} {value} {headers}, and \t, \n.
     /// A newline follows. No key, or no value, is printed as null
     #[arg(long, value_name = "F", default_value = "{value}", value_parser = Format::parse)]
@@ -213,8 +290,10 @@ fn parse_time(text: &str) -> Result<i64, String> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum GroupCommand {
     /// List the groups that have committed something, a name a line
+    #[command(after_help = help::GROUP_LIST)]
     List,
     /// Show how far a group has read: the offset it goes on at, by partition, and its lag behind the end
+    #[command(after_help = help::GROUP_DESCRIBE)]
     Describe {
         /// The group
         group: String,
@@ -230,6 +309,23 @@ pub(crate) struct Demo {
 fn pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or_else(|| "it has no '='".to_owned())?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// A codec, and its level if there is one. Whether the codec has such a level is for the library to say.
+fn compression(text: &str) -> Result<(Compression, Option<String>), String> {
+    let (name, level) = text.split_once(':').map_or((text, None), |(name, level)| (name, Some(level.to_owned())));
+    let codec = match name {
+        "none" => Compression::None,
+        "gzip" => Compression::Gzip,
+        "snappy" => Compression::Snappy,
+        "lz4" => Compression::Lz4,
+        "zstd" => Compression::Zstd,
+        _ => return Err("it is none of: none, gzip, snappy, lz4, zstd".to_owned()),
+    };
+    match (codec, level) {
+        (Compression::None | Compression::Snappy, Some(_)) => Err(format!("{codec} has no levels")),
+        (_, level) => Ok((codec, level)),
+    }
 }
 
 #[cfg(test)]

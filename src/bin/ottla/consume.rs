@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use crate::Status;
 use crate::arguments::{Consume, From, OnCorrupt};
 use crate::format::Format;
-use crate::output::{Failure, Output, json_bytes, no_partition, say};
+use crate::json::json_bytes;
+use crate::output::{Failure, Output, no_partition, say, say_stats};
 
 /// How many records are taken at a time: with a group, so many are printed before they are committed, and come again
 /// after a crash in between.
@@ -22,8 +23,10 @@ type Bytes = [u8];
 
 pub(crate) fn run(command: &Consume, engine: &Engine, output: &mut Output) -> Result<Status, Failure> {
     let partitions = partitions(command, engine)?;
-    let config = ConsumerConfig::builder().group_id(command.group.clone()).enable_auto_commit(false);
-    let mut consumer = Consumer::<Bytes, Bytes>::with_config(engine, config.max_poll_records(RECORDS).build()?)?;
+    let settings = command.settings.iter().map(|(name, value)| (name, value));
+    let config = ConsumerConfig::builder().max_poll_records(RECORDS).set_all(settings)?;
+    let config = config.group_id(command.group.clone()).enable_auto_commit(false).build()?;
+    let mut consumer = Consumer::<Bytes, Bytes>::with_config(engine, config)?;
     consumer.assign(partitions.clone())?; // the directory is ours alone, so nobody else is in the group
     let mut ends = BTreeMap::new();
     for partition in &partitions {
@@ -35,6 +38,9 @@ pub(crate) fn run(command: &Consume, engine: &Engine, output: &mut Output) -> Re
     }
     let mut reading = Reading { command, consumer, ends, left: command.max_records, printed: BTreeMap::new() };
     let status = reading.run(output);
+    if command.stats {
+        say_stats(&reading.consumer.metrics());
+    }
     let closed = reading.consumer.close().map_err(Failure::from);
     status.and_then(|status| closed.map(|()| status))
 }

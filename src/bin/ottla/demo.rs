@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 
 use crate::Status;
 use crate::arguments::Demo;
-use crate::output::{Failure, Output, json_bytes, say};
+use crate::json::json_bytes;
+use crate::output::{Failure, Output, say};
 
 const TOPIC: &str = "orders";
 const GROUP: &str = "billing";

@@ -4,18 +4,23 @@
 //! standard error; a reader of the output that goes away ends the command quietly.
 
 mod arguments;
+mod config;
 mod consume;
 mod demo;
 mod format;
 mod group;
+mod help;
+mod json;
+mod logger;
 mod output;
 mod produce;
 mod topic;
+mod verify;
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use ottla::{Engine, Error};
 
 use crate::arguments::{Arguments, Command};
@@ -44,24 +49,41 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<Status, Failure> {
     let mut output = Output::new(arguments.json);
-    let Arguments { directory, command, .. } = arguments;
-    if let Command::Demo(demo) = &command {
-        return demo::run(demo, directory.as_deref(), &mut output);
+    let Arguments { directory, command, verbose, .. } = arguments;
+    logger::start(verbose);
+    match &command {
+        Command::Demo(demo) => return demo::run(demo, directory.as_deref(), &mut output),
+        Command::Config { kind } => return config::run(*kind, &mut output),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Arguments::command(), "ottla", &mut script);
+            output.bytes(&script)?;
+            return output.flush().map(|()| Status::Done);
+        }
+        Command::Verify { path: Some(path) } => return verify::run(path, &mut output),
+        _ => {}
     }
     let no_directory =
         || Failure::Usage("say which directory with -d DIR, such as: ottla -d data topic list".to_owned());
     let directory = directory.ok_or_else(no_directory)?;
+    if let Command::Verify { .. } = command {
+        return verify::run(&directory, &mut output);
+    }
     check(&directory, command.creates())?;
     let engine = Engine::open(&directory)?;
     for finding in engine.report().iter() {
-        output::say(finding);
+        if verbose == 0 {
+            output::say(finding); // else it was logged
+        }
     }
     let ran = match &command {
         Command::Topic(command) => topic::run(command, &engine, &mut output),
         Command::Produce(produce) => produce::run(produce, &engine, &mut output),
         Command::Consume(consume) => consume::run(consume, &engine, &mut output),
         Command::Group(command) => group::run(command, &engine, &mut output),
-        Command::Demo(_) => Ok(Status::Done),
+        Command::Demo(_) | Command::Verify { .. } | Command::Config { .. } | Command::Completions { .. } => {
+            Ok(Status::Done)
+        }
     };
     let flushed = output.flush();
     let closed = engine.close().map_err(Failure::from);

@@ -3,11 +3,9 @@
 use std::fmt;
 use std::io::{self, BufWriter, ErrorKind, StdoutLock, Write};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use comfy_table::{CellAlignment, Table, presets};
-use ottla::Error;
-use serde_json::{Map, Value, json};
+use ottla::{Error, Metrics};
+use serde_json::{Map, Value};
 
 /// Why a command ended early.
 #[derive(Debug)]
@@ -53,6 +51,13 @@ pub(crate) fn no_partition(topic: &str, number: u32, count: u32) -> Failure {
 /// Says something to whoever watches; if nobody does, so be it.
 pub(crate) fn say(what: impl fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "{what}");
+}
+
+/// Says what there is to say of each metric.
+pub(crate) fn say_stats(metrics: &Metrics) {
+    for metric in metrics.iter().filter(|metric| !metric.value.is_nan()) {
+        say(metric);
+    }
 }
 
 /// Standard output, buffered, for a person or for a program.
@@ -111,14 +116,5 @@ impl Output {
             self.line(line.trim_end())?;
         }
         Ok(())
-    }
-}
-
-/// Bytes in JSON: null, a string if they are UTF-8, else an object with base64.
-pub(crate) fn json_bytes(bytes: Option<&[u8]>) -> Value {
-    match bytes.map(std::str::from_utf8) {
-        None => Value::Null,
-        Some(Ok(text)) => Value::from(text),
-        Some(Err(_)) => json!({ "base64": STANDARD.encode(bytes.unwrap_or_default()) }),
     }
 }

@@ -5,10 +5,12 @@ use std::sync::Mutex;
 use super::*;
 use crate::consumer::deserializer::OwnDeserializer;
 use crate::consumer::record::Deserializers;
-use crate::coordinator::group::CommitEntry;
-use crate::record::{BatchBuilder, Codec, Compressor, ProducerStamp, is_compiled};
+use crate::consumer::reset::AutoOffsetReset;
+use crate::coordinator::group::{CommitEntry, GroupOffsets};
+use crate::metrics::Windows;
+use crate::record::{Batch, BatchBuilder, Codec, Compressor, ProducerStamp, is_compiled};
 use crate::sync::lock;
-use crate::types::{Compression, Timestamp};
+use crate::types::{Compression, LeaderEpoch, Offset, Timestamp, TopicId};
 
 /// What a scripted partition holds and does; the test changes it while the fetcher reads.
 #[derive(Debug)]
@@ -79,6 +81,10 @@ impl Source for Scripted {
         script.cut_at.filter(|_| epoch < script.epoch).map_or(offset, |cut_at| offset.min(cut_at))
     }
 
+    fn offset_for_time(&self, _at: Timestamp) -> Result<Option<(Offset, Timestamp)>> {
+        Ok(None)
+    }
+
     fn is_deleted(&self) -> bool {
         lock(&self.script).is_deleted
     }
@@ -143,11 +149,15 @@ const RULES: Rules = Rules {
     partition_bytes: 1 << 20,
     total_bytes: 1 << 20,
     unpacked_bytes: 1 << 20,
-    reset: AutoOffsetReset::Earliest,
+    min_bytes: 1,
+    max_wait: Duration::from_millis(500),
 };
 
+const EARLIEST: Begin<'static> = Begin { group: None, reset: AutoOffsetReset::Earliest, now: Timestamp(0) };
+
 fn fetcher<const COUNT: usize>(rules: Rules, sources: [&Scripted; COUNT]) -> Fetcher {
-    let mut fetcher = Fetcher::new(rules);
+    let windows = Windows { count: 2, length: Duration::from_secs(30) };
+    let mut fetcher = Fetcher::new(rules, FetchMetrics::new(windows, Moment::default()));
     fetcher.assign(sources.map(|source| Box::new(source.clone()) as Box<dyn Source>).into());
     fetcher
 }
@@ -155,11 +165,11 @@ fn fetcher<const COUNT: usize>(rules: Rules, sources: [&Scripted; COUNT]) -> Fet
 /// One round, as `topic@offset` of each record.
 fn collect(fetcher: &mut Fetcher) -> Result<String> {
     let deserializers = Deserializers { key: <[u8]>::deserializer(), value: str::deserializer() };
-    let collected = fetcher.collect(None, &deserializers)?;
+    let collected = fetcher.collect(EARLIEST, Moment::default(), &deserializers)?;
     let mut shown = Vec::new();
     for chunk in &collected.chunks {
-        let offsets = chunk.batch.records().unwrap().map(|record| record.unwrap().offset());
-        let inside: Vec<_> = offsets.filter(|&offset| chunk.from <= offset && offset < chunk.to).collect();
+        let offsets = chunk.batch.last_records(chunk.start).map_while(Result::ok).map(|record| record.offset());
+        let inside: Vec<_> = offsets.filter(|&offset| offset < chunk.to).collect();
         assert_eq!(inside.len(), chunk.count);
         shown.extend(inside.iter().map(|offset| format!("{}@{offset}", chunk.partition.topic())));
     }
@@ -367,7 +377,7 @@ fn committed_offset_behind_a_cut_is_read_as_the_end_of_its_epoch() {
     group.apply(&GroupOffsets::encode_commit(&[committed])).unwrap();
     let mut fetcher = fetcher(RULES, [&log]);
     let lane = fetcher.lane(&log.name).unwrap();
-    lane.settle(Some(&group), AutoOffsetReset::None).unwrap();
+    lane.settle(Begin { group: Some(&group), reset: AutoOffsetReset::None, now: Timestamp(0) }).unwrap();
     assert_eq!(lane.position(), Some(Offset(1)));
     assert_eq!(collect(&mut fetcher).unwrap(), "a@1 a@2");
 }
@@ -389,4 +399,31 @@ fn deleted_topic_is_an_error_in_every_round() {
     for _ in 0..2 {
         assert!(matches!(collect(&mut fetcher), Err(Error::UnknownTopicId { .. })));
     }
+}
+
+#[test]
+fn lag_is_clamped_to_the_log_start() {
+    let log = Scripted::new("a", vec![batch(5, &["x", "y"])]);
+    let mut fetcher = fetcher(RULES, [&log]);
+    let lane = fetcher.lane(&log.name).unwrap();
+    assert_eq!((lane.records_behind(), lane.records_ahead()), (None, None));
+    lane.seek(Offset(1));
+    log.change(|script| script.log_start = Offset(5));
+    assert_eq!((lane.records_behind(), lane.records_ahead()), (Some(2), Some(0)), "1 to 4 are gone");
+    lane.seek(Offset(6));
+    assert_eq!((lane.records_behind(), lane.records_ahead()), (Some(1), Some(1)));
+}
+
+#[test]
+fn reads_that_gather_stay_within_the_limit_of_a_partition() {
+    let log = Scripted::new("a", (0..10).map(|offset| batch(offset, &["x"])).collect());
+    let one = batch(0, &["x"]).header().len_bytes;
+    let mut fetcher = fetcher(Rules { partition_bytes: 3 * one, min_bytes: 100 * one, ..RULES }, [&log]);
+    assert_eq!(collect(&mut fetcher).unwrap(), "");
+    assert_eq!(collect(&mut fetcher).unwrap(), "");
+    assert_eq!(fetcher.lanes()[0].buffer.len(), 3);
+    let late = Moment(Duration::from_secs(1));
+    let deserializers = Deserializers { key: <[u8]>::deserializer(), value: str::deserializer() };
+    assert_eq!(fetcher.collect(EARLIEST, late, &deserializers).unwrap().count, 3);
+    assert_eq!(collect(&mut fetcher).unwrap(), "", "and the next ones gather again");
 }

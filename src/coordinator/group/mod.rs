@@ -21,6 +21,9 @@ use crate::sync::lock;
 
 pub(crate) use offsets::{CommitEntry, Committed, GroupOffsets};
 
+/// What stands behind a group's name in the name of its journal.
+pub(crate) const OFFSETS_SUFFIX: &str = ".offsets";
+
 /// The one seat of a group.
 #[derive(Debug, Default)]
 struct Seat {

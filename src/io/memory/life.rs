@@ -10,8 +10,10 @@ use bytes::Bytes;
 
 use crate::error::{Error, Result};
 use crate::io::memory::Inner;
+use crate::io::memory::faults::Operation;
 use crate::io::memory::medium::{NameChange, Node, NodeId, State, no_power};
-use crate::io::{Dir, Disk, Entry, File, Lock, SyncDone, SyncTarget};
+use crate::io::memory::sim::PendingSync;
+use crate::io::{Dir, Disk, Entry, File, Lock, SyncDone, SyncTarget, read_full, write_full};
 use crate::sync::{Scheduler, lock};
 use crate::types::Timestamp;
 
@@ -33,7 +35,11 @@ impl MemoryLife {
     }
 
     fn time(&self) -> Timestamp {
-        if self.inner.is_seeded { Timestamp(1_700_000_000_000).plus(self.inner.scheduler.now().0) } else { wall_time() }
+        if !self.inner.is_seeded {
+            return wall_time();
+        }
+        let begin = Timestamp(1_700_000_000_000 + lock(&self.inner.state).clock_jumped);
+        begin.plus(self.inner.scheduler.now().0)
     }
 }
 
@@ -76,7 +82,13 @@ impl Disk for MemoryLife {
     }
 
     fn begin_sync(&self, targets: Vec<SyncTarget>, done: SyncDone) {
-        done(targets.iter().try_for_each(SyncTarget::sync));
+        match &self.inner.syncs {
+            None => done(targets.iter().try_for_each(SyncTarget::sync)),
+            Some(syncs) => {
+                let begun_at = lock(&self.inner.state).steps;
+                let _ = syncs.send(PendingSync { targets, begun_at, done }); // its actor lives as long as the disk
+            }
+        }
     }
 }
 
@@ -96,6 +108,7 @@ impl MemoryDir {
     fn open_file(&self, name: &str) -> Result<Arc<dyn File>> {
         let found = self.disk.state().and_then(|mut state| {
             let node = state.find(self.node, name)?;
+            state.injector.decide(Operation::Open, node).whole()?;
             state.file(node).map(|_| node)
         });
         let node = found.map_err(self.failed("open", name))?;
@@ -110,7 +123,7 @@ impl MemoryDir {
         let removed = self.disk.state().and_then(|mut state| {
             let node = state.find(self.node, name)?;
             may_go(&state.nodes[node])?;
-            state.step()?;
+            state.whole_step(Operation::Remove, node)?;
             state.change(self.node, NameChange::Removed(name.to_owned()))
         });
         removed.map_err(self.failed(action, name))
@@ -123,7 +136,8 @@ impl Dir for MemoryDir {
     }
 
     fn list(&self) -> Result<Vec<Entry>> {
-        let state = self.disk.state().map_err(self.failed("list", ""))?;
+        let mut state = self.disk.state().map_err(self.failed("list", ""))?;
+        state.injector.decide(Operation::List, self.node).whole().map_err(self.failed("list", ""))?;
         let names = state.names(self.node).map_err(self.failed("list", ""))?.clone();
         let entry = |(name, node): (String, NodeId)| Entry {
             name,
@@ -134,8 +148,9 @@ impl Dir for MemoryDir {
     }
 
     fn dir(&self, name: &str) -> Result<Arc<dyn Dir>> {
-        let found = self.disk.state().and_then(|state| {
+        let found = self.disk.state().and_then(|mut state| {
             let node = state.find(self.node, name)?;
+            state.injector.decide(Operation::Open, node).whole()?;
             state.names(node).map(|_| node)
         });
         let node = found.map_err(self.failed("open", name))?;
@@ -147,7 +162,7 @@ impl Dir for MemoryDir {
             return self.dir(name);
         }
         let made = self.disk.state().and_then(|mut state| {
-            state.step()?;
+            state.whole_step(Operation::Create, self.node)?;
             let node = state.add(Node::empty_dir());
             state.change(self.node, NameChange::Made(name.to_owned(), node))
         });
@@ -159,15 +174,19 @@ impl Dir for MemoryDir {
         self.open_file(name)
     }
 
+    fn open_shared(&self, name: &str) -> Result<Arc<dyn File>> {
+        self.open_file(name)
+    }
+
     fn open_writable(&self, name: &str) -> Result<Arc<dyn File>> {
         self.open_file(name)
     }
 
     fn create(&self, name: &str) -> Result<Arc<dyn File>> {
         let made = self.disk.state().and_then(|mut state| {
-            state.step()?;
+            state.whole_step(Operation::Create, self.node)?;
             if let Ok(node) = state.find(self.node, name) {
-                state.file(node)?.content.clear();
+                state.file(node)?.set_len(0);
                 return Ok(node);
             }
             let empty = Node::File { content: Vec::new(), durable: Vec::new(), dirty: Vec::new(), longest: Vec::new() };
@@ -181,7 +200,7 @@ impl Dir for MemoryDir {
     fn rename(&self, from: &str, to: &str) -> Result<()> {
         let renamed = self.disk.state().and_then(|mut state| {
             let node = state.find(self.node, from)?;
-            state.step()?;
+            state.whole_step(Operation::Rename, node)?;
             state.change(self.node, NameChange::Renamed { from: from.to_owned(), to: to.to_owned(), node })
         });
         renamed.map_err(self.failed("rename", from))
@@ -204,7 +223,7 @@ impl Dir for MemoryDir {
 
     fn sync(&self) -> Result<()> {
         let synced = self.disk.state().and_then(|mut state| {
-            state.step()?;
+            state.whole_step(Operation::Sync, self.node)?;
             if state.sync_fails() {
                 return Err(io::Error::other("the sync failed"));
             }
@@ -282,13 +301,17 @@ impl File for MemoryFile {
     }
 
     fn read_at(&self, into: &mut [u8], position: u64) -> Result<usize> {
-        self.with("read", |state| {
+        read_full(into, position, |into, position| {
+            let mut state = self.disk.state()?;
+            let effect = state.injector.decide(Operation::Read, self.node);
             let file = state.file(self.node)?;
             let from = usize::try_from(position).unwrap_or(usize::MAX).min(file.content.len());
-            let count = into.len().min(file.content.len() - from);
+            let count = effect.part_of(into.len().min(file.content.len() - from));
             into[..count].copy_from_slice(&file.content[from..from + count]);
-            Ok(count)
+            effect.flip(&mut into[..count]);
+            effect.error().map_or(Ok(count), Err)
         })
+        .map_err(|error| Error::io("read", &self.path, error))
     }
 
     fn slice(&self, position: u64, len: usize) -> Result<Bytes> {
@@ -303,62 +326,50 @@ impl File for MemoryFile {
     }
 
     fn write_vectored_all_at(&self, slices: &mut [IoSlice<'_>], position: u64) -> Result<()> {
-        self.with("write", |state| {
-            state.step()?;
-            let bytes = slices.iter().fold(Vec::new(), |mut bytes, slice| {
-                bytes.extend_from_slice(slice);
-                bytes
-            });
+        write_full(slices, position, |slices, position| {
+            let mut state = self.disk.state()?;
+            let effect = state.step(Operation::Write, self.node)?;
+            let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
             let from = usize::try_from(position).map_err(|_too_far| ErrorKind::FileTooLarge)?;
-            let end = from + bytes.len();
-            let grows = end.saturating_sub(state.file(self.node)?.content.len());
-            if !state.has_room(grows) {
-                // As a real disk does: what still fits is there, and the answer is an error.
-                let room = state.room();
-                let file = state.file(self.node)?;
-                let fits = (file.content.len() + room).saturating_sub(from).min(bytes.len());
-                file.write(from, &bytes[..fits]);
+            // As a real disk does: what still fits is there, and then the answer is an error.
+            let len = state.file(self.node)?.content.len();
+            let fits = len.saturating_add(state.room()).saturating_sub(from).min(bytes.len());
+            if fits == 0 && !bytes.is_empty() {
                 return Err(ErrorKind::StorageFull.into());
             }
-            state.file(self.node)?.write(from, &bytes);
-            Ok(())
+            let count = effect.part_of(fits);
+            if count > 0 {
+                state.file(self.node)?.write(from, &bytes[..count]);
+            }
+            effect.error().map_or(Ok(count), Err)
         })
+        .map_err(|error| Error::io("write", &self.path, error))
     }
 
     fn set_len(&self, len: u64) -> Result<()> {
         self.with("set the length of", |state| {
-            state.step()?;
+            state.whole_step(Operation::SetLen, self.node)?;
             let len = usize::try_from(len).map_err(|_too_far| ErrorKind::FileTooLarge)?;
             let grows = len.saturating_sub(state.file(self.node)?.content.len());
             if !state.has_room(grows) {
                 return Err(ErrorKind::StorageFull.into());
             }
-            let file = state.file(self.node)?;
-            if len < file.content.len() && file.longest.len() < file.content.len() {
-                file.longest.clone_from(file.content);
-            }
-            let from = file.content.len().min(len);
-            file.content.resize(len, 0);
-            file.dirty.push(from..len);
+            state.file(self.node)?.set_len(len);
             Ok(())
         })
     }
 
     fn sync(&self) -> Result<()> {
         self.with("sync", |state| {
-            state.step()?;
+            let begun_at = state.sync_begun_at.unwrap_or(state.steps);
+            let effect = state.step(Operation::Sync, self.node)?;
             let fails = state.sync_fails();
             let file = state.file(self.node)?;
-            if fails {
-                file.dirty.clear();
-                return Err(io::Error::other("the sync failed"));
+            if fails || effect.error().is_some() {
+                file.forget(begun_at);
+                return Err(effect.error().unwrap_or_else(|| io::Error::other("the sync failed")));
             }
-            file.longest.clear();
-            file.durable.resize(file.content.len(), 0);
-            for range in file.dirty.drain(..) {
-                let range = range.start.min(file.content.len())..range.end.min(file.content.len());
-                file.durable[range.clone()].copy_from_slice(&file.content[range]);
-            }
+            file.sync(begun_at);
             Ok(())
         })
     }

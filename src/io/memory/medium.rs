@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use crate::io::memory::faults::{Effect, Injector, Operation};
+
 pub(super) struct State {
     pub(super) nodes: Vec<Node>,
     /// Goes up when a process dies: what it had open does not work any more.
@@ -17,6 +19,11 @@ pub(super) struct State {
     pub(super) capacity: Option<u64>,
     pub(super) locked: BTreeSet<NodeId>,
     pub(super) random: u64,
+    pub(super) injector: Injector,
+    /// How far the time of day is from where it should be, in milliseconds.
+    pub(super) clock_jumped: i64,
+    /// While a sync that was begun earlier is carried out: `steps` as it was then.
+    pub(super) sync_begun_at: Option<u64>,
 }
 
 pub(super) type NodeId = usize;
@@ -32,9 +39,19 @@ pub(super) enum Node {
     File {
         content: Vec<u8>,
         durable: Vec<u8>,
-        dirty: Vec<Range<usize>>,
+        dirty: Vec<Dirty>,
         longest: Vec<u8>,
     },
+}
+
+/// A change of a file that was not synced.
+#[derive(Clone)]
+pub(super) struct Dirty {
+    pub(super) range: Range<usize>,
+    /// How long the file was then.
+    len: usize,
+    /// The number of the step that it was.
+    step: u64,
 }
 
 /// What happened to the names of a directory since it was synced.
@@ -53,17 +70,31 @@ impl State {
         self.has_power = true;
         self.cut_at = None;
         self.syncs_to_fail = 0;
+        self.injector.clear();
         self.locked.clear();
     }
 
-    /// Counts a step that changes something; fails it if the power does.
-    pub(super) fn step(&mut self) -> io::Result<()> {
+    /// A number below `bound`, by the seed.
+    pub(super) fn pick(&mut self, bound: usize) -> usize {
+        let mut chance = Chance(self.random);
+        let picked = chance.pick(bound);
+        self.random = chance.0;
+        picked
+    }
+
+    /// Counts a step that changes something; fails it if the power does, or says how a fault changes it.
+    pub(super) fn step(&mut self, operation: Operation, node: NodeId) -> io::Result<Effect> {
         if self.cut_at == Some(self.steps) {
             self.has_power = false;
             return Err(no_power());
         }
         self.steps += 1;
-        Ok(())
+        Ok(self.injector.decide(operation, node))
+    }
+
+    /// A step that happens as a whole or not at all.
+    pub(super) fn whole_step(&mut self, operation: Operation, node: NodeId) -> io::Result<()> {
+        self.step(operation, node)?.whole()
     }
 
     /// What a path from the root leads to.
@@ -102,7 +133,9 @@ impl State {
 
     pub(super) fn file(&mut self, node: NodeId) -> io::Result<FileParts<'_>> {
         match &mut self.nodes[node] {
-            Node::File { content, durable, dirty, longest } => Ok(FileParts { content, durable, dirty, longest }),
+            Node::File { content, durable, dirty, longest } => {
+                Ok(FileParts { content, durable, dirty, longest, step: self.steps })
+            }
             Node::Dir { .. } => Err(ErrorKind::IsADirectory.into()),
         }
     }
@@ -200,7 +233,7 @@ impl Node {
                 durable.resize(len, 0);
                 let sectors: BTreeSet<usize> = dirty
                     .iter()
-                    .flat_map(|range| range.start / SECTOR_BYTES..range.end.div_ceil(SECTOR_BYTES))
+                    .flat_map(|dirty| dirty.range.start / SECTOR_BYTES..dirty.range.end.div_ceil(SECTOR_BYTES))
                     .collect();
                 for sector in sectors {
                     let range = sector * SECTOR_BYTES..((sector + 1) * SECTOR_BYTES).min(len);
@@ -230,11 +263,13 @@ impl Node {
 pub(super) struct FileParts<'a> {
     pub(super) content: &'a mut Vec<u8>,
     pub(super) durable: &'a mut Vec<u8>,
-    pub(super) dirty: &'a mut Vec<Range<usize>>,
+    pub(super) dirty: &'a mut Vec<Dirty>,
     pub(super) longest: &'a mut Vec<u8>,
+    step: u64,
 }
 
 /// A source of chance that follows from a seed (splitmix64).
+#[derive(Debug)]
 pub(super) struct Chance(pub(super) u64);
 
 impl Chance {
@@ -266,6 +301,42 @@ impl FileParts<'_> {
             self.content.resize(end, 0);
         }
         self.content[from..end].copy_from_slice(bytes);
-        self.dirty.push(from..end);
+        self.dirty.push(Dirty { range: from..end, len: self.content.len(), step: self.step });
+    }
+
+    pub(super) fn set_len(self, len: usize) {
+        if len < self.content.len() && self.longest.len() < self.content.len() {
+            self.longest.clone_from(self.content);
+        }
+        let from = self.content.len().min(len);
+        self.content.resize(len, 0);
+        self.dirty.push(Dirty { range: from..len, len, step: self.step });
+    }
+
+    /// Forgets what had changed when step `begun_at` was over: a sync of it failed, and no later one writes it.
+    pub(super) fn forget(self, begun_at: u64) {
+        self.dirty.retain(|dirty| dirty.step > begun_at);
+    }
+
+    /// Makes durable what had changed when step `begun_at` was over. What changed the same bytes since then becomes
+    /// durable with it.
+    pub(super) fn sync(self, begun_at: u64) {
+        let count = self.dirty.partition_point(|dirty| dirty.step <= begun_at);
+        let covered: Vec<Dirty> = self.dirty.drain(..count).collect();
+        // The length is the inode's: it becomes durable also when the pages were lost to a sync that failed.
+        let since =
+            if self.dirty.is_empty() { Some(self.content.len()) } else { covered.last().map(|dirty| dirty.len) };
+        let Some(len) = since else { return };
+        self.durable.resize(len, 0);
+        for Dirty { range, .. } in covered {
+            for at in range.start.min(len)..range.end.min(len) {
+                // What was cut off since then is on the disk nevertheless.
+                let byte = self.content.get(at).or_else(|| self.longest.get(at));
+                self.durable[at] = byte.copied().unwrap_or_default();
+            }
+        }
+        if self.dirty.is_empty() {
+            self.longest.clear();
+        }
     }
 }

@@ -4,10 +4,15 @@
 //! when the power goes: the harshest disk that keeps its promises. A sync that fails leaves the pages clean, as Linux
 //! does: they still read well, no later sync writes them, and they go with the next cut.
 //!
-//! [`medium`] is what is on the disk and what a crash makes of it, [`life`] how one process sees it until it dies.
+//! [`medium`] is what is on the disk and what a crash makes of it, [`life`] how one process sees it until it dies;
+//! [`faults`] decides which of its calls go wrong, and [`sim`] is what simulations set.
 
+#[cfg_attr(not(feature = "sim"), allow(dead_code, unreachable_pub, reason = "only the feature lets faults happen"))]
+mod faults;
 mod life;
 mod medium;
+#[cfg_attr(not(feature = "sim"), allow(dead_code, unreachable_pub, reason = "only the feature lets faults happen"))]
+mod sim;
 #[cfg(test)]
 mod tests;
 
@@ -19,9 +24,14 @@ use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Result};
 use crate::io::Disk;
+use crate::io::memory::faults::Injector;
 use crate::io::memory::life::MemoryLife;
 use crate::io::memory::medium::{Chance, Node, State};
-use crate::sync::{Scheduler, Stepped, Threads, lock};
+use crate::io::memory::sim::PendingSync;
+use crate::sync::{Post, Scheduler, Stepped, Threads, lock};
+
+#[cfg(feature = "sim")]
+pub use faults::{Fault, Faults, Operation};
 
 /// A disk in memory, for tests and examples, whose power can be cut.
 ///
@@ -51,13 +61,15 @@ struct Inner {
     scheduler: Arc<dyn Scheduler>,
     /// With a seed, the time of day and random bytes follow from it.
     is_seeded: bool,
+    /// Who carries out syncs, if they take their time.
+    syncs: Option<Post<PendingSync>>,
 }
 
 impl MemoryDisk {
     /// An empty disk; engines on it run on threads.
     #[must_use]
     pub fn new() -> Self {
-        Self::with(Arc::new(Threads::new()), 0, false)
+        Self::with(Arc::new(Threads::new()), 0, false, None)
     }
 
     /// An empty disk whose engines run inside the calls that wait for them, with no threads at all: the same calls
@@ -78,10 +90,10 @@ impl MemoryDisk {
     /// ```
     #[must_use]
     pub fn stepped(seed: u64) -> Self {
-        Self::with(Arc::new(Stepped::new(seed)), seed, true)
+        Self::with(Arc::new(Stepped::new(seed)), seed, true, None)
     }
 
-    fn with(scheduler: Arc<dyn Scheduler>, seed: u64, is_seeded: bool) -> Self {
+    fn with(scheduler: Arc<dyn Scheduler>, seed: u64, is_seeded: bool, syncs: Option<Post<PendingSync>>) -> Self {
         let root = Node::empty_dir();
         let state = State {
             nodes: vec![root],
@@ -94,8 +106,11 @@ impl MemoryDisk {
             capacity: None,
             locked: BTreeSet::new(),
             random: seed,
+            injector: Injector::new(seed),
+            clock_jumped: 0,
+            sync_begun_at: None,
         };
-        Self { inner: Arc::new(Inner { state: Mutex::new(state), scheduler, is_seeded }) }
+        Self { inner: Arc::new(Inner { state: Mutex::new(state), scheduler, is_seeded, syncs }) }
     }
 
     /// Cuts the power, and turns it on again: what was not synced is gone, and so is every process that used the disk.
@@ -190,6 +205,12 @@ impl MemoryDisk {
     /// ```
     pub fn fail_from(&self, step: u64) {
         lock(&self.inner.state).cut_at = Some(step);
+    }
+
+    /// Whether the disk has power: not once [`fail_from`](Self::fail_from) has taken it, until a crash gives it back.
+    #[must_use]
+    pub fn has_power(&self) -> bool {
+        lock(&self.inner.state).has_power
     }
 
     /// Lets the next `count` syncs fail. What they should have made durable still reads well, and is lost with the

@@ -35,6 +35,7 @@ impl Bench {
             Arc::new(scheduler.clone()),
             engine.writer_waker(),
             Arc::clone(engine.callbacks()),
+            1,
         ));
         Self { accumulator, queues, scheduler, engine }
     }
@@ -48,25 +49,32 @@ impl Bench {
     }
 
     fn append_with(&self, value: &[u8], callback: impl FnOnce(Result<RecordMetadata>) + Send + 'static) -> Delivery {
-        self.try_append(0, value, Some(Box::new(callback))).unwrap()
+        self.try_append(0, value, Some(Box::new(|_, outcome| callback(outcome)))).unwrap()
     }
 
     fn try_append(&self, partition: usize, value: &[u8], callback: Option<DeliveryCallback>) -> Result<Delivery> {
         let mut callback = callback;
-        let appended = self.accumulator.append(&self.queues[partition], &record(value), &mut callback, false)?;
+        let appended = self.accumulator.append(
+            &self.queues[partition],
+            &record(value),
+            &mut callback,
+            false,
+            &mut Duration::default(),
+        )?;
         Ok(appended.expect("it belongs to this partition"))
     }
 
     /// Sends a record without a key as the producer does.
     fn append_anywhere(&self, sticky: &Sticky, value: &[u8]) -> Delivery {
-        let count = u32::try_from(self.queues.len()).unwrap();
         loop {
             let current = sticky.current();
             let queue = &self.queues[usize::try_from(current).unwrap()];
-            if let Some(delivery) = self.accumulator.append(queue, &record(value), &mut None, true).unwrap() {
+            if let Some(delivery) =
+                self.accumulator.append(queue, &record(value), &mut None, true, &mut Duration::default()).unwrap()
+            {
                 return delivery;
             }
-            sticky.move_on(current, count);
+            sticky.move_on(current);
         }
     }
 
@@ -138,7 +146,7 @@ fn flush_needs_no_linger_and_waits_for_failures_too() {
     let bench = Bench::with_batch_size(1000);
     let deliveries = [bench.append(0, b"a"), bench.append(2, b"b")];
     std::thread::scope(|scope| {
-        let flushing = scope.spawn(|| bench.accumulator.flush());
+        let flushing = scope.spawn(|| bench.accumulator.flush(None));
         let mut taken = Vec::new();
         while taken.len() < 2 {
             std::thread::yield_now();
@@ -386,4 +394,121 @@ fn polling_wants_the_batch_and_wakes_once() {
     assert_eq!(count.0.load(Ordering::Relaxed), 1, "the last poll is the one that counts");
     let Poll::Ready(Ok(metadata)) = std::pin::Pin::new(&mut delivery).poll(&mut context) else { panic!("it is known") };
     assert_eq!(metadata.offset(), Some(Offset(9)));
+}
+
+/// Takes what is ready, and has a full disk refuse all of it, as the writer does: the last batch first.
+fn refuse_all(bench: &Bench) -> usize {
+    let (taken, _) = bench.take(bench.scheduler.now());
+    let count = taken.len();
+    for ready in taken.into_iter().rev() {
+        ready.completion.refuse(ready.batch, full_disk());
+    }
+    count
+}
+
+fn full_disk() -> Error {
+    Error::DiskFull { action: "write", path: "orders-0".into() }
+}
+
+/// The values' first bytes, of all records that are taken now.
+fn first_bytes(bench: &Bench) -> Vec<u8> {
+    let (taken, _) = bench.take(bench.scheduler.now());
+    taken.iter().map(|ready| ready.batch.as_bytes()[ready.batch.len_bytes() - 2]).collect()
+}
+
+fn pass(bench: &Bench, time: Duration) {
+    let never = crate::sync::Signal::default();
+    bench.scheduler.park(&never, never.seen(), Some(bench.scheduler.now() + time));
+}
+
+#[test] // P24, P26, P45
+fn refused_batches_wait_for_their_next_attempt_in_order_and_hold_up_no_other_partition() {
+    let bench = Bench::with_batch_size(300);
+    (1..=3).for_each(|number| drop(bench.append(0, &[number; 300])));
+    assert_eq!(refuse_all(&bench), 3);
+    bench.append(0, &[4; 300]);
+    bench.append(1, &[9; 300]);
+    assert_eq!(first_bytes(&bench), [9], "the fourth does not overtake the others");
+    pass(&bench, Duration::from_millis(79));
+    assert_eq!(first_bytes(&bench), [0; 0]);
+    pass(&bench, Duration::from_millis(42));
+    assert_eq!(first_bytes(&bench), [1, 2, 3, 4]);
+}
+
+#[test] // P25
+fn writer_is_told_when_to_ask_for_the_next_attempt_and_of_batches_that_are_due_before() {
+    let bench = Bench::with_batch_size(300);
+    bench.append(0, &[1; 300]);
+    refuse_all(&bench);
+    let (_, ask_at) = bench.take(bench.scheduler.now());
+    let next = ask_at.unwrap().since(bench.scheduler.now());
+    assert!((Duration::from_millis(80)..=Duration::from_millis(120)).contains(&next), "{next:?}");
+    bench.append(1, b"a");
+    let (_, ask_at) = bench.take(bench.scheduler.now());
+    assert_eq!(ask_at, Some(bench.scheduler.now() + LINGER));
+    let ready = lock(&bench.accumulator.ready);
+    let due = |millis| (bench.scheduler.now() + Duration::from_millis(millis), 7);
+    assert!(!ready.knows_no_moment_before(due(6)) && ready.knows_no_moment_before(due(4)));
+}
+
+#[test] // P33
+fn batch_that_waited_for_too_long_fails_and_what_stands_behind_it_goes_after_it() {
+    let config = ProducerConfig::builder().batch_size(300).delivery_timeout(Duration::from_millis(150));
+    let bench = Bench::new(config.build().unwrap(), 1, &[]);
+    let first = bench.append(0, &[1; 300]);
+    refuse_all(&bench);
+    pass(&bench, Duration::from_millis(60));
+    let second = bench.append(0, &[2; 300]);
+    pass(&bench, Duration::from_millis(90));
+    let (taken, _) = bench.take(bench.scheduler.now());
+    let refused: Vec<bool> = taken.iter().map(|ready| ready.refused.is_some()).collect();
+    assert_eq!(refused, [true, false]);
+    for ready in taken.into_iter().rev() {
+        match ready.refused {
+            Some(error) => ready.completion.refuse(ready.batch, error),
+            None => ready.completion.resolve(appended(0)),
+        }
+    }
+    assert!(matches!(first.try_get(), Some(Err(Error::DiskFull { .. }))));
+    assert!(matches!(second.try_get(), Some(Ok(_))));
+
+    let untried = bench.append(0, &[3; 300]);
+    pass(&bench, Duration::from_millis(150));
+    let (mut taken, _) = bench.take(bench.scheduler.now());
+    let ready = taken.pop().unwrap();
+    ready.completion.refuse(ready.batch, ready.refused.unwrap());
+    assert!(matches!(untried.try_get(), Some(Err(Error::Timeout { .. }))), "the writer did not come");
+    let usage = bench.accumulator.memory_use();
+    assert_eq!(usage.available + 300.max(BatchHeader::LEN_BYTES + record(&[2; 300]).size), usage.total, "the second's");
+}
+
+#[test]
+fn batch_is_tried_as_often_as_retries_says() {
+    let config = ProducerConfig::builder().batch_size(300).retries(2).retry_backoff(Duration::from_millis(1));
+    let bench = Bench::new(config.build().unwrap(), 1, &[]);
+    let delivery = bench.append(0, &[1; 300]);
+    let mut attempts = 0;
+    while delivery.try_get().is_none() {
+        attempts += refuse_all(&bench);
+        pass(&bench, Duration::from_millis(5));
+    }
+    assert_eq!(attempts, 3);
+    let fatal = bench.append(0, &[2; 300]);
+    let (mut taken, _) = bench.take(bench.scheduler.now());
+    let ready = taken.pop().unwrap();
+    ready.completion.refuse(ready.batch, Error::illegal_state("what does not pass is not tried again"));
+    assert!(fatal.try_get().is_some());
+    assert_eq!(bench.accumulator.memory_use().available, bench.accumulator.memory_use().total);
+}
+
+#[test]
+fn engine_that_closes_tries_once_more() {
+    let bench = Bench::with_batch_size(300);
+    let delivery = bench.append(0, &[1; 300]);
+    refuse_all(&bench);
+    assert_eq!(refuse_all(&bench), 0, "it waits");
+    BatchSource::close(bench.accumulator.as_ref());
+    assert_eq!(refuse_all(&bench), 1);
+    assert!(matches!(delivery.try_get(), Some(Err(Error::DiskFull { .. }))));
+    assert!(bench.accumulator.is_finished());
 }

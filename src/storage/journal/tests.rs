@@ -322,6 +322,47 @@ fn compaction_goes_on_counting_and_keeps_the_generation_before() {
 }
 
 #[test]
+fn compaction_that_a_power_cut_ends_loses_no_frame_whatever_names_it_leaves() {
+    let steps = |disk: &MemoryDisk| {
+        let mut journal = journal_with(disk, 2, 6, 0);
+        let begun_at = disk.steps();
+        journal.compact([2; 16], payloads(0..8)).unwrap();
+        begun_at..=disk.steps()
+    };
+    for step in steps(&MemoryDisk::new()) {
+        for seed in 0..64 {
+            let disk = MemoryDisk::new();
+            let mut journal = journal_with(&disk, 2, 6, 0);
+            disk.fail_from(step);
+            let _ = journal.compact([2; 16], payloads(0..8));
+            disk.power_cut_keeping(seed);
+            let opening = open(&disk, false);
+            assert_eq!(opening.payloads, payloads(0..8), "step {step}, seed {seed}");
+            let is_rot = opening.findings.iter().any(JournalFinding::is_rot);
+            assert!(!is_rot, "step {step}, seed {seed}: {:?}", opening.findings);
+        }
+    }
+}
+
+#[cfg(feature = "sim")]
+#[test]
+fn creation_that_fails_at_any_operation_can_be_tried_again() {
+    let disk = MemoryDisk::simulated(7);
+    let create = |disk: &MemoryDisk| Journal::create(root(disk), NAME, ids(1), &payloads(0..2));
+    create(&disk).unwrap();
+    for operation in 0..disk.operations() {
+        for fault in [crate::io::Fault::TooManyFiles, crate::io::Fault::NoSpace] {
+            let disk = MemoryDisk::simulated(7);
+            disk.fail_operation(operation, fault);
+            if create(&disk).is_err() {
+                create(&disk).unwrap();
+            }
+            assert_eq!(open(&disk, false).payloads, payloads(0..2));
+        }
+    }
+}
+
+#[test]
 fn compaction_to_nothing_remembers_the_last_sequence() {
     let disk = MemoryDisk::new();
     let mut journal = journal_with(&disk, 0, 6, 0);

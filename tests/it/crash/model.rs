@@ -153,8 +153,13 @@ impl Model {
         self.closed_over.append(&mut self.unanswered);
     }
 
-    pub(super) fn crashed(&mut self, crash: Crash) {
+    /// The disk refuses writes: what was sent with `acks = 0` may be gone, and nobody is told.
+    pub(super) fn doubts_unanswered(&mut self) {
         self.unanswered.clear();
+    }
+
+    pub(super) fn crashed(&mut self, crash: Crash) {
+        self.doubts_unanswered();
         if crash != Crash::Kill {
             self.written.clear();
         }

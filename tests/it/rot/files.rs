@@ -276,3 +276,23 @@ fn poll_ends_at_once_whatever_is_damaged() {
     consumer.assign([t()]).unwrap();
     assert!(matches!(consumer.poll(Duration::from_secs(60)), Err(Error::CorruptBatch { .. })));
 }
+
+#[test]
+fn file_of_an_empty_directory_that_is_made_again_is_reported() {
+    let root = super::tree::temporary_dir();
+    open(root.path()).unwrap().close().unwrap();
+    let empty = Tree::read(root.path());
+    for file in ["catalog", "positions", "log/meta.properties"] {
+        let mut tree = empty.clone();
+        tree.remove(file);
+        let root = tree.write();
+        let engine = open(root.path()).unwrap();
+        let made_again: Vec<_> = engine.report().iter().collect();
+        assert!(
+            matches!(&made_again[..], [Finding::Rebuilt { path, .. }] if *path == root.path().join(file)),
+            "{file}: {made_again:?}"
+        );
+        engine.close().unwrap();
+        assert!(open(root.path()).unwrap().report().is_empty(), "{file}");
+    }
+}

@@ -10,14 +10,14 @@ use tempfile::TempDir;
 
 /// The files below a directory, by their path in it.
 #[derive(Clone, Debug)]
-pub(super) struct Tree {
-    pub(super) files: BTreeMap<PathBuf, Vec<u8>>,
+pub(crate) struct Tree {
+    pub(crate) files: BTreeMap<PathBuf, Vec<u8>>,
     /// Directories in the place of files.
-    pub(super) dirs: Vec<PathBuf>,
+    pub(crate) dirs: Vec<PathBuf>,
 }
 
 impl Tree {
-    pub(super) fn read(root: &Path) -> Self {
+    pub(crate) fn read(root: &Path) -> Self {
         let mut tree = Self { files: BTreeMap::new(), dirs: Vec::new() };
         let mut todo = vec![PathBuf::new()];
         while let Some(dir) = todo.pop() {
@@ -35,7 +35,7 @@ impl Tree {
     }
 
     /// Writes it into a new directory.
-    pub(super) fn write(&self) -> TempDir {
+    pub(crate) fn write(&self) -> TempDir {
         let root = temporary_dir();
         for dir in &self.dirs {
             fs::create_dir_all(root.path().join(dir)).unwrap();
@@ -48,52 +48,52 @@ impl Tree {
         root
     }
 
-    pub(super) fn bytes(&mut self, path: impl AsRef<Path>) -> &mut Vec<u8> {
+    pub(crate) fn bytes(&mut self, path: impl AsRef<Path>) -> &mut Vec<u8> {
         let path = path.as_ref();
         self.files.get_mut(path).unwrap_or_else(|| panic!("there is no {}", path.display()))
     }
 
-    pub(super) fn remove(&mut self, path: impl AsRef<Path>) -> Vec<u8> {
+    pub(crate) fn remove(&mut self, path: impl AsRef<Path>) -> Vec<u8> {
         let path = path.as_ref();
         self.files.remove(path).unwrap_or_else(|| panic!("there is no {}", path.display()))
     }
 
-    pub(super) fn replace_by_dir(&mut self, path: impl AsRef<Path>) {
+    pub(crate) fn replace_by_dir(&mut self, path: impl AsRef<Path>) {
         self.remove(&path);
         self.dirs.push(path.as_ref().to_owned());
     }
 
-    pub(super) fn swap(&mut self, one: impl AsRef<Path>, other: impl AsRef<Path>) {
+    pub(crate) fn swap(&mut self, one: impl AsRef<Path>, other: impl AsRef<Path>) {
         let content = std::mem::take(self.bytes(&one));
         let content = std::mem::replace(self.bytes(&other), content);
         *self.bytes(&one) = content;
     }
 
     /// The files of a partition with that extension, in order.
-    pub(super) fn of(&self, dir: &str, extension: &str) -> Vec<PathBuf> {
+    pub(crate) fn of(&self, dir: &str, extension: &str) -> Vec<PathBuf> {
         let is_one = |path: &&PathBuf| path.starts_with(dir) && path.extension().is_some_and(|end| end == extension);
         self.files.keys().filter(is_one).cloned().collect()
     }
 
     /// All that lies in the quarantine.
-    pub(super) fn quarantine(&self) -> BTreeMap<&Path, &[u8]> {
+    pub(crate) fn quarantine(&self) -> BTreeMap<&Path, &[u8]> {
         let files = self.files.iter().filter(|(path, _)| path.starts_with("quarantine"));
         files.map(|(path, content)| (path.as_path(), content.as_slice())).collect()
     }
 }
 
 /// A directory that goes away with the test; in memory where that is possible, since each test syncs a lot.
-pub(super) fn temporary_dir() -> TempDir {
+pub(crate) fn temporary_dir() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 /// Gives a file that many bytes, without any blocks for what is new.
-pub(super) fn lengthen(root: &Path, path: &Path, len: u64) {
+pub(crate) fn lengthen(root: &Path, path: &Path, len: u64) {
     fs::OpenOptions::new().write(true).open(root.join(path)).unwrap().set_len(len).unwrap();
 }
 
 /// How much memory the process has had at the most, in bytes; 0 where nobody tells.
-pub(super) fn memory_used() -> u64 {
+pub(crate) fn memory_used() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = peak.and_then(|peak| peak.trim().trim_end_matches("kB").trim().parse::<u64>().ok());

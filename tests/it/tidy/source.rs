@@ -85,7 +85,9 @@ impl Source {
 
     fn crate_use(&self, position: usize) -> Option<Use> {
         let before = self.code[..position].trim_end().strip_suffix("use")?;
-        let how = before.rsplit([';', '{', '}']).next().unwrap_or_default().trim().to_owned();
+        let start = before.rfind([';', '{', '}']).map_or(0, |at| at + 1);
+        // As it is written: in the code alone, the features of two attributes would be the same.
+        let how = self.text[start..before.len()].trim().to_owned();
         let statement = self.code[position..].split(';').next().unwrap_or_default();
         let path = statement.split_whitespace().collect::<String>();
         let (module, names) = match path.split_once("::{") {

@@ -1,102 +1,12 @@
-//! Consumers of an engine in memory. The numbers are those of Kafka's behaviors that each test is about.
+//! Subscribing, polling, and what stands in the way of it.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::time::Duration;
 
-use super::*;
-use crate::engine::{Appended, BatchSource, Completion, ReadyBatch};
-use crate::record::{BatchBuilder, ProducerStamp};
-use crate::sync::{Signal, lock};
-use crate::types::{Acks, Timestamp};
+use ottla::{
+    Admin, Consumer, ConsumerRecords, Error, LeaderEpoch, Offset, OffsetAndMetadata, Timestamp, TopicPartition,
+};
 
-/// Hands one batch to the engine's writer, and learns what became of it.
-#[derive(Default)]
-struct OneBatch {
-    batch: Mutex<Option<ReadyBatch>>,
-    outcome: Mutex<Option<Result<Appended>>>,
-    resolved: Signal,
-}
-
-impl fmt::Debug for OneBatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OneBatch")
-    }
-}
-
-impl BatchSource for OneBatch {
-    fn take(&self, _now: Moment, _limit: usize, into: &mut Vec<ReadyBatch>) -> Option<Moment> {
-        into.extend(lock(&self.batch).take());
-        None
-    }
-
-    fn close(&self) {}
-
-    fn is_finished(&self) -> bool {
-        lock(&self.batch).is_none()
-    }
-}
-
-impl Completion for OneBatch {
-    fn resolve(&self, outcome: Result<Appended>) {
-        *lock(&self.outcome) = Some(outcome);
-        self.resolved.notify();
-    }
-
-    fn recycle(&self, _buffer: Vec<u8>) {}
-}
-
-fn append(engine: &Engine, topic: &str, partition: u32, values: &[&[u8]]) -> Offset {
-    let mut builder = BatchBuilder::new(Vec::new());
-    for value in values {
-        builder.append(Timestamp(7), Some(b"k"), Some(value), &[("h", Some(b"1"))]);
-    }
-    let topic = engine.topic(topic).unwrap();
-    let partition = Arc::clone(topic.partition(partition).unwrap());
-    let one = Arc::new(OneBatch::default());
-    let completion = Arc::clone(&one) as Arc<dyn Completion>;
-    let batch = builder.seal(ProducerStamp::NONE);
-    *lock(&one.batch) = Some(ReadyBatch { partition, acks: Acks::All, batch, completion });
-    engine.add_source(Arc::clone(&one) as Arc<dyn BatchSource>).unwrap();
-    engine.writer_waker().wake();
-    let resolved = || lock(&one.outcome).take();
-    let outcome = wait_for(engine.scheduler().as_ref(), &one.resolved, None, resolved).unwrap();
-    outcome.unwrap().base_offset
-}
-
-fn engine(topics: &[(&str, u32)]) -> Engine {
-    let engine = Engine::in_memory().unwrap();
-    for (topic, partitions) in topics {
-        engine.create_topic(topic, Some(*partitions), &BTreeMap::new()).unwrap();
-    }
-    engine
-}
-
-fn orders() -> TopicPartition {
-    TopicPartition::new("orders", 0)
-}
-
-type TextConsumer = Consumer<str, str>;
-
-fn consumer(engine: &Engine, settings: &[(&str, &str)]) -> TextConsumer {
-    let config = ConsumerConfig::builder().set_all(settings.iter().copied()).unwrap().build().unwrap();
-    Consumer::with_config(engine, config).unwrap()
-}
-
-fn subscribed(engine: &Engine, settings: &[(&str, &str)]) -> TextConsumer {
-    let mut consumer = consumer(engine, &[&[("group.id", "billing")], settings].concat());
-    consumer.subscribe(["orders"]).unwrap();
-    consumer
-}
-
-/// One poll, as the offsets of what it returned.
-fn poll(consumer: &mut TextConsumer) -> Result<Vec<i64>> {
-    let records = consumer.poll(Duration::from_millis(10))?;
-    Ok(records.iter().map(|record| record.offset().0).collect())
-}
-
-fn committed(consumer: &TextConsumer) -> Option<i64> {
-    consumer.committed(&orders()).unwrap().map(|committed| committed.offset.0)
-}
+use super::{TextConsumer, append, committed, consumer, create, engine, orders, poll, subscribed};
 
 #[test]
 fn c1_subscribing_and_assigning_exclude_each_other() {
@@ -279,7 +189,7 @@ fn c26_metadata_comes_back_and_has_a_limit() {
     consumer.commit_sync_offsets(noted("shift 2")).unwrap();
     let committed = consumer.committed(&orders()).unwrap().unwrap();
     assert_eq!((committed.offset, committed.metadata.as_str()), (Offset(1), "shift 2"));
-    assert_eq!(committed.leader_epoch, engine.topic("orders").unwrap().partition(0).unwrap().leader_epoch());
+    assert_eq!(committed.leader_epoch, LeaderEpoch(0));
     consumer.commit_sync_offsets([(orders(), Offset(2).into())]).unwrap();
     assert_eq!(consumer.committed(&orders()).unwrap().unwrap().metadata, "");
     consumer.commit_sync_offsets(noted(&"m".repeat(4096))).unwrap();
@@ -352,9 +262,9 @@ fn topic_created_anew_under_a_consumer_is_an_error_until_it_subscribes_again() {
     let mut consumer = subscribed(&engine, &[]);
     assert_eq!(poll(&mut consumer).unwrap(), [0, 1]);
     consumer.commit_sync().unwrap();
-    engine.delete_topic("orders").unwrap();
+    Admin::new(&engine).delete_topic("orders").unwrap();
     assert!(matches!(poll(&mut consumer), Err(Error::UnknownTopicId { .. })));
-    engine.create_topic("orders", Some(1), &BTreeMap::new()).unwrap();
+    create(&engine, "orders", 1);
     append(&engine, "orders", 0, &[b"c"]);
     assert!(matches!(poll(&mut consumer), Err(Error::UnknownTopicId { .. })));
     let stale = consumer.commit_sync_offsets([(orders(), Offset(2).into())]);
@@ -405,6 +315,6 @@ fn poll_of_a_closed_engine_says_so() {
 #[test]
 fn consumer_can_be_sent_to_another_thread() {
     fn is_send<T: Send>() {}
-    is_send::<TextConsumer>();
+    is_send::<Consumer<str, [u8]>>();
     is_send::<ConsumerRecords<str, [u8]>>();
 }

@@ -1,0 +1,136 @@
+//! What `--help` says behind the options: how a command is used.
+
+pub(crate) const OTTLA: &str = "\
+Try it:
+  ottla demo                              see records survive SIGKILL
+  seq 5 | ottla -d data produce numbers   store five records in data/
+  ottla -d data consume numbers           print them
+
+One process at a time has a directory open.
+Exit status: 0 done, 1 findings (said on standard error), 2 error.";
+
+pub(crate) const OTTLA_LONG: &str = "\
+Try it:
+  ottla demo                              see records survive SIGKILL
+  seq 5 | ottla -d data produce numbers   store five records in data/
+  ottla -d data consume numbers           print them
+
+Output:
+  What somebody reads goes to standard output; what they should know of, such as what opening the
+  directory had to mend, goes to standard error, a line each. A reader of the output that goes
+  away ends the command quietly.
+
+Directory:
+  One process at a time has a directory open. A command that only looks makes none.
+
+Exit status:
+  0  done
+  1  findings, such as damaged records that were passed over; said on standard error
+  2  error, or a command line that makes no sense";
+
+pub(crate) const PRODUCE: &str = "\
+Examples:
+  Store the lines of files, and say from where they are:
+    ottla -d data produce access web-1/*.log --header host=web-1
+  Store lines of key and value, compressed:
+    printf 'o-17:paid\\n' | ottla -d data produce orders --key-separator : --compression zstd:9
+  Copy a topic, with keys, headers and timestamps:
+    ottla -d a consume orders --json | ottla -d b produce orders --input json
+  See how it went:
+    ottla -d data produce access access.log --config linger.ms=50 --stats
+  Hear of each record when it is on the disk:
+    tail -f app.log | ottla -d data produce app --json";
+
+pub(crate) const CONSUME: &str = "\
+Examples:
+  Print everything, with partition, offset, key and headers:
+    ottla -d data consume orders --format '{partition} {offset} {key} {headers} {value}'
+  Ten records from a time on:
+    ottla -d data consume orders --from @2026-11-26T08:00:00Z --max-records 10
+  Go on where the group has stopped, and wait for more:
+    ottla -d data consume orders events --group billing --follow
+  See how it went:
+    ottla -d data consume orders --stats > /dev/null
+  Read around damage:
+    ottla -d data consume orders --on-corrupt skip";
+
+pub(crate) const VERIFY: &str = "\
+It prints a line for each finding, `file: position: offsets: kind: what`, with - where there is
+none, and a summary. The kinds:
+  damage      what was once on the disk is not there any more
+  torn        a crash cut short what was not durable yet; the next opening cuts it off
+  cache       an index or a snapshot does not fit; it is made again
+  name        a name that does not belong there
+  not-read    a format or a codec that this program does not read
+  unreadable  the operating system refused
+
+With --json it prints {\"file\",\"position\",\"first_offset\",\"last_offset\",\"kind\",\"detail\"}
+for each, and in the end {\"findings\",\"partitions\",\"segments\",\"batches\",\"records\",\"bytes\"}.
+
+Examples:
+  A directory of topics:
+    ottla -d data verify
+  The log.dir of a Kafka broker, or one partition of it:
+    ottla verify /var/lib/kafka/orders-0
+
+Exit status: 0 nothing found, 1 findings, 2 something could not be read.";
+
+pub(crate) const CONFIG: &str = "\
+With --json it prints for each setting
+{\"kind\",\"name\",\"type\",\"default\",\"kafka_default\",\"difference\",\"doc\"}, and for each of
+Kafka's names that are taken and change nothing {\"kind\",\"name\",\"without_effect\"}.
+
+Examples:
+  ottla config producer
+  ottla config --json | jq -r 'select(.difference) | .name'
+
+Where they are given:
+  topic     topic create --config K=V
+  producer  produce --config K=V
+  consumer  consume --config K=V
+  engine    EngineConfig, in a program";
+
+pub(crate) const COMPLETIONS: &str = "\
+Examples:
+  ottla completions bash > ~/.local/share/bash-completion/completions/ottla
+  ottla completions zsh > ~/.zfunc/_ottla
+  ottla completions fish > ~/.config/fish/completions/ottla.fish";
+
+pub(crate) const DEMO: &str = "\
+Examples:
+  ottla demo
+  ottla demo access.log
+  ottla -d data demo access.log    and keep the directory, to be looked at";
+
+pub(crate) const TOPIC_CREATE: &str = "\
+Examples:
+  ottla -d data topic create orders --partitions 4
+  ottla -d data topic create events --config segment.bytes=67108864 --config flush.ms=1000";
+
+pub(crate) const TOPIC_LIST: &str = "\
+Examples:
+  ottla -d data topic list
+  ottla -d data topic list --json    with ids and partitions";
+
+pub(crate) const TOPIC_DESCRIBE: &str = "\
+Offsets:
+  LOG START       the first record that is there
+  HIGH WATERMARK  one past the last record that consumers see
+  LOG END         one past the last record that is written
+  DURABLE END     one past the last record that is known to be on the disk
+
+Examples:
+  ottla -d data topic describe orders";
+
+pub(crate) const TOPIC_DELETE: &str = "\
+Examples:
+  ottla -d data topic delete orders    there is no way back";
+
+pub(crate) const GROUP_LIST: &str = "\
+Examples:
+  ottla -d data group list";
+
+pub(crate) const GROUP_DESCRIBE: &str = "\
+Examples:
+  ottla -d data group describe billing
+  ottla -d data group describe billing --json | jq .lag";

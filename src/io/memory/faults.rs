@@ -1,0 +1,228 @@
+//! Which operations of a disk in memory go wrong, and how.
+//!
+//! An operation is one call to the system, as a real disk would see it: a write that is cut short is followed by
+//! another for the rest. Each has a number. A fault is either chosen, for the operation of that number, or random, for
+//! one in so many of a kind; both follow from the seed. Without faults nothing here changes anything, but the numbers and
+//! the trace are kept: two runs were the same if their traces are.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use rustix::io::Errno;
+
+use crate::io::memory::medium::{Chance, NodeId};
+
+/// What a disk is asked to do.
+///
+/// ```
+/// # use ottla::sim::Operation;
+/// assert!(Operation::Write < Operation::Sync); // in the order in which a record meets them
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Opening a file or directory that is there.
+    Open,
+    /// Listing a directory.
+    List,
+    /// Reading.
+    Read,
+    /// Making a file or directory.
+    Create,
+    /// Writing.
+    Write,
+    /// Changing a file's length.
+    SetLen,
+    /// Making contents or names durable.
+    Sync,
+    /// Giving another name.
+    Rename,
+    /// Removing a file or directory.
+    Remove,
+}
+
+/// How an operation goes wrong.
+///
+/// ```
+/// # use ottla::{Engine, Error, MemoryDisk};
+/// # use ottla::sim::Fault;
+/// let disk = MemoryDisk::simulated(7);
+/// disk.fail_operation(0, Fault::TooManyFiles);
+/// let refused = Engine::builder().open_memory(&disk);
+/// assert!(matches!(refused, Err(Error::Io { .. })));
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The device fails: `EIO`. A write may have written a part; a sync loses what it should have made durable.
+    Device,
+    /// No space is left: `ENOSPC`. A write may have written a part.
+    NoSpace,
+    /// The user's quota is used up: `EDQUOT`. A write may have written a part.
+    Quota,
+    /// The process has as many files open as it may: `EMFILE`.
+    TooManyFiles,
+    /// A signal came in between: `EINTR`. Nothing is done, and asking again helps.
+    Interrupted,
+    /// Only a part is read or written, without an error. Other operations do not know it.
+    Short,
+    /// A bit that is read is wrong, this once. Other operations do not know it.
+    FlippedBit,
+}
+
+impl Fault {
+    /// Whether there is such a thing for `operation`.
+    const fn concerns(self, operation: Operation) -> bool {
+        match self {
+            Self::Device => true,
+            Self::NoSpace | Self::Quota => {
+                matches!(operation, Operation::Create | Operation::Write | Operation::SetLen | Operation::Sync)
+            }
+            Self::TooManyFiles => matches!(operation, Operation::Open | Operation::List | Operation::Create),
+            Self::Interrupted | Self::Short => matches!(operation, Operation::Read | Operation::Write),
+            Self::FlippedBit => matches!(operation, Operation::Read),
+        }
+    }
+
+    fn error(self) -> Option<io::Error> {
+        let errno = match self {
+            Self::Device => Errno::IO,
+            Self::NoSpace => Errno::NOSPC,
+            Self::Quota => Errno::DQUOT,
+            Self::TooManyFiles => Errno::MFILE,
+            Self::Interrupted => Errno::INTR,
+            Self::Short | Self::FlippedBit => return None,
+        };
+        Some(errno.into())
+    }
+}
+
+/// Faults that happen at random.
+///
+/// ```
+/// # use ottla::{Engine, MemoryDisk, Producer, ProducerRecord};
+/// # use ottla::sim::{Fault, Faults, Operation};
+/// let disk = MemoryDisk::simulated(7);
+/// let engine = Engine::builder().open_memory(&disk)?;
+/// let producer = Producer::<str, str>::new(&engine)?;
+/// disk.set_faults(Faults::none().one_in(2, Operation::Write, Fault::Short).one_in(2, Operation::Write, Fault::Interrupted));
+/// let stored = producer.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
+/// assert_eq!(stored.offset(), Some(ottla::Offset(0))); // what was left was written with the next call
+/// # Ok::<(), ottla::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    list: Vec<(Operation, Fault, u32)>,
+}
+
+impl Faults {
+    /// None: the disk works.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { list: Vec::new() }
+    }
+
+    /// And one in `count` of the operations of that kind, on average, goes wrong like that. 0 stands for none.
+    ///
+    /// An operation that does not know the fault is left alone.
+    #[must_use]
+    pub fn one_in(mut self, count: u32, operation: Operation, fault: Fault) -> Self {
+        if count > 0 && fault.concerns(operation) {
+            self.list.push((operation, fault, count));
+        }
+        self
+    }
+}
+
+/// What happens to an operation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Effect {
+    fault: Option<Fault>,
+    /// For what the fault leaves open.
+    chance: u64,
+}
+
+impl Effect {
+    /// The error with which the operation ends.
+    pub(super) fn error(self) -> Option<io::Error> {
+        self.fault.and_then(Fault::error)
+    }
+
+    /// Of an operation that is done as a whole, or not at all.
+    pub(super) fn whole(self) -> io::Result<()> {
+        self.error().map_or(Ok(()), Err)
+    }
+
+    /// How much is done of `count` bytes.
+    pub(super) fn part_of(self, count: usize) -> usize {
+        let mut chance = Chance(self.chance);
+        match self.fault {
+            None | Some(Fault::FlippedBit) => count,
+            Some(Fault::Interrupted | Fault::TooManyFiles) => 0,
+            Some(Fault::Short) => chance.pick(count.max(1)).max(1).min(count),
+            Some(Fault::Device | Fault::NoSpace | Fault::Quota) => chance.pick(count + 1),
+        }
+    }
+
+    /// Makes a bit of what was read wrong.
+    pub(super) fn flip(self, bytes: &mut [u8]) {
+        let mut chance = Chance(self.chance);
+        if self.fault == Some(Fault::FlippedBit) && !bytes.is_empty() {
+            let at = chance.pick(bytes.len());
+            bytes[at] ^= 1 << chance.pick(8);
+        }
+    }
+}
+
+/// Decides about each operation.
+#[derive(Debug)]
+pub(super) struct Injector {
+    pub(super) random: Faults,
+    pub(super) chosen: BTreeMap<u64, Fault>,
+    /// How many operations there were.
+    pub(super) operations: u64,
+    /// Two runs with the same one did the same.
+    pub(super) trace: u64,
+    chance: Chance,
+}
+
+impl Injector {
+    pub(super) const fn new(seed: u64) -> Self {
+        Self {
+            random: Faults::none(),
+            chosen: BTreeMap::new(),
+            operations: 0,
+            trace: 0,
+            chance: Chance(seed ^ 0x5eed_d15c),
+        }
+    }
+
+    /// Nothing goes wrong any more.
+    pub(super) fn clear(&mut self) {
+        self.random = Faults::none();
+        self.chosen.clear();
+    }
+
+    pub(super) fn decide(&mut self, operation: Operation, node: NodeId) -> Effect {
+        let chosen = self.chosen.remove(&self.operations).filter(|fault| fault.concerns(operation));
+        let mut fault = chosen;
+        for &(of, random, count) in &self.random.list {
+            if fault.is_none() && of == operation && self.chance.pick(usize::try_from(count).unwrap_or(usize::MAX)) == 0
+            {
+                fault = Some(random);
+            }
+        }
+        self.operations += 1;
+        let happened = [operation as u64, node as u64, fault.map_or(0, |fault| fault as u64 + 1)];
+        for part in happened {
+            self.trace = Chance(self.trace ^ part).next();
+        }
+        Effect { fault, chance: self.chance.next() }
+    }
+
+    /// Whatever else belongs to the trace.
+    pub(super) fn note(&mut self, value: u64) {
+        self.trace = Chance(self.trace ^ value).next();
+    }
+}

@@ -1,0 +1,5 @@
+//! Stored directories, read without an engine: no lock is taken, and nothing is ever written.
+
+mod verify;
+
+pub use verify::{VerifyOptions, VerifyReport, verify};

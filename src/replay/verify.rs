@@ -1,0 +1,711 @@
+//! Looks at every file of a directory, and says what is wrong with it.
+//!
+//! | what is named                        | is held to                                                              |
+//! |--------------------------------------|-------------------------------------------------------------------------|
+//! | a directory of ours                  | all rules of ours; logs, journals, `positions` and checkpoints to each other |
+//! | a `log.dir` of a Kafka broker        | the rules of Kafka's formats                                            |
+//! | the directory of a partition, or a segment in it | what lies around it: the catalog, or the checkpoints beside it |
+//!
+//! Not looked at: what has no content of its own (`LOCK`, `.lock`, `reserve`), what is only history (`quarantine`,
+//! journals' generations before), and directories that are put aside (`-stray`, `-delete`, `-future`), which are told
+//! of. `LOCK` is not even opened: closing it would take the lock away from an engine of this process.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::coordinator::group::{GroupOffsets, OFFSETS_SUFFIX};
+use crate::error::{Error, Result};
+use crate::io::{Dir, Disk, OsDisk, Reading};
+use crate::record::Batch;
+use crate::storage::{
+    BehindHole, CLEAN_SHUTDOWN, Defect, DefectKind, Journal, JournalDamage, JournalFinding, LOG_STARTS, LogFacts,
+    LogVerdict, META_PROPERTIES, OurLog, POSITIONS, PREVIOUS, PartitionDirKind, Positions, PositionsByLog,
+    PositionsDamage, PositionsFinding, RECOVERY_POINTS, Seen, confirmed, has_clean_shutdown, parse_group_file_name,
+    parse_partition_dir, parse_segment_name, partition_dir_name, read_clean_shutdown, read_meta_properties,
+    read_offsets, read_partition_metadata, verify_log,
+};
+use crate::sync::{Scheduler, Signal, Threads, in_parallel, parallelism};
+use crate::topics::{CATALOG, Catalog, Change, TopicEntry};
+use crate::types::{Offset, ReadMode, TopicId, TopicPartition};
+
+/// How [`verify`] goes about it.
+///
+/// ```
+/// # use ottla::{Engine, VerifyOptions, verify};
+/// # let data = tempfile::tempdir().expect("a temporary directory");
+/// # Engine::open(data.path())?.close()?;
+/// let options = VerifyOptions::default().threads(1).max_unpacked_bytes(1 << 20);
+/// assert!(verify(data.path(), &options)?.is_clean());
+/// # Ok::<(), ottla::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct VerifyOptions {
+    threads: usize,
+    max_unpacked_bytes: usize,
+}
+
+impl Default for VerifyOptions {
+    fn default() -> Self {
+        Self { threads: parallelism(), max_unpacked_bytes: Batch::DEFAULT_UNPACKED_LIMIT }
+    }
+}
+
+impl VerifyOptions {
+    /// How many partitions are looked at at a time; by default as many as the machine runs threads.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// How many bytes the records of one compressed batch may unpack to, 128 MiB by default; each thread takes up to
+    /// twice that. A batch of more counts as damaged.
+    pub fn max_unpacked_bytes(mut self, bytes: usize) -> Self {
+        self.max_unpacked_bytes = bytes;
+        self
+    }
+}
+
+/// What [`verify`] found, and how much it has looked at.
+///
+/// ```
+/// # use ottla::{Engine, Producer, ProducerRecord, VerifyOptions, verify};
+/// # let data = tempfile::tempdir().expect("a temporary directory");
+/// let engine = Engine::open(data.path())?;
+/// Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
+/// engine.close()?;
+/// let report = verify(data.path(), &VerifyOptions::default())?;
+/// assert!(report.is_clean() && report.iter().next().is_none());
+/// assert_eq!((report.partitions(), report.segments(), report.records()), (1, 1, 1));
+/// # Ok::<(), ottla::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    defects: Vec<Defect>,
+    partitions: u64,
+    seen: Seen,
+}
+
+impl VerifyReport {
+    /// What is wrong, by file.
+    pub fn iter(&self) -> impl Iterator<Item = &Defect> {
+        self.defects.iter()
+    }
+
+    /// Whether there is nothing to say.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.defects.is_empty()
+    }
+
+    /// How many partitions were looked at.
+    #[must_use]
+    pub fn partitions(&self) -> u64 {
+        self.partitions
+    }
+
+    /// How many segments.
+    #[must_use]
+    pub fn segments(&self) -> u64 {
+        self.seen.segments
+    }
+
+    /// How many batches were whole.
+    #[must_use]
+    pub fn batches(&self) -> u64 {
+        self.seen.batches
+    }
+
+    /// How many records they hold, markers of transactions included.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.seen.records
+    }
+
+    /// How many bytes the segments have together.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.seen.bytes
+    }
+}
+
+/// Checks a directory of topics, a `log.dir` of a Kafka broker, the directory of a partition, or one segment: every
+/// batch with its records, every index, every journal and small file. Changes nothing, and takes no lock: an engine may
+/// be at work there, and what it is just writing is no defect.
+///
+/// Blocks until everything is read, on as many threads as the options say; they have ended when it returns.
+///
+/// What looks torn in a directory that was not closed cleanly is looked at several times, 20 ms apart, before it
+/// counts. The formats v0 and v1, of brokers before 0.11, are not read yet: one defect for each file says so.
+///
+/// # Errors
+/// [`Error::IllegalArgument`] if it is nothing of the kind; [`Error::Io`] if it cannot be listed. What cannot be read
+/// further down is a defect of the kind [`Unreadable`](crate::DefectKind::Unreadable).
+///
+/// # Examples
+/// ```
+/// # use ottla::{DefectKind, Engine, Producer, ProducerRecord, VerifyOptions, verify};
+/// # let data = tempfile::tempdir().expect("a temporary directory");
+/// let engine = Engine::open(data.path())?;
+/// Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
+/// assert!(verify(data.path(), &VerifyOptions::default())?.is_clean()); // while it is open
+/// engine.close()?;
+///
+/// let segment = data.path().join("log/orders-0/00000000000000000000.log");
+/// let mut bytes = std::fs::read(&segment)?;
+/// bytes[65] ^= 1;
+/// std::fs::write(&segment, bytes)?;
+/// let report = verify(data.path(), &VerifyOptions::default())?;
+/// for defect in report.iter() {
+///     println!("{defect}"); // data/log/orders-0/00000000000000000000.log: 0: 0 to 0: damage: the checksum is ...
+/// }
+/// assert!(report.iter().any(|defect| defect.kind == DefectKind::Damage && defect.path == segment));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn verify(path: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyReport> {
+    let target = Target::of(path.as_ref())?;
+    let surroundings = Surroundings::of(&target);
+    let mut verification = Verification { options, report: VerifyReport::default(), surroundings };
+    verification.run(&target)?;
+    let mut report = verification.report;
+    report.defects.sort_by(|one, other| (&one.path, one.position).cmp(&(&other.path, other.position)));
+    Ok(report)
+}
+
+/// What a path names.
+enum Target {
+    /// A directory of ours.
+    Ours(PathBuf),
+    LogDir(PathBuf),
+    Partition(PathBuf, TopicPartition),
+    Segment(PathBuf, Option<TopicPartition>, Offset),
+}
+
+impl Target {
+    fn of(path: &Path) -> Result<Self> {
+        let wrong = |what: &str| {
+            let expected =
+                "expected a directory of topics, a Kafka log.dir, the directory of a partition, or a segment";
+            Error::illegal_argument(format!("{}: {what}: {expected}", path.display()))
+        };
+        let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if path.is_file() {
+            let (base, _) = parse_segment_name(&name(path)).ok_or_else(|| wrong("it is no segment"))?;
+            let dir = match path.parent() {
+                Some(dir) if dir != Path::new("") => dir.to_owned(),
+                _ => PathBuf::from("."),
+            };
+            let partition = parse_partition_dir(&name(&dir)).map(|(partition, _)| partition);
+            return Ok(Self::Segment(dir, partition, base));
+        }
+        let entries = open(path)?.list()?;
+        let has = |name: &str| entries.iter().any(|entry| entry.name == name);
+        if has(CATALOG) || has(POSITIONS) || has("LOCK") && has("log") {
+            return Ok(Self::Ours(path.to_owned()));
+        }
+        let has_segments = entries
+            .iter()
+            .any(|entry| !entry.is_dir && parse_segment_name(&entry.name).is_some_and(|(_, end)| end == "log"));
+        if let (Some((partition, _)), true) = (parse_partition_dir(&name(path)), has_segments) {
+            return Ok(Self::Partition(path.to_owned(), partition));
+        }
+        if has_segments {
+            return Ok(Self::Partition(path.to_owned(), TopicPartition::new(name(path), 0)));
+        }
+        let is_log_dir = [META_PROPERTIES, RECOVERY_POINTS, CLEAN_SHUTDOWN].into_iter().any(has)
+            || entries.iter().any(|entry| entry.is_dir && parse_partition_dir(&entry.name).is_some());
+        if is_log_dir { Ok(Self::LogDir(path.to_owned())) } else { Err(wrong("it is nothing of the kind")) }
+    }
+
+    /// The directory of partitions, and that of ours around it, where they would be.
+    fn around(&self) -> (Option<PathBuf>, Option<PathBuf>) {
+        let parent = |path: &Path| match path.parent() {
+            Some(parent) if parent == Path::new("") => Some(PathBuf::from(".")),
+            parent => parent.map(Path::to_owned),
+        };
+        let log_dir = match self {
+            Self::Ours(root) => return (Some(root.join("log")), Some(root.clone())),
+            Self::LogDir(dir) => Some(dir.clone()),
+            Self::Partition(dir, _) | Self::Segment(dir, ..) => parent(dir),
+        };
+        let root = log_dir.as_deref().filter(|dir| dir.ends_with("log")).and_then(parent);
+        (log_dir, root.filter(|root| root.join(CATALOG).is_file()))
+    }
+}
+
+fn open(path: &Path) -> Result<Arc<dyn Dir>> {
+    let reading = Reading { mode: ReadMode::Buffered, max_open_segments: 16, max_mapped_bytes: 0 };
+    Ok(OsDisk::open(path, false, &reading)?.root())
+}
+
+/// What lies around, and says what is to be expected: read once, before any log.
+struct Surroundings {
+    root: Option<Arc<dyn Dir>>,
+    log_dir: Option<Arc<dyn Dir>>,
+    was_clean: bool,
+    /// `None` if there is no catalog that can be read.
+    catalog: Option<Catalog>,
+    positions: PositionsByLog,
+    recovery_points: BTreeMap<TopicPartition, Offset>,
+    defects: Vec<Defect>,
+}
+
+impl Surroundings {
+    fn of(target: &Target) -> Self {
+        let (log_dir, root) = target.around();
+        let open = |path: Option<PathBuf>| path.and_then(|path| open(&path).ok());
+        let mut around = Self {
+            root: open(root),
+            log_dir: open(log_dir),
+            was_clean: false,
+            catalog: None,
+            positions: PositionsByLog::new(),
+            recovery_points: BTreeMap::new(),
+            defects: Vec::new(),
+        };
+        if let Some(log_dir) = &around.log_dir {
+            around.was_clean = has_clean_shutdown(log_dir.as_ref()).unwrap_or(false);
+            if let Ok(Some(points)) = read_offsets(log_dir.as_ref(), RECOVERY_POINTS) {
+                around.recovery_points = points;
+            }
+        }
+        if let Some(root) = around.root.clone() {
+            around.read_positions(root.as_ref());
+            around.read_catalog(root.as_ref());
+        }
+        around
+    }
+
+    fn read_positions(&mut self, root: &dyn Dir) {
+        let path = root.path().join(POSITIONS);
+        let was_clean = self.was_clean;
+        let look = || match Positions::inspect(root) {
+            Ok((_, findings)) => findings.iter().map(|finding| of_positions(finding, was_clean)).collect(),
+            Err(error) if error.is_not_found() => vec![Defect::new(DefectKind::Damage, &path, "it is missing")],
+            Err(error) => vec![Defect::from_error(&error, &path)],
+        };
+        self.defects.extend(confirmed(!was_clean, &pause, look));
+        if let Ok((positions, _)) = Positions::inspect(root) {
+            self.positions = positions;
+        }
+    }
+
+    fn read_catalog(&mut self, root: &dyn Dir) {
+        let was_clean = self.was_clean;
+        let look = || match Journal::inspect(root, CATALOG, was_clean, BehindHole::Drop) {
+            Ok((payloads, findings)) => {
+                let mut found = of_journal(root, CATALOG, Ok(findings), was_clean);
+                if payloads.iter().any(|payload| Change::decode(payload).is_none()) {
+                    let detail = "it has a frame that this version does not know";
+                    found.push(Defect::new(DefectKind::NotRead, root.path().join(CATALOG), detail));
+                }
+                found
+            }
+            Err(error) => of_journal(root, CATALOG, Err(error), was_clean),
+        };
+        self.defects.extend(confirmed(!was_clean, &pause, look));
+        self.catalog = catalog_now(root, was_clean);
+    }
+
+    /// Whether the catalog names the partition now, as the same topic's as before; it may have been deleted meanwhile.
+    fn is_still_there(&self, partition: &TopicPartition) -> bool {
+        let (Some(root), Some(before)) = (&self.root, self.entry(partition)) else { return true };
+        let now = catalog_now(root.as_ref(), self.was_clean);
+        now.is_none_or(|now| now.topics().any(|entry| entry.id == before.id))
+    }
+
+    fn entry(&self, partition: &TopicPartition) -> Option<&TopicEntry> {
+        let mut topics = self.catalog.as_ref()?.topics();
+        topics.find(|entry| *entry.name == *partition.topic() && partition.partition() < entry.partitions)
+    }
+
+    /// What is known of a log.
+    fn facts(&self, partition: Option<&TopicPartition>, only: Option<Offset>, options: &VerifyOptions) -> LogFacts {
+        let entry = partition.and_then(|partition| self.entry(partition).map(|entry| (entry, partition)));
+        let position = entry.and_then(|(entry, partition)| self.positions.get(&(entry.id, partition.partition())));
+        let ours = entry.zip(self.catalog.as_ref()).map(|((entry, _), catalog)| OurLog {
+            topic_id: entry.id,
+            epoch: catalog.epoch(),
+            log_start: position.map(|position| position.log_start),
+        });
+        let durable_end = match ours {
+            Some(_) => position.map(|position| position.durable_end),
+            None => partition.and_then(|partition| self.recovery_points.get(partition)).copied(),
+        };
+        LogFacts { ours, was_clean: self.was_clean, durable_end, only, unpacked_limit: options.max_unpacked_bytes }
+    }
+}
+
+/// The catalog as it is now; `None` if there is none, or it has lost something: it does not say what is to be expected.
+fn catalog_now(root: &dyn Dir, was_clean: bool) -> Option<Catalog> {
+    let (payloads, findings) = Journal::inspect(root, CATALOG, was_clean, BehindHole::Drop).ok()?;
+    if findings.iter().any(JournalFinding::is_rot) {
+        return None;
+    }
+    let mut catalog = Catalog::default();
+    for payload in payloads {
+        catalog.apply(Change::decode(&payload)?);
+    }
+    Some(catalog)
+}
+
+/// One run.
+struct Verification<'a> {
+    options: &'a VerifyOptions,
+    report: VerifyReport,
+    surroundings: Surroundings,
+}
+
+impl Verification<'_> {
+    fn run(&mut self, target: &Target) -> Result<()> {
+        match target {
+            Target::Segment(dir, partition, base) => {
+                let facts = self.surroundings.facts(partition.as_ref(), Some(*base), self.options);
+                self.take(verify_log(&open(dir)?, &facts, &pause)?);
+            }
+            Target::Partition(dir, partition) => {
+                let facts = self.surroundings.facts(Some(partition), None, self.options);
+                self.take(verify_log(&open(dir)?, &facts, &pause)?);
+            }
+            Target::LogDir(dir) => {
+                let log_dir = open(dir)?;
+                self.verify_log_dir(&log_dir)?;
+            }
+            Target::Ours(root) => {
+                self.report.defects.append(&mut self.surroundings.defects);
+                let log_dir = open(&root.join("log"))?;
+                let ends = self.verify_log_dir(&log_dir)?;
+                self.check_positions(&ends);
+                self.check_groups(&ends);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, verdict: LogVerdict) {
+        let LogVerdict { defects, seen, .. } = verdict;
+        self.report.defects.extend(defects);
+        self.report.partitions += 1;
+        self.report.seen.segments += seen.segments;
+        self.report.seen.batches += seen.batches;
+        self.report.seen.records += seen.records;
+        self.report.seen.bytes += seen.bytes;
+    }
+
+    fn confirm(&mut self, look: impl Fn(&Surroundings) -> Vec<Defect>) {
+        let around = &self.surroundings;
+        let found = confirmed(!around.was_clean, &pause, || look(around));
+        self.report.defects.extend(found);
+    }
+
+    /// Checks the directory of all partitions, and says where each ends.
+    fn verify_log_dir(&mut self, log_dir: &Arc<dyn Dir>) -> Result<BTreeMap<TopicPartition, Offset>> {
+        log_dir.list()?; // or there is nothing to say
+        self.confirm(|around| names(log_dir.as_ref(), around));
+        self.confirm(|around| small_files(log_dir.as_ref(), around));
+        let entries = log_dir.list()?.into_iter().filter(|entry| entry.is_dir);
+        let partitions: Vec<TopicPartition> = entries
+            .filter_map(|entry| parse_partition_dir(&entry.name).filter(|(_, kind)| *kind == PartitionDirKind::Live))
+            .map(|(partition, _)| partition)
+            .filter(|partition| self.surroundings.catalog.is_none() || self.surroundings.entry(partition).is_some())
+            .collect();
+        let (around, options) = (&self.surroundings, self.options);
+        let verdicts = in_parallel(&partitions, options.threads, |partition| {
+            let dir = log_dir.dir(&partition_dir_name(partition))?;
+            verify_log(&dir, &around.facts(Some(partition), None, options), &pause)
+        });
+        let mut ends = BTreeMap::new();
+        for (partition, verdict) in partitions.into_iter().zip(verdicts) {
+            match verdict {
+                Ok(verdict) if verdict.defects.is_empty() || self.surroundings.is_still_there(&partition) => {
+                    if let Some(end) = verdict.log_end {
+                        ends.insert(partition, end);
+                    }
+                    self.take(verdict);
+                }
+                Ok(_) => {} // its topic was deleted
+                Err(error) if error.is_not_found() && !self.surroundings.was_clean => {}
+                Err(error) => {
+                    let path = log_dir.path().join(partition_dir_name(&partition));
+                    self.report.defects.push(Defect::from_error(&error, &path));
+                }
+            }
+        }
+        self.check_recovery_points(log_dir.as_ref(), &ends);
+        Ok(ends)
+    }
+
+    /// After a clean shutdown the checkpoint says where each log ends.
+    fn check_recovery_points(&mut self, log_dir: &dyn Dir, ends: &BTreeMap<TopicPartition, Offset>) {
+        let around = &self.surroundings;
+        if !around.was_clean {
+            return;
+        }
+        let path = log_dir.path().join(RECOVERY_POINTS);
+        let wrong = around.recovery_points.iter().find_map(|(partition, point)| {
+            let Some(end) = ends.get(partition) else {
+                let is_strange = around.catalog.is_some() && around.entry(partition).is_none();
+                return is_strange.then(|| format!("it names {partition}, which there is not"));
+            };
+            let is_ours = around.entry(partition).is_some();
+            let is_wrong = point > end || is_ours && point != end;
+            is_wrong.then(|| format!("it says {point} of {partition}, which ends at {end}"))
+        });
+        let missing = || {
+            let mut ours = ends.keys().filter(|partition| around.entry(partition).is_some());
+            let missing = ours.find(|partition| !around.recovery_points.contains_key(partition))?;
+            let is_damaged = !matches!(read_offsets(log_dir, RECOVERY_POINTS), Ok(Some(_)));
+            (!is_damaged).then(|| format!("it lacks {missing}"))
+        };
+        if let Some(detail) = wrong.or_else(missing) {
+            self.report.defects.push(Defect::new(DefectKind::Damage, path, detail));
+        }
+    }
+
+    /// Of a directory that was closed cleanly `positions` and the logs say the same.
+    fn check_positions(&mut self, ends: &BTreeMap<TopicPartition, Offset>) {
+        let around = &self.surroundings;
+        let Some(root) = around.root.as_ref().filter(|_| around.was_clean) else { return };
+        let path = root.path().join(POSITIONS);
+        if self.report.defects.iter().any(|defect| defect.path == path) {
+            return;
+        }
+        let wrong = ends.iter().find_map(|(partition, end)| {
+            let entry = around.entry(partition)?;
+            match around.positions.get(&(entry.id, partition.partition())) {
+                None => Some(format!("it lacks {partition}")),
+                Some(position) if position.durable_end != *end => {
+                    Some(format!("it says {} of {partition}, which ends at {end}", position.durable_end))
+                }
+                Some(_) => None,
+            }
+        });
+        if let Some(detail) = wrong {
+            self.report.defects.push(Defect::new(DefectKind::Damage, path, detail));
+        }
+    }
+
+    fn check_groups(&mut self, ends: &BTreeMap<TopicPartition, Offset>) {
+        let Some(root) = self.surroundings.root.clone() else { return };
+        let path = root.path().join("groups");
+        let listed = root.dir("groups").and_then(|dir| dir.list().map(|entries| (dir, entries)));
+        let (dir, entries) = match listed {
+            Ok(listed) => listed,
+            Err(error) if error.is_not_found() => {
+                return self.report.defects.push(Defect::new(DefectKind::Damage, path, "it is missing"));
+            }
+            Err(error) => return self.report.defects.push(Defect::from_error(&error, &path)),
+        };
+        let mut files = BTreeSet::new();
+        for entry in entries {
+            let name = entry.name.strip_suffix(PREVIOUS).unwrap_or(&entry.name);
+            let group = name.strip_suffix(OFFSETS_SUFFIX).filter(|_| !entry.is_dir);
+            match group.and_then(parse_group_file_name) {
+                Some(group) => drop(files.insert((name.to_owned(), group))),
+                None => {
+                    let defect = Defect::new(DefectKind::Name, path.join(&entry.name), "it belongs to no group");
+                    self.confirm(|_| dir.open(&entry.name).map_or_else(|_gone| Vec::new(), |_| vec![defect.clone()]));
+                }
+            }
+        }
+        for (file, group) in files {
+            self.confirm(|around| group_defects(dir.as_ref(), &file, &group, around, ends));
+        }
+    }
+}
+
+/// How long a writer is given to get on.
+const PAUSE: Duration = Duration::from_millis(20);
+
+fn pause() {
+    let (threads, signal) = (Threads::new(), Signal::default());
+    let seen = signal.seen();
+    threads.park(&signal, seen, Some(threads.now() + PAUSE));
+}
+
+/// What is wrong with the names in a directory of partitions.
+fn names(log_dir: &dyn Dir, around: &Surroundings) -> Vec<Defect> {
+    let path = |name: &str| log_dir.path().join(name);
+    let defect = |name: &str, detail: &str| Defect::new(DefectKind::Name, path(name), detail);
+    let entries = match log_dir.list() {
+        Ok(entries) => entries,
+        Err(error) => return vec![Defect::from_error(&error, log_dir.path())],
+    };
+    let now = around.root.as_ref().filter(|_| around.catalog.is_some());
+    let now = now.and_then(|root| catalog_now(root.as_ref(), around.was_clean));
+    let has = |catalog: &Catalog, partition: &TopicPartition| {
+        let mut topics = catalog.topics();
+        topics.any(|entry| *entry.name == *partition.topic() && partition.partition() < entry.partitions)
+    };
+    let mut found = Vec::new();
+    for entry in &entries {
+        let name = entry.name.as_str();
+        if !entry.is_dir {
+            if name.ends_with(".tmp") {
+                found.push(defect(name, "an interrupted change has left it behind"));
+            }
+            continue;
+        }
+        match parse_partition_dir(name) {
+            None if name == "remote-log-index-cache" => {}
+            None => found.push(defect(name, "it is no partition, and a broker does not start with it")),
+            Some((_, PartitionDirKind::Delete)) => {
+                found.push(defect(name, "a deletion that is under way, or was not finished"))
+            }
+            Some((_, PartitionDirKind::Future)) => {
+                found.push(defect(name, "a move that is under way, or was not finished"))
+            }
+            Some((_, PartitionDirKind::Stray)) => {
+                found.push(defect(name, "put aside, since it belonged to no topic; its content is not looked at"));
+            }
+            Some((partition, PartitionDirKind::Live)) => {
+                if around.entry(&partition).is_none() && now.as_ref().is_some_and(|now| !has(now, &partition)) {
+                    // Another id is another attempt to create it, by somebody who is at it.
+                    let id = log_dir.dir(name).and_then(|dir| read_partition_metadata(dir.as_ref())).ok().flatten();
+                    let id = id.map_or_else(String::new, |id| format!(", whose topic id is {id}"));
+                    found.push(defect(name, &format!("the catalog has no such partition{id}")));
+                }
+            }
+        }
+    }
+    // Those that were there before the directory was listed and still are.
+    let topics = now.iter().flat_map(Catalog::topics);
+    let is_old = |partition: &TopicPartition| around.entry(partition).is_some() && around.is_still_there(partition);
+    for partition in topics.flat_map(partitions_of).filter(is_old) {
+        let name = partition_dir_name(&partition);
+        if !entries.iter().any(|entry| entry.is_dir && entry.name == name) {
+            found.push(Defect::new(DefectKind::Damage, path(&name), "the partition's directory is missing"));
+        }
+    }
+    found
+}
+
+fn partitions_of(entry: &TopicEntry) -> impl Iterator<Item = TopicPartition> {
+    (0..entry.partitions).map(|partition| TopicPartition::new(Arc::clone(&entry.name), partition))
+}
+
+/// What is wrong with the small files of a directory of partitions.
+fn small_files(log_dir: &dyn Dir, around: &Surroundings) -> Vec<Defect> {
+    let is_ours = around.catalog.is_some();
+    let mut found = Vec::new();
+    let mut check = |name: &str, is_there: Result<bool>, is_needed: bool| {
+        let path = log_dir.path().join(name);
+        match is_there {
+            Ok(true) => {}
+            Ok(false) if is_needed => found.push(Defect::new(DefectKind::Damage, path, "it is missing")),
+            Ok(false) => {}
+            Err(error) => found.push(Defect::from_error(&error, &path)),
+        }
+    };
+    for name in [RECOVERY_POINTS, LOG_STARTS] {
+        check(name, read_offsets(log_dir, name).map(|read| read.is_some()), is_ours && around.was_clean);
+    }
+    for name in ["replication-offset-checkpoint", "cleaner-offset-checkpoint"] {
+        check(name, read_offsets(log_dir, name).map(|read| read.is_some()), false);
+    }
+    let properties = read_meta_properties(log_dir).and_then(|properties| match properties {
+        Some(properties) if is_ours && !properties.is_complete() => {
+            Err(Error::corrupt_file(&log_dir.path().join(META_PROPERTIES), 0, "it lacks some of its ids"))
+        }
+        properties => Ok(properties.is_some()),
+    });
+    check(META_PROPERTIES, properties, is_ours);
+    let marker = read_clean_shutdown(log_dir).and_then(|content| {
+        let is_fine = content.as_deref().is_none_or(|content| is_marker(content, is_ours));
+        let flaw = || Error::corrupt_file(&log_dir.path().join(CLEAN_SHUTDOWN), 0, "it is not what Kafka writes");
+        if is_fine { Ok(true) } else { Err(flaw()) }
+    });
+    check(CLEAN_SHUTDOWN, marker, false);
+    found
+}
+
+/// Whether that is what a clean shutdown writes: JSON, or nothing before Kafka 3.7.
+fn is_marker(content: &[u8], is_ours: bool) -> bool {
+    let Some(rest) = content.strip_prefix(br#"{"version":0,"brokerEpoch":"#) else {
+        return content.is_empty() && !is_ours;
+    };
+    let Some(number) = rest.strip_suffix(b"}") else { return false };
+    let epoch = std::str::from_utf8(number).ok().and_then(|text| text.parse::<i64>().ok());
+    if is_ours { epoch == Some(-1) } else { epoch.is_some() }
+}
+
+/// What is wrong with the journal of a group.
+fn group_defects(
+    dir: &dyn Dir,
+    file: &str,
+    group: &str,
+    around: &Surroundings,
+    ends: &BTreeMap<TopicPartition, Offset>,
+) -> Vec<Defect> {
+    let was_clean = around.was_clean;
+    let read = Journal::inspect(dir, file, was_clean, BehindHole::Keep);
+    let (payloads, findings) = match read {
+        Ok((payloads, findings)) => (payloads, Ok(findings)),
+        Err(error) => (Vec::new(), Err(error)),
+    };
+    let mut found = of_journal(dir, file, findings, was_clean);
+    let path = dir.path().join(file);
+    let offsets = GroupOffsets::new(group);
+    for payload in payloads {
+        if let Err(bad) = offsets.apply(&payload) {
+            found.push(Defect::new(DefectKind::NotRead, &path, bad.to_string()));
+            return found;
+        }
+    }
+    if !was_clean {
+        return found; // what it has committed may be newer than what was seen of the log, or be clamped
+    }
+    let topics = around.catalog.iter().flat_map(Catalog::topics);
+    let by_id: BTreeMap<TopicId, &TopicEntry> = topics.map(|entry| (entry.id, entry)).collect();
+    for entry in offsets.entries() {
+        let Some(topic) = by_id.get(&entry.topic_id) else { continue };
+        let partition = TopicPartition::new(Arc::clone(&topic.name), entry.partition);
+        if let Some(end) = ends.get(&partition).filter(|end| entry.offset > **end) {
+            let detail = format!("it has committed {} of {partition}, which ends at {end}", entry.offset);
+            found.push(Defect::new(DefectKind::Damage, &path, detail));
+        }
+    }
+    found
+}
+
+/// What an inspection of the journal `name` says.
+fn of_journal(dir: &dyn Dir, name: &str, read: Result<Vec<JournalFinding>>, was_clean: bool) -> Vec<Defect> {
+    let path = dir.path().join(name);
+    let findings = match read {
+        Ok(findings) => findings,
+        Err(error) if error.is_not_found() => return vec![Defect::new(DefectKind::Damage, path, "it is missing")],
+        Err(error) => return vec![Defect::from_error(&error, &path)],
+    };
+    let defects = findings.into_iter().map(|finding| {
+        let unfinished = if was_clean { DefectKind::Damage } else { DefectKind::Torn };
+        let (kind, detail) = match finding.damage {
+            JournalDamage::HalfRenamed => (unfinished, "its renaming was cut short; it is whole".to_owned()),
+            JournalDamage::Outdated => {
+                (DefectKind::Damage, "the file is gone; this generation before lacks what came since".to_owned())
+            }
+            JournalDamage::Header => (DefectKind::Damage, "one copy of the header is damaged".to_owned()),
+            JournalDamage::BadFrame => (DefectKind::Damage, format!("{} bytes are no frame", finding.bytes)),
+            JournalDamage::MissingFrames => (DefectKind::Damage, "frames are missing".to_owned()),
+            JournalDamage::Hole { behind, .. } => {
+                (unfinished, format!("{} bytes are no frame, and {behind} frames follow", finding.bytes))
+            }
+            JournalDamage::TornTail => (unfinished, format!("the last {} bytes are no frame", finding.bytes)),
+        };
+        Defect::new(kind, finding.path, detail).at(finding.position)
+    });
+    defects.collect()
+}
+
+fn of_positions(finding: &PositionsFinding, was_clean: bool) -> Defect {
+    let (kind, detail) = match finding.damage {
+        PositionsDamage::Header => (DefectKind::Damage, "the header is damaged"),
+        PositionsDamage::Half if was_clean => (DefectKind::Damage, "half of a slot is damaged; the other one holds"),
+        PositionsDamage::Half => (DefectKind::Torn, "half of a slot is torn; the other one holds"),
+        PositionsDamage::Slot => (DefectKind::Damage, "a slot is damaged"),
+        PositionsDamage::Double => (DefectKind::Damage, "it is a second slot of the same log"),
+        PositionsDamage::TooLong => (DefectKind::Damage, "the rest of the file is no part of it"),
+    };
+    Defect::new(kind, &finding.path, detail).at(finding.position)
+}
