@@ -14,7 +14,7 @@ use crate::types::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 const T: i64 = 1_700_000_000_000;
 const EPOCH: LeaderEpoch = LeaderEpoch(0);
 /// Records of the sample; two to a batch, each a second after the one before it.
-const RECORDS: i64 = 120;
+const RECORDS: i64 = 48;
 const OFFSET_INDEX: &str = "00000000000000000000.index";
 const TIME_INDEX: &str = "00000000000000000000.timeindex";
 const SMALL: u64 = 1 << 20;
@@ -133,7 +133,7 @@ fn time_of(offset: Offset) -> Timestamp {
 }
 
 fn config() -> Arc<TopicConfig> {
-    let config = TopicConfig::builder().segment_bytes(4000).index_interval_bytes(150).build();
+    let config = TopicConfig::builder().segment_bytes(1600).index_interval_bytes(150).build();
     Arc::new(config.expect("the settings are valid"))
 }
 
@@ -173,14 +173,21 @@ mod tests {
         (content(OFFSET_INDEX), content(TIME_INDEX))
     }
 
+    #[expect(clippy::disallowed_methods, reason = "reads a seed")]
+    fn seed(name: &str) -> Vec<u8> {
+        let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/index_open");
+        std::fs::read(seeds.join(name)).expect("the target has seeds")
+    }
+
     #[test]
     fn sample_has_two_segments_and_its_own_indexes_serve() {
         assert!(sample().iter().filter(|(name, _)| name.ends_with(".log")).count() > 1);
         let (offset_index, time_index) = indexes();
-        assert!(offset_index.len() > 80 && time_index.len() > 120);
+        assert!(offset_index.len() > 40 && time_index.len() > 60);
         let [.., high, low] = offset_index.len().to_be_bytes();
         for flags in [0, 1] {
             let input = [&[flags, high, low], offset_index, time_index].concat();
+            assert_eq!(seed(if flags == 0 { "unclean" } else { "clean" }), input, "the seed is what the sample has");
             index_open(&input);
             index_open(&input[..input.len() - 1]);
         }

@@ -5,7 +5,13 @@ use crc_fast::CrcAlgorithm;
 use ottla::{Batch, BatchFault, Compression};
 
 const HEADER_BYTES: usize = 61;
-const LIMIT: usize = 1 << 20;
+/// Enough for each way of unpacking, and no more: bombs are what takes the time.
+const fn limit(codec: Compression) -> usize {
+    match codec {
+        Compression::Zstd => 320 << 10, // beyond what is tried in one go
+        _ => 80 << 10,
+    }
+}
 
 /// Unpacks `input`: one byte for how many records there are, and a stream.
 pub fn unpack(codec: Compression, input: &[u8]) {
@@ -13,9 +19,10 @@ pub fn unpack(codec: Compression, input: &[u8]) {
     // Most are few; 255 stands for as many as there can be.
     let count = if count == u8::MAX { i32::MAX } else { i32::from(count) };
     let batch = Batch::decode(batch(codec, count, stream)).expect("length and checksum are right");
-    let batch = match batch.unpack(LIMIT) {
+    let most = limit(codec);
+    let batch = match batch.unpack(most) {
         Ok(batch) => batch,
-        Err(BatchFault::Oversized { limit }) => return assert_eq!(limit, LIMIT),
+        Err(BatchFault::Oversized { limit }) => return assert_eq!(limit, most),
         Err(_) => return,
     };
     let records = batch.records().expect("it is unpacked");
@@ -25,7 +32,7 @@ pub fn unpack(codec: Compression, input: &[u8]) {
         let headers = record.headers().iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len));
         bytes += record.key().map_or(0, <[u8]>::len) + record.value().map_or(0, <[u8]>::len) + headers.sum::<usize>();
     }
-    assert!(bytes <= LIMIT, "records borrow from what was unpacked");
+    assert!(bytes <= most, "records borrow from what was unpacked");
 }
 
 fn batch(codec: Compression, count: i32, stream: &[u8]) -> Bytes {
