@@ -127,13 +127,20 @@ impl Weather {
         match self {
             Self::Good | Self::Interruptions => false,
             Self::LittleRoom | Self::NoSpace => {
-                matches!(error, Error::DiskFull { .. } | Error::OutcomeUnknown { .. } | Error::Storage { .. })
+                matches!(
+                    error,
+                    Error::DiskFull { .. }
+                        | Error::OutcomeUnknown { .. }
+                        | Error::CommitOutcomeUnknown { .. }
+                        | Error::Storage { .. }
+                )
             }
             Self::DeviceErrors | Self::TooManyFiles | Self::FailedSync => matches!(
                 error,
                 Error::Io { .. }
                     | Error::DiskFull { .. }
                     | Error::OutcomeUnknown { .. }
+                    | Error::CommitOutcomeUnknown { .. }
                     | Error::Storage { .. }
                     | Error::UnknownTopicOrPartition { .. }
             ),

@@ -20,13 +20,13 @@ use crate::producer::serializer::{OptionSerializer, Serialize, Serializer, refus
 /// ```
 /// # use ottla::{Engine, IntegerSerializer, ListSerializer, OptionSerializer, Producer, ProducerRecord, Serializer};
 /// let list = ListSerializer(OptionSerializer(IntegerSerializer));
-/// let mut scratch = Vec::new();
-/// let bytes = list.serialize("stock", &vec![Some(1), None], &mut scratch).expect("it is not too long");
+/// let (amounts, mut scratch) = (vec![Some(1), None], Vec::new());
+/// let bytes = list.serialize("stock", &amounts, &mut scratch).expect("it is not too long");
 /// assert_eq!(bytes, [0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 1]);
 ///
 /// let engine = Engine::in_memory()?;
 /// let producer = Producer::<str, Vec<Option<i32>>>::new(&engine)?; // uses it by itself
-/// let metadata = producer.send(ProducerRecord::to("stock").value(&vec![Some(1), None]))?.wait()?;
+/// let metadata = producer.send(ProducerRecord::to("stock").value(&amounts))?.wait()?;
 /// assert_eq!(metadata.serialized_value_size(), Some(17));
 /// # Ok::<(), ottla::Error>(())
 /// ```

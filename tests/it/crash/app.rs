@@ -33,7 +33,7 @@ impl<'m> App<'m> {
         let producer = |acks| {
             // Batches of one record with acks = 1: a flush writes several of them together.
             let batch_size = if acks == Acks::One { 1 } else { 16_384 };
-            let config = ProducerConfig::builder().acks(acks).batch_size(batch_size).build()?;
+            let config = ProducerConfig::builder().acks(acks).batch_size(batch_size).retries(2).build()?;
             Ok::<_, Error>((acks, Producer::with_config(&engine, config)?))
         };
         let producers = [producer(Acks::All)?, producer(Acks::One)?, producer(Acks::Zero)?];
