@@ -1,7 +1,7 @@
 //! What is too much, or cannot be, concerns its record alone.
 
 use ottla::{
-    Acks, Admin, Consumer, ConsumerConfig, Engine, EngineConfig, Error, MemoryDisk, NewTopic, Offset, Producer,
+    Admin, Consumer, ConsumerConfig, Engine, EngineConfig, Error, MemoryDisk, NewTopic, Offset, Producer,
     ProducerConfig, ProducerRecord, Timestamp, TimestampType,
 };
 
@@ -33,7 +33,7 @@ fn record_larger_than_max_request_size_is_refused_and_nothing_of_it_is_queued() 
 #[test]
 fn compressed_record_too_large_for_the_topic_fails_alone_and_its_memory_is_free_again() {
     let engine = engine(NewTopic::new("orders").config("max.message.bytes", "1000"));
-    for acks in [Acks::All, Acks::One, Acks::Zero] {
+    for acks in [ottla::Acks::All, ottla::Acks::One, ottla::Acks::Zero] {
         let config = ProducerConfig::builder().acks(acks).compression(ottla::Compression::Lz4).build().unwrap();
         let producer = Producer::<str, [u8]>::with_config(&engine, config).unwrap();
         let noise: Vec<u8> = (0..2000_u32).map(|each| each.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
@@ -42,7 +42,7 @@ fn compressed_record_too_large_for_the_topic_fails_alone_and_its_memory_is_free_
         producer.flush().unwrap();
         let outcomes = sent.map(|delivery| delivery.wait());
         let metrics = producer.metrics();
-        if acks == Acks::Zero {
+        if acks == ottla::Acks::Zero {
             assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_ok_and(|sent| sent.offset().is_none())));
         } else {
             let [fine, large, small, behind] = &outcomes;
