@@ -46,6 +46,8 @@ pub(super) const MAX_PAYLOAD: usize = 16 * 1024 * 1024;
 
 /// Set in the sequence of every frame that was appended behind the snapshot.
 pub(super) const APPENDED: u64 = 1 << 63;
+/// No journal counts so far: a header that says so is damaged, and what is appended behind it always finds a number.
+const TOO_FAR: u64 = 1 << 62;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
@@ -115,7 +117,7 @@ impl Header {
         fields.copy_to_slice(&mut journal_id);
         fields.copy_to_slice(&mut history_id);
         let (base_sequence, snapshot_end) = (fields.get_u64(), fields.get_u64());
-        if base_sequence >= APPENDED {
+        if base_sequence >= TOO_FAR {
             return Err(Flaw::Damage);
         }
         Ok(Self { journal_id, history_id, base_sequence, snapshot_end })

@@ -158,6 +158,19 @@ fn newer_version_unknown_feature_and_foreign_file_are_refused_untouched() {
     }
 }
 
+/// Found by fuzzing: behind the last number of all came the first one again, and what was appended was lost.
+#[test]
+fn header_that_leaves_no_numbers_for_frames_is_damaged() {
+    for base_sequence in [1 << 62, APPENDED - 1, APPENDED, u64::MAX] {
+        let disk = MemoryDisk::new();
+        let JournalIds { journal: journal_id, history: history_id } = ids(1);
+        let header = Header { journal_id, history_id, base_sequence, snapshot_end: HEADER_BYTES };
+        root(&disk).create(NAME).unwrap().write_all_at(&header.encode(), 0).unwrap();
+        let refused = Journal::open(root(&disk), NAME, true, BehindHole::Keep).unwrap_err();
+        assert!(matches!(refused, Error::CorruptFile { .. }), "{refused}");
+    }
+}
+
 #[test]
 fn flipped_bit_anywhere_is_found_and_costs_one_frame_at_most() {
     let disk = MemoryDisk::new();
