@@ -214,6 +214,7 @@ fn poll(consumer: &mut Consumer<str, str>) -> ottla::Result<usize> {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "looks at a file behind the engine's back")]
 fn k13_consumer_names_partition_and_offsets_of_a_bomb_and_seeks_past_it() {
     let _alone = alone();
     let directory = tempfile::tempdir().expect("a directory can be made");
@@ -225,9 +226,13 @@ fn k13_consumer_names_partition_and_offsets_of_a_bomb_and_seeks_past_it() {
     let (mut consumer, partition) = assigned(&engine, config.build().expect("the settings are valid"));
     assert_eq!(poll(&mut consumer).expect("the first record is whole"), 1);
     let mut expected = 1;
+    let segment = directory.path().join("log").join(partition.to_string()).join("00000000000000000000.log");
+    let mut places = Vec::new();
     for (codec, stream) in &bombs {
         let (error, peak) = peak(|| poll(&mut consumer).expect_err("it is a bomb"));
-        let Error::CorruptBatch { first, last, .. } = &error else { panic!("{codec}: {error}") };
+        let Error::CorruptBatch { first, last, path, file_position, .. } = &error else { panic!("{codec}: {error}") };
+        assert_eq!(path, &segment, "{codec}");
+        places.push(*file_position);
         assert_eq!((first.0, last.0), (expected, expected + 999), "{codec}: {error}");
         assert!(error.to_string().starts_with(&format!("{partition}: offsets {expected} to ")), "{error}");
         assert!(peak <= 2 * LIMIT + SLACK + 2 * stream.len(), "{codec}: {peak}");
@@ -235,6 +240,9 @@ fn k13_consumer_names_partition_and_offsets_of_a_bomb_and_seeks_past_it() {
         consumer.seek(&partition, Offset(expected)).expect("the partition is assigned");
     }
     assert_eq!(poll(&mut consumer).expect("the last record is whole"), 1);
+    let whole = std::fs::read(&segment).expect("it is there");
+    let stands_at = |place: &u64| whole[usize::try_from(*place).expect("it is small") + 16] == 2; // magic
+    assert!(places.is_sorted_by(|one, next| one < next) && places.iter().all(stands_at), "{places:?}");
 }
 
 #[test]

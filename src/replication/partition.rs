@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::error::{Error, Result};
-use crate::record::{Batch, SealedBatch};
+use crate::record::{Batch, BatchHeader, SealedBatch};
 use crate::storage::{AppendError, Log, Position, ReadPlace, SlotId, SyncWork};
 use crate::sync::{Signal, lock};
 use crate::types::{Acks, LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
@@ -285,6 +285,11 @@ impl Partition {
     /// Whole batches from the one that holds `from` on, below the high watermark; see [`Log::read`].
     pub(crate) fn read(&self, place: &mut Option<ReadPlace>, from: Offset, max_bytes: usize) -> Result<Vec<Batch>> {
         self.unless_deleted(|| self.log.read(place, from, self.high_watermark(), max_bytes))
+    }
+
+    /// The error for a batch of this log whose records cannot be read, though its checksum holds; see [`Log`].
+    pub(crate) fn unreadable(&self, header: &BatchHeader, reason: String) -> Error {
+        self.log.unreadable(header, reason)
     }
 
     /// How many bytes the batches take that hold offsets from `from` on and below `to`.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::record::{Batch, BatchFault, Decompressor};
+use crate::record::{Batch, BatchFault, BatchHeader, Decompressor};
 use crate::storage::log::{Log, Segments};
 use crate::storage::segment::Segment;
 use crate::storage::walk::{Check, Step, Walk};
@@ -104,6 +104,32 @@ impl Log {
             (here.position, here.offset) = (walk.position(), walk.expected());
         }
         Ok(batches)
+    }
+
+    /// The error for a batch whose checksum holds and whose records cannot be read all the same.
+    pub(crate) fn unreadable(&self, header: &BatchHeader, reason: String) -> Error {
+        let (first, last) = (header.base_offset, header.last_offset());
+        let segments = self.segments.load();
+        let found =
+            Self::look_up(&segments, first).and_then(|here| Ok((Self::position_of(&here, first)?, here.segment)));
+        let (partition, reason) = (self.name.clone(), reason.into());
+        let (path, file_position) = match found {
+            Ok((position, segment)) => (self.dir.path().join(segment.file_name()), position),
+            Err(_) => (self.dir.path().to_owned(), 0), // removed, or out of reach: what is known is said
+        };
+        Error::CorruptBatch { partition, first, last, path, file_position, reason }
+    }
+
+    /// Where in its segment the batch is that begins with `first`, not before `here`.
+    fn position_of(here: &ReadPlace, first: Offset) -> Result<u64> {
+        let mut walk = Walk::new(&here.segment, here.position, here.offset, Check::Header);
+        while let Some(step) = walk.next_step()? {
+            match step {
+                Step::Batch { position, batch } if batch.header().base_offset >= first => return Ok(position),
+                _ => {}
+            }
+        }
+        Ok(here.position)
     }
 
     fn corrupt_batch(

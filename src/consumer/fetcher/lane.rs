@@ -28,6 +28,8 @@ pub(in crate::consumer) trait Source: fmt::Debug + Send {
     fn watch(&self, signal: &Arc<Signal>);
     fn unwatch(&self, signal: &Arc<Signal>);
     fn read(&mut self, position: Offset, max_bytes: usize) -> Result<Vec<Batch>>;
+    /// The error for a batch whose records cannot be read, with its place.
+    fn unreadable(&self, batch: &Batch, reason: String) -> Error;
 }
 
 impl Source for Cursor {
@@ -77,6 +79,10 @@ impl Source for Cursor {
 
     fn read(&mut self, position: Offset, max_bytes: usize) -> Result<Vec<Batch>> {
         Self::read(self, position, max_bytes)
+    }
+
+    fn unreadable(&self, batch: &Batch, reason: String) -> Error {
+        self.partition().unreadable(batch.header(), reason)
     }
 }
 
@@ -424,14 +430,7 @@ impl Lane {
             BatchFault::Oversized { .. } => format!("{fault}: raise max.decompressed.batch.bytes to read it"),
             fault => fault.to_string(),
         };
-        Error::CorruptBatch {
-            partition: self.name().clone(),
-            first: batch.header().base_offset,
-            last: batch.header().last_offset(),
-            path: self.name().to_string().into(), // the partition's directory; where in it, the batch does not know
-            file_position: 0,
-            reason: reason.into(),
-        }
+        self.source.unreadable(batch, reason)
     }
 
     /// Takes up to `max_records` of the `left` ones of the first batch in the buffer, and moves the position behind them.

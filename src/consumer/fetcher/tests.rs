@@ -116,6 +116,12 @@ impl Source for Scripted {
         }
         Ok(batches)
     }
+
+    fn unreadable(&self, batch: &Batch, reason: String) -> Error {
+        let (first, last) = (batch.header().base_offset, batch.header().last_offset());
+        let (partition, path, reason) = (self.name.clone(), "orders-0".into(), reason.into());
+        Error::CorruptBatch { partition, first, last, path, file_position: 0, reason }
+    }
 }
 
 fn batch(base_offset: i64, values: &[&str]) -> Batch {
