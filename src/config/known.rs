@@ -13,6 +13,9 @@ const TRANSACTIONS: &str = "this version has no transactions";
 const RETENTION: &str = "this version removes nothing from a log: it keeps all records";
 const COMPACTION: &str = "this version does not compact logs";
 const REPLICAS: &str = "this version keeps one replica";
+const NO_JVM: &str = "there is no JVM";
+const ALIVE: &str = "a member in the process is known to be alive";
+const NO_PROVIDERS: &str = "values are taken as they stand";
 const OF_TOPICS: &str = "it is the default of a topic's setting: EngineBuilder::topic_defaults takes that";
 
 /// What producers and consumers need for a network only.
@@ -35,6 +38,7 @@ pub(crate) const NETWORK: List = &[
 
 /// What else a producer takes.
 pub(crate) const PRODUCER: List = &[
+    ("auto.include.jmx.reporter", NO_JVM),
     ("key.serializer", BY_TYPE),
     ("value.serializer", BY_TYPE),
     ("enable.idempotence", "only what is not in the log is tried again, so nothing is written twice"),
@@ -49,6 +53,7 @@ pub(crate) const PRODUCER: List = &[
 
 /// What a producer of this version refuses.
 pub(crate) const NOT_OF_PRODUCERS: List = &[
+    ("config.providers*", NO_PROVIDERS),
     ("interceptor.classes", BY_CODE),
     ("partitioner.class", BY_CODE),
     ("transactional.id", TRANSACTIONS),
@@ -57,18 +62,29 @@ pub(crate) const NOT_OF_PRODUCERS: List = &[
 
 /// What else a consumer takes.
 pub(crate) const CONSUMER: List = &[
+    ("allow.auto.create.topics", "a consumer creates no topics"),
+    ("auto.include.jmx.reporter", NO_JVM),
+    ("check.crcs", "checksums are always checked"),
+    ("default.api.timeout.ms", NO_SERVER),
+    ("metric.reporters", "Consumer::metrics answers them"),
+    ("metrics.recording.level", "there is one level"),
+    ("request.timeout.ms", "there are no requests"),
+    ("retry.backoff.*", "there are no requests"),
     ("key.deserializer", BY_TYPE),
     ("value.deserializer", BY_TYPE),
     ("group.protocol", "there is one, and members need not speak it"),
     ("group.remote.assignor", MEMBERS),
-    ("heartbeat.interval.ms", "a member in the process is known to be alive"),
-    ("session.timeout.ms", "a member in the process is known to be alive"),
+    ("heartbeat.interval.ms", ALIVE),
+    ("max.poll.interval.ms", ALIVE),
+    ("session.timeout.ms", ALIVE),
     ("partition.assignment.strategy", MEMBERS),
     ("exclude.internal.topics", "there are no internal topics"),
 ];
 
 /// What a consumer of this version refuses.
 pub(crate) const NOT_OF_CONSUMERS: List = &[
+    ("config.providers*", NO_PROVIDERS),
+    ("isolation.level", "this version has no transactions: consumers read all records"),
     ("interceptor.classes", BY_CODE),
     ("group.instance.id", MEMBERS),
     ("share.*", "this version has no share groups"),
@@ -84,6 +100,7 @@ pub(crate) const TOPIC: List = &[
 
 /// What a topic of this version refuses.
 pub(crate) const NOT_OF_TOPICS: List = &[
+    ("compression.*", "batches stay as their producers compress them: compression.type of a producer says how"),
     ("cleanup.policy", RETENTION),
     ("retention.*", RETENTION),
     ("file.delete.delay.ms", RETENTION),

@@ -467,9 +467,9 @@ impl Commits {
         outcome.inspect_err(|error| log::warn!("auto-commit failed: {error}")).ok()
     }
 
-    /// When the next commit is due, if any will be.
-    pub(super) fn due(&self) -> Option<Moment> {
-        self.interval.map(|_| self.due)
+    /// When a poll that waits at `now` is to look after the next commit, if there will be any.
+    pub(super) fn due(&self, now: Moment) -> Option<Moment> {
+        self.interval.map(|_| self.due.max(now + LEAST_WAIT))
     }
 
     /// Of topics that are gone there is nothing to come back to.
@@ -583,6 +583,9 @@ fn is_committed(group: &GroupOffsets, entry: &CommitEntry) -> bool {
     let committed = group.committed(entry.topic_id, entry.partition);
     committed.is_some_and(|at| at.offset == entry.offset && at.leader_epoch == entry.leader_epoch)
 }
+
+/// How long a poll waits for a commit at the least: an interval of nothing is no reason never to rest.
+const LEAST_WAIT: Duration = Duration::from_millis(10);
 
 /// After a commit that may succeed the next time. Kafka: `retry.backoff.ms`.
 const RETRY_BACKOFF: Duration = Duration::from_millis(100);

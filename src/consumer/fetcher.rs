@@ -213,9 +213,9 @@ impl Fetcher {
         Ok(collected)
     }
 
-    /// Whether small reads wait for more.
+    /// Whether small reads wait for more, and may.
     fn gathers(&self) -> bool {
-        self.rules.min_bytes > 1
+        self.rules.min_bytes > 1 && !self.rules.max_wait.is_zero()
     }
 
     /// When what there is by then is returned, though it is less than `fetch.min.bytes`.

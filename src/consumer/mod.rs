@@ -445,7 +445,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
             self.commit_if_due();
             // Also while a poll waits, commits become due, and what was held back for more is held back no longer.
             let now = self.engine.scheduler().now();
-            let dues = [self.commits.due(), self.fetcher.gathers_until(now)];
+            let dues = [self.commits.due(now), self.fetcher.gathers_until(now)];
             let until = dues.into_iter().flatten().fold(deadline, Moment::min);
             let chunks = self.wait_until(until, is_stopped)?;
             self.run_commit_callbacks();

@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -259,8 +260,12 @@ impl BatchOutcome {
         self.is_published.store(true, Ordering::Release);
         self.accumulator.forget(self.number);
         self.published.notify();
-        for waker in std::mem::take(&mut *lock(&self.wakers)).into_values() {
-            waker.wake();
+        let wakers = std::mem::take(&mut *lock(&self.wakers));
+        for waker in wakers.into_values() {
+            // An executor's code, on the thread that writes or syncs: it must not take that down.
+            if catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
+                log::error!("{}: a waker panicked; the others are called", self.partition());
+            }
         }
     }
 }
@@ -545,7 +550,9 @@ impl Future for Delivery {
         if let Some(known) = self.try_get() {
             return Poll::Ready(known);
         }
-        lock(&self.outcome.wakers).insert(self.place.index, context.waker().clone());
+        let waker = context.waker().clone();
+        let former = lock(&self.outcome.wakers).insert(self.place.index, waker);
+        drop(former); // what an executor does in there is its own affair, and needs no lock of ours
         self.outcome.want();
         // It may have been published before the waker was there.
         self.try_get().map_or(Poll::Pending, Poll::Ready)

@@ -214,6 +214,7 @@ mod produce {
             ("produce t --config linger=5", "linger = 5: there is no such setting; the nearest is linger.ms"),
             ("produce t --config transactional.id=x", "transactional.id = x: "),
             ("consume t --config max.poll.record=5", "the nearest is max.poll.records"),
+            ("consume t --config group.id=g", "--config group.id: --group says it"),
             ("consume t --config max.poll.records=0", "max.poll.records = 0: it has to be at least 1"),
         ] {
             let refused = home.run(arguments).refused();
@@ -275,6 +276,14 @@ mod produce {
         assert!(answers[0]["error"].as_str().unwrap().contains("JSON object"));
         home.run("produce t --input json --key-separator :").refused();
         home.run("produce t --keep-partition").refused();
+    }
+
+    #[test]
+    fn a_key_separator_may_be_a_tab_and_is_not_empty() {
+        let home = Home::new();
+        home.feed_to("k\tv\n", &["produce", "t", "--key-separator", r"\t"]).done();
+        assert_eq!(home.run("consume t --format {key}={value}").lines(), ["k=v"]);
+        assert!(home.run_with(&["produce", "t", "--key-separator", ""]).refused().contains("it is empty"));
     }
 
     #[test]

@@ -56,6 +56,7 @@
 //! there; 9 are not: P8, P34 and P50 for what they need is not here, P43, P44 and P46 to P49 until producers have ids.
 
 mod closing;
+mod futures;
 mod interceptors;
 mod limits;
 mod partitioners;

@@ -80,7 +80,10 @@ fn what_this_version_lacks_is_refused_rather_than_ignored() {
         ("topic", "retention.ms", "1000"),
         ("topic", "cleanup.policy", "compact"),
         ("topic", "min.insync.replicas", "2"),
+        ("topic", "compression.type", "zstd"),
         ("producer", "transactional.id", "x"),
+        ("producer", "config.providers.file.class", "x"),
+        ("consumer", "isolation.level", "read_committed"),
         ("engine", "log.retention.hours", "1"),
         ("engine", "log.segment.bytes", "1000"),
     ] {
@@ -106,8 +109,9 @@ fn settings_that_were_made_for_a_cluster_are_taken_and_told() {
     let producer = producer.build().unwrap();
     assert_eq!(producer.without_effect(), names);
     assert_eq!((producer.client_id().as_deref(), producer.value("linger.ms").as_deref()), (Some("billing"), Some("7")));
-    let consumer = ConsumerConfig::builder().set("ssl.protocol", "TLS").unwrap().build().unwrap();
-    assert_eq!(consumer.without_effect(), ["ssl.protocol"]);
+    let names = ["check.crcs", "default.api.timeout.ms", "max.poll.interval.ms", "request.timeout.ms", "ssl.protocol"];
+    let consumer = ConsumerConfig::builder().set_all(names.map(|name| (name, "1"))).unwrap().build().unwrap();
+    assert_eq!(consumer.without_effect(), names);
     let topic = TopicConfig::builder().set("message.format.version", "3.0").unwrap().build().unwrap();
     assert_eq!(topic.without_effect(), ["message.format.version"]);
 }

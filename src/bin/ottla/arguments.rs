@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ottla::Compression;
 
-use crate::format::Format;
+use crate::format::{Format, unescape};
 use crate::help;
 
 /// Durable topics in a directory: Kafka's log without a broker.
@@ -140,8 +140,8 @@ pub(crate) struct Produce {
     /// What a line is
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = Input::Lines)]
     pub(crate) input: Input,
-    /// What stands between key and value, at its first place in a line; a line without it has no key
-    #[arg(long, value_name = "S")]
+    /// What stands between key and value, at its first place in a line, \t for a tab; a line without it has no key
+    #[arg(long, value_name = "S", value_parser = separator)]
     pub(crate) key_separator: Option<String>,
     /// Store each record of --input json in the partition that it was in
     #[arg(long, conflicts_with = "partition")]
@@ -309,6 +309,10 @@ pub(crate) struct Demo {
 fn pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or_else(|| "it has no '='".to_owned())?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+fn separator(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("it is empty".to_owned()) } else { Ok(unescape(text)) }
 }
 
 /// A codec, and its level if there is one. Whether the codec has such a level is for the library to say.

@@ -19,9 +19,16 @@ use crate::output::{Failure, Output, no_partition, say, say_stats};
 /// after a crash in between.
 const RECORDS: usize = 1_000;
 
+/// Settings that this command has for itself.
+const OURS: [&str; 2] = ["enable.auto.commit", "group.id"];
+
 type Bytes = [u8];
 
 pub(crate) fn run(command: &Consume, engine: &Engine, output: &mut Output) -> Result<Status, Failure> {
+    // Or they would be passed over: what is printed is committed, and nothing else.
+    if let Some((name, _)) = command.settings.iter().find(|(name, _)| OURS.contains(&name.as_str())) {
+        return Err(Failure::Usage(format!("--config {name}: --group says it")));
+    }
     let partitions = partitions(command, engine)?;
     let settings = command.settings.iter().map(|(name, value)| (name, value));
     let config = ConsumerConfig::builder().max_poll_records(RECORDS).set_all(settings)?;

@@ -74,7 +74,8 @@ impl Format {
     }
 }
 
-fn unescape(text: &str) -> String {
+/// With tabs and newlines for what stands for them on a command line.
+pub(crate) fn unescape(text: &str) -> String {
     text.replace("\\t", "\t").replace("\\n", "\n")
 }
 

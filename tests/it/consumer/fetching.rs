@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ottla::{Consumer, Engine, Error, MemoryDisk, Offset, Producer, ProducerRecord};
 
-use super::{append, consumer, engine, engine_on, orders, poll};
+use super::{append, consumer, engine, engine_on, orders, poll, subscribed};
 
 #[test]
 fn c14_record_larger_than_the_fetch_limits_is_returned() {
@@ -116,4 +116,18 @@ fn large_batch_is_cut_into_polls_without_a_gap() {
     assert_eq!(read, (0..1000).collect::<Vec<_>>());
     consumer.seek(&orders(), Offset(555)).unwrap();
     assert_eq!(poll(&mut consumer).unwrap(), (555..562).collect::<Vec<_>>());
+}
+
+#[test]
+fn poll_rests_although_commits_or_reads_wait_for_nothing() {
+    // Where nobody rests, the time of a stepped disk stands still, and the poll would never end.
+    for settings in
+        [&[("auto.commit.interval.ms", "0")][..], &[("fetch.max.wait.ms", "0"), ("fetch.min.bytes", "1000")]]
+    {
+        let engine = engine_on(&MemoryDisk::stepped(7), &[("orders", 1)]);
+        let mut consumer = subscribed(&engine, settings);
+        assert!(consumer.poll(Duration::from_secs(1)).unwrap().is_empty());
+        append(&engine, "orders", 0, &[b"a"]);
+        assert_eq!(poll(&mut consumer).unwrap(), [0], "{settings:?}");
+    }
 }
