@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A source of chance (splitmix64).
+use crate::sync::Chance;
+
+/// A [`Chance`] that many threads draw from.
 #[derive(Debug)]
 pub(super) struct Random(AtomicU64);
 
@@ -13,10 +15,8 @@ impl Random {
 
     /// A number below `count`, each as likely; 0 if there is none.
     pub(super) fn below(&self, count: u64) -> u64 {
-        let mut mixed = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let scaled = u128::from(mixed ^ (mixed >> 31)) * u128::from(count);
+        let state = self.0.fetch_add(Chance::STEP, Ordering::Relaxed);
+        let scaled = u128::from(Chance::at(state)) * u128::from(count);
         u64::try_from(scaled >> 64).unwrap_or(0)
     }
 }

@@ -10,6 +10,7 @@
 //!
 //! Nothing else in the crate blocks, sleeps, spawns or asks for the time: `clippy.toml` refuses it.
 
+mod chance;
 mod mailbox;
 mod signal;
 mod stepped;
@@ -21,6 +22,7 @@ use std::ops::Add;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub(crate) use chance::Chance;
 pub(crate) use mailbox::{Mailbox, Post, mailbox};
 pub(crate) use signal::{Seen, Signal};
 pub(crate) use stepped::Stepped;

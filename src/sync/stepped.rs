@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::sync::{Actor, Moment, Next, Scheduler, Seen, Signal, Task, lock};
+use crate::sync::{Actor, Chance, Moment, Next, Scheduler, Seen, Signal, Task, lock};
 
 /// Runs actors inside the calls that wait for them.
 #[derive(Clone)]
@@ -26,7 +26,7 @@ struct Inner {
 
 struct State {
     now: Moment,
-    random: u64,
+    chance: Chance,
     actors: Vec<Slot>,
 }
 
@@ -50,7 +50,7 @@ enum End {
 impl Stepped {
     /// Time begins now; `seed` decides which of several actors that could run is stepped.
     pub(crate) fn new(seed: u64) -> Self {
-        let state = State { now: Moment::default(), random: seed, actors: Vec::new() };
+        let state = State { now: Moment::default(), chance: Chance::new(seed), actors: Vec::new() };
         Self { inner: Arc::new(Inner { state: Mutex::new(state), stepped: Signal::default() }) }
     }
 
@@ -62,7 +62,7 @@ impl Stepped {
         if ready.is_empty() {
             return false;
         }
-        let index = ready[state.pick(ready.len())];
+        let index = ready[state.chance.pick(ready.len())];
         let slot = &mut state.actors[index];
         let Some(mut actor) = slot.actor.take() else { return false };
         slot.seen = Some(slot.signal.seen());
@@ -119,17 +119,6 @@ impl Slot {
     fn is_ready(&self, now: Moment) -> bool {
         self.actor.is_some()
             && (self.seen.is_none_or(|seen| self.signal.has_moved(seen)) || self.wake_at.is_some_and(|at| at <= now))
-    }
-}
-
-impl State {
-    /// A number below `bound`, by the seed (splitmix64).
-    fn pick(&mut self, bound: usize) -> usize {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) >> 33).unwrap_or(0) % bound
     }
 }
 

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use ottla::{Consumer, ConsumerConfig, Engine, Offset};
 
+use crate::chance::Chance;
+
 /// What a round leaves to be checked.
 #[derive(Default)]
 struct Known {
@@ -18,17 +20,6 @@ struct Known {
     acknowledged: BTreeMap<(u32, i64), String>,
     kills: usize,
     seen: usize,
-}
-
-/// Numbers that follow from a seed (splitmix64).
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        ((mixed ^ (mixed >> 27)) >> 20) % bound
-    }
 }
 
 /// Sends lines that nobody sent before, reads acknowledgements, and kills the producer after a random number of them.
@@ -96,7 +87,7 @@ fn check(directory: &Path, known: &mut Known) {
 
 fn rounds(count: u64, seed: u64) {
     let directory = tempfile::tempdir().unwrap();
-    let (mut known, mut chance) = (Known::default(), Chance(seed));
+    let (mut known, mut chance) = (Known::default(), Chance::new(seed));
     for round in 0..count {
         let acks = if chance.below(2) == 0 { "all" } else { "1" };
         produce_until_killed(directory.path(), round, acks, &mut chance, &mut known);

@@ -13,6 +13,9 @@
 #[expect(dead_code, reason = "the crash tests use more of it")]
 #[path = "../it/crash/app.rs"]
 mod app;
+#[expect(dead_code, reason = "the tests of rot use more of it")]
+#[path = "../it/chance.rs"]
+mod chance;
 #[expect(dead_code, reason = "the crash tests use more of it")]
 #[path = "../it/crash/model.rs"]
 mod model;
@@ -26,8 +29,9 @@ use ottla::sim::Faults;
 use ottla::{Acks, Error, MemoryDisk, Result};
 
 use app::{App, GROUPS};
+use chance::Chance;
 use model::{Crash, Model};
-use plan::{Chance, Weather};
+use plan::Weather;
 
 /// How often the machine goes down in one run.
 const LIVES: u64 = 8;

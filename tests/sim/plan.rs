@@ -3,31 +3,10 @@
 use ottla::sim::{Fault, Faults, Operation};
 use ottla::{Error, MemoryDisk};
 
+use super::chance::Chance;
 use super::model::Crash;
 
-/// Numbers that follow from a seed (splitmix64).
-pub(crate) struct Chance(u64);
-
 impl Chance {
-    pub(crate) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    pub(crate) fn index(&mut self, len: usize) -> usize {
-        usize::try_from(self.below(len as u64)).unwrap_or(0)
-    }
-
     pub(crate) fn one_in(&mut self, count: u64) -> bool {
         self.below(count) == 0
     }

@@ -10,7 +10,8 @@ use std::io;
 
 use rustix::io::Errno;
 
-use crate::io::memory::medium::{Chance, NodeId};
+use crate::io::memory::medium::NodeId;
+use crate::sync::Chance;
 
 /// What a disk is asked to do.
 ///
@@ -156,7 +157,7 @@ impl Effect {
 
     /// How much is done of `count` bytes.
     pub(super) fn part_of(self, count: usize) -> usize {
-        let mut chance = Chance(self.chance);
+        let mut chance = Chance::new(self.chance);
         match self.fault {
             None | Some(Fault::FlippedBit) => count,
             Some(Fault::Interrupted | Fault::TooManyFiles) => 0,
@@ -167,7 +168,7 @@ impl Effect {
 
     /// Makes a bit of what was read wrong.
     pub(super) fn flip(self, bytes: &mut [u8]) {
-        let mut chance = Chance(self.chance);
+        let mut chance = Chance::new(self.chance);
         if self.fault == Some(Fault::FlippedBit) && !bytes.is_empty() {
             let at = chance.pick(bytes.len());
             bytes[at] ^= 1 << chance.pick(8);
@@ -182,7 +183,7 @@ pub(super) struct Injector {
     pub(super) chosen: BTreeMap<u64, Fault>,
     /// How many operations there were.
     pub(super) operations: u64,
-    /// Two runs with the same one did the same.
+    /// What all operations were, and what they wrote: the same for runs that did the same.
     pub(super) trace: u64,
     chance: Chance,
 }
@@ -194,7 +195,7 @@ impl Injector {
             chosen: BTreeMap::new(),
             operations: 0,
             trace: 0,
-            chance: Chance(seed ^ 0x5eed_d15c),
+            chance: Chance::new(seed ^ 0x5eed_d15c),
         }
     }
 
@@ -216,13 +217,13 @@ impl Injector {
         self.operations += 1;
         let happened = [operation as u64, node as u64, fault.map_or(0, |fault| fault as u64 + 1)];
         for part in happened {
-            self.trace = Chance(self.trace ^ part).next();
+            self.trace = Chance::new(self.trace ^ part).next();
         }
         Effect { fault, chance: self.chance.next() }
     }
 
     /// Whatever else belongs to the trace.
     pub(super) fn note(&mut self, value: u64) {
-        self.trace = Chance(self.trace ^ value).next();
+        self.trace = Chance::new(self.trace ^ value).next();
     }
 }

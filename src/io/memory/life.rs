@@ -14,7 +14,7 @@ use crate::io::memory::faults::Operation;
 use crate::io::memory::medium::{NameChange, Node, NodeId, State, no_power};
 use crate::io::memory::sim::PendingSync;
 use crate::io::{Dir, Disk, Entry, File, Lock, SyncDone, SyncTarget, read_full, write_full};
-use crate::sync::{Scheduler, lock};
+use crate::sync::{Chance, Scheduler, lock};
 use crate::types::Timestamp;
 
 /// The disk as one process sees it, until it dies.
@@ -70,13 +70,11 @@ impl Disk for MemoryLife {
     fn random(&self) -> [u8; 16] {
         let mut state = lock(&self.inner.state);
         if !self.inner.is_seeded {
-            state.random ^= u64::from_be_bytes(wall_time().0.to_be_bytes());
+            state.chance = Chance::new(state.chance.next() ^ wall_time().0.cast_unsigned());
         }
         let mut bytes = [0; 16];
         for half in bytes.chunks_exact_mut(8) {
-            state.random = state.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mixed = (state.random ^ (state.random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            half.copy_from_slice(&(mixed ^ (mixed >> 27)).to_be_bytes());
+            half.copy_from_slice(&state.chance.next().to_be_bytes());
         }
         bytes
     }
@@ -338,6 +336,7 @@ impl File for MemoryFile {
                 return Err(ErrorKind::StorageFull.into());
             }
             let count = effect.part_of(fits);
+            state.injector.note(position ^ u64::from(crc32fast::hash(&bytes[..count])) << 32);
             if count > 0 {
                 state.file(self.node)?.write(from, &bytes[..count]);
             }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::io::memory::faults::{Effect, Injector, Operation};
+use crate::sync::Chance;
 
 pub(super) struct State {
     pub(super) nodes: Vec<Node>,
@@ -18,7 +19,7 @@ pub(super) struct State {
     pub(super) syncs_fail_from: u64,
     pub(super) capacity: Option<u64>,
     pub(super) locked: BTreeSet<NodeId>,
-    pub(super) random: u64,
+    pub(super) chance: Chance,
     pub(super) injector: Injector,
     /// How far the time of day is from where it should be, in milliseconds.
     pub(super) clock_jumped: i64,
@@ -72,14 +73,6 @@ impl State {
         self.syncs_to_fail = 0;
         self.injector.clear();
         self.locked.clear();
-    }
-
-    /// A number below `bound`, by the seed.
-    pub(super) fn pick(&mut self, bound: usize) -> usize {
-        let mut chance = Chance(self.random);
-        let picked = chance.pick(bound);
-        self.random = chance.0;
-        picked
     }
 
     /// Counts a step that changes something; fails it if the power does, or says how a fault changes it.
@@ -266,28 +259,6 @@ pub(super) struct FileParts<'a> {
     pub(super) dirty: &'a mut Vec<Dirty>,
     pub(super) longest: &'a mut Vec<u8>,
     step: u64,
-}
-
-/// A source of chance that follows from a seed (splitmix64).
-#[derive(Debug)]
-pub(super) struct Chance(pub(super) u64);
-
-impl Chance {
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `bound`.
-    pub(super) fn pick(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() >> 33).unwrap_or(0) % bound
-    }
-
-    pub(super) fn byte(&mut self) -> u8 {
-        self.next().to_be_bytes()[0]
-    }
 }
 
 pub(super) fn no_power() -> io::Error {

@@ -26,9 +26,9 @@ use crate::error::{Error, Result};
 use crate::io::Disk;
 use crate::io::memory::faults::Injector;
 use crate::io::memory::life::MemoryLife;
-use crate::io::memory::medium::{Chance, Node, State};
+use crate::io::memory::medium::{Node, State};
 use crate::io::memory::sim::PendingSync;
-use crate::sync::{Post, Scheduler, Stepped, Threads, lock};
+use crate::sync::{Chance, Post, Scheduler, Stepped, Threads, lock};
 
 #[cfg(feature = "sim")]
 pub use faults::{Fault, Faults, Operation};
@@ -105,7 +105,7 @@ impl MemoryDisk {
             syncs_fail_from: 0,
             capacity: None,
             locked: BTreeSet::new(),
-            random: seed,
+            chance: Chance::new(seed),
             injector: Injector::new(seed),
             clock_jumped: 0,
             sync_begun_at: None,
@@ -154,7 +154,7 @@ impl MemoryDisk {
     /// ```
     pub fn power_cut_keeping(&self, seed: u64) {
         let mut state = lock(&self.inner.state);
-        let mut chance = Chance(seed);
+        let mut chance = Chance::new(seed);
         state.nodes.iter_mut().for_each(|node| node.lose_some(&mut chance));
         state.begin_life();
     }

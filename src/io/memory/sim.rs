@@ -40,9 +40,10 @@ impl Actor for Platter {
         }
         let (index, target) = {
             let mut state = lock(&disk.state);
-            let index = state.pick(self.pending.len());
+            let index = state.chance.pick(self.pending.len());
             let sync = &mut self.pending[index];
-            let target = (!sync.targets.is_empty()).then(|| sync.targets.swap_remove(state.pick(sync.targets.len())));
+            let target =
+                (!sync.targets.is_empty()).then(|| sync.targets.swap_remove(state.chance.pick(sync.targets.len())));
             state.sync_begun_at = Some(sync.begun_at);
             (index, target)
         };
@@ -112,7 +113,8 @@ impl MemoryDisk {
         lock(&self.inner.state).injector.operations
     }
 
-    /// A number in which all operations went so far: what they were, on which files, and how they went wrong.
+    /// A number in which all operations went so far: what they were, on which files, how they went wrong, and what was
+    /// written where.
     #[must_use]
     pub fn trace(&self) -> u64 {
         lock(&self.inner.state).injector.trace

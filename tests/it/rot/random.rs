@@ -11,32 +11,7 @@ use ottla::{Acks, Batch, Error, Finding, TopicPartition};
 use super::content::{append_batch, read};
 use super::sample::{Sample, open, t};
 use super::tree::Tree;
-
-/// A source of chance (splitmix64).
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) >> 33).expect("31 bits") % bound.max(1)
-    }
-
-    fn byte(&mut self) -> u8 {
-        u8::try_from(self.below(256)).expect("a byte")
-    }
-
-    fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        &of[self.below(of.len())]
-    }
-
-    /// A stretch of up to `most` bytes of `len`.
-    fn range(&mut self, len: usize, most: usize) -> std::ops::Range<usize> {
-        let begin = self.below(len);
-        begin..(begin + 1 + self.below(most)).min(len)
-    }
-}
+use crate::chance::Chance;
 
 /// Numbers that lengths, counts and offsets had better not be.
 const EDGES: [i64; 10] = [0, -1, 1, 127, 128, 0x7fff_ffff, -0x8000_0000, i64::MAX, i64::MIN, 1 << 32];
@@ -47,19 +22,19 @@ fn damage(tree: &mut Tree, chance: &mut Chance) -> String {
     // Most of the files are indexes; half of the blows go to segments.
     let logs: Vec<PathBuf> =
         paths.iter().filter(|path| path.extension().is_some_and(|end| end == "log")).cloned().collect();
-    let among = if chance.below(2) == 0 { &logs } else { &paths };
+    let among = if chance.index(2) == 0 { &logs } else { &paths };
     let path = chance.pick(among).clone();
     let len = tree.files[&path].len();
-    let kind = chance.below(14);
+    let kind = chance.index(14);
     let name = path.display().to_string();
     if len == 0 && !(8..12).contains(&kind) {
-        let bytes: Vec<u8> = (0..chance.below(300)).map(|_| chance.byte()).collect();
+        let bytes: Vec<u8> = (0..chance.index(300)).map(|_| chance.byte()).collect();
         *tree.bytes(&path) = bytes;
         return format!("garbage in the empty {name}");
     }
     match kind {
         0..4 => {
-            let (at, bit) = (chance.below(len), chance.below(8));
+            let (at, bit) = (chance.index(len), chance.index(8));
             tree.bytes(&path)[at] ^= 1 << bit;
             format!("bit {bit} of byte {at} of {name}")
         }
@@ -81,7 +56,7 @@ fn damage(tree: &mut Tree, chance: &mut Chance) -> String {
             format!("{range:?} cut out of {name}")
         }
         7 => {
-            let (range, at) = (chance.range(len, 200), chance.below(len));
+            let (range, at) = (chance.range(len, 200), chance.index(len));
             let copy = tree.files[&path][range.clone()].to_vec();
             tree.bytes(&path).splice(at..at, copy);
             format!("{range:?} of {name} again at {at}")
@@ -95,8 +70,8 @@ fn damage(tree: &mut Tree, chance: &mut Chance) -> String {
             format!("{name} is a directory")
         }
         10 => {
-            let more = chance.below(5000);
-            let filler = if chance.below(2) == 0 { 0 } else { chance.byte() };
+            let more = chance.index(5000);
+            let filler = if chance.index(2) == 0 { 0 } else { chance.byte() };
             let content = tree.bytes(&path);
             content.resize(content.len() + more, filler);
             format!("{name} grown by {more} times {filler}")
@@ -112,13 +87,13 @@ fn damage(tree: &mut Tree, chance: &mut Chance) -> String {
             format!("{name} and {} swapped", other.display())
         }
         12 => {
-            let cut = chance.below(len);
+            let cut = chance.index(len);
             tree.bytes(&path).truncate(cut);
             format!("{name} cut at {cut}")
         }
         _ => {
             let bytes = chance.pick(&EDGES).to_be_bytes();
-            let (at, wide) = (chance.below(len), if chance.below(2) == 0 { 4 } else { 8 });
+            let (at, wide) = (chance.index(len), if chance.index(2) == 0 { 4 } else { 8 });
             let end = (at + wide).min(len);
             tree.bytes(&path)[at..end].copy_from_slice(&bytes[8 - (end - at)..]);
             format!("{bytes:?} at {at} of {name}")
@@ -151,14 +126,14 @@ fn run_all(seeds: std::ops::Range<u64>) {
 
 /// What is wrong with that seed, if something is.
 fn run(seed: u64) -> Option<String> {
-    let mut chance = Chance(seed);
-    let sample = match chance.below(3) {
+    let mut chance = Chance::new(seed);
+    let sample = match chance.index(3) {
         0 => Sample::closed(),
         1 => Sample::killed(),
         _ => Sample::killed_with_tail(),
     };
     let mut tree = sample.tree.clone();
-    let blows: Vec<String> = (0..1 + chance.below(2)).map(|_| damage(&mut tree, &mut chance)).collect();
+    let blows: Vec<String> = (0..1 + chance.index(2)).map(|_| damage(&mut tree, &mut chance)).collect();
     if is_renumbered(&sample, &tree) {
         return None;
     }
