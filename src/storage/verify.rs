@@ -44,8 +44,8 @@ use crate::types::{LeaderEpoch, Offset, TopicId};
 pub enum DefectKind {
     /// Something is not what was once on the disk, or it is missing.
     Damage,
-    /// What no sync has covered ends in bytes that are nothing whole: a crash cut a write short. The next opening cuts
-    /// them off; nothing that was durable is lost.
+    /// Behind what is durable stand bytes that are nothing whole: a crash cut a write short, or somebody put them there.
+    /// The next opening cuts them off; nothing that was durable is lost.
     Torn,
     /// An index or a snapshot does not fit the records. It is made again from them.
     Cache,
@@ -479,10 +479,8 @@ impl Verifier<'_> {
 
     /// Whether a bad place where `first` should be may be where a crash tore the log.
     fn is_torn(&self, first: Offset, is_end: bool) -> bool {
-        if self.facts.was_clean {
-            return false;
-        }
-        let is_above = self.facts.durable_end.is_none_or(|end| first >= end);
+        // What the next opening goes by: from the durable end on it cuts off, also what somebody put there since.
+        let is_above = self.facts.durable_end.map_or(!self.facts.was_clean, |end| first >= end);
         is_above && (is_end || self.facts.ours.is_some())
     }
 

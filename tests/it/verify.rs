@@ -197,6 +197,21 @@ fn torn_tail_after_a_kill_is_not_called_rot() {
     );
 }
 
+/// What is found is what the next opening does: it cuts off what somebody put there, and nothing is left to find.
+#[test]
+fn bytes_behind_a_log_that_was_closed_are_torn_and_the_next_opening_cuts_them_off() {
+    let mut tree = closed();
+    let last = tree.of("log/t-0", "log").pop().unwrap();
+    tree.bytes(&last).extend(b"garbage");
+    let root = tree.write();
+    let kinds = |report: &VerifyReport| report.iter().map(|defect| defect.kind).collect::<Vec<_>>();
+    assert_eq!(kinds(&check(root.path())), [DefectKind::Torn]);
+    let engine = Engine::open(root.path()).unwrap();
+    assert_eq!(engine.report().iter().count(), 1, "{:?}", engine.report());
+    engine.close().unwrap();
+    assert_eq!(kinds(&check(root.path())), [DefectKind::Torn; 0]);
+}
+
 #[test]
 fn writer_at_work_is_no_finding() {
     let root = temporary_dir();

@@ -58,7 +58,8 @@ pub(crate) const VERIFY: &str = "\
 It prints a line for each finding, `file: position: offsets: kind: what`, with - where there is
 none, and a summary. The kinds:
   damage      what was once on the disk is not there any more
-  torn        a crash cut short what was not durable yet; the next opening cuts it off
+  torn        no whole batch behind what is durable, as a crash leaves it; the next opening
+              cuts it off
   cache       an index or a snapshot does not fit; it is made again
   name        a name that does not belong there
   not-read    a format or a codec that this program does not read
