@@ -48,9 +48,8 @@ fn second_power_cut_at_every_step_of_the_recovery() {
     }
 }
 
-/// Minutes: `cargo test --release --test it crash -- --ignored`.
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "takes minutes: cargo test --release --all-features --test it many_more_power_cuts -- --ignored"]
 fn many_more_power_cuts() {
     for seed in 100..140 {
         at_every_step(mixed, Crash::CutKeeping(seed), seed);

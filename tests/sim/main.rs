@@ -55,7 +55,7 @@ fn one_seed_is_one_run() {
 }
 
 #[test]
-#[ignore = "runs for as long as it is told to"]
+#[ignore = "runs for as long as it is told to: cargo test --release --all-features --test sim -- --ignored --nocapture"]
 #[expect(clippy::disallowed_methods, reason = "looks at a clock, to know when to end")]
 fn for_a_chosen_time() {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());

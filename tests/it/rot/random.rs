@@ -243,10 +243,9 @@ fn nothing_is_lost_in_silence_whatever_was_damaged() {
     run_all(0..600);
 }
 
-/// A minute for 20,000 seeds; those that fail are printed with what they did. Run it after a change to recovery:
-/// `cargo test --test it -- --ignored whatever_was_damaged`
+/// A minute for 20,000 seeds; those that fail are printed with what they did. Run it after a change to recovery.
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "takes minutes: cargo test --release --all-features --test it whatever_was_damaged -- --ignored"]
 fn nothing_is_lost_in_silence_whatever_was_damaged_at_length() {
     run_all(600..20_000);
 }
