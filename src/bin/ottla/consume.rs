@@ -43,7 +43,7 @@ pub(crate) fn run(command: &Consume, engine: &Engine, output: &mut Output) -> Re
             consumer.seek(partition, offset)?;
         }
     }
-    let mut reading = Reading { command, consumer, ends, left: command.max_records, printed: BTreeMap::new() };
+    let mut reading = Reading { command, consumer, ends, left: command.max_records, done: BTreeMap::new() };
     let status = reading.run(output);
     if command.stats {
         say_stats(&reading.consumer.metrics());
@@ -95,8 +95,8 @@ struct Reading<'a> {
     ends: BTreeMap<TopicPartition, Offset>,
     /// How many records may still be printed.
     left: Option<u64>,
-    /// What has been printed, and is not committed: the next offset of each partition.
-    printed: BTreeMap<TopicPartition, Offset>,
+    /// What has been printed, or skipped and said, and is not committed: the next offset of each partition.
+    done: BTreeMap<TopicPartition, Offset>,
 }
 
 impl Reading<'_> {
@@ -117,6 +117,8 @@ impl Reading<'_> {
                     status = Status::Findings;
                     let Error::CorruptBatch { partition, last, .. } = error else { continue };
                     self.consumer.seek(&partition, last.next())?;
+                    self.done.insert(partition, last.next()); // said, and so not to be met again
+                    self.commit()?;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -143,10 +145,10 @@ impl Reading<'_> {
         }
         print(record, &self.command.format, output)?;
         self.left = self.left.map(|left| left - 1);
-        match self.printed.get_mut(partition) {
+        match self.done.get_mut(partition) {
             Some(next) => *next = record.offset().next(),
             None => {
-                self.printed.insert(partition.clone(), record.offset().next());
+                self.done.insert(partition.clone(), record.offset().next());
             }
         }
         Ok(())
@@ -154,11 +156,11 @@ impl Reading<'_> {
 
     /// Commits what has gone out, and nothing that was only read.
     fn commit(&mut self) -> Result<(), Failure> {
-        let printed = std::mem::take(&mut self.printed);
-        if self.command.group.is_none() || printed.is_empty() {
+        let done = std::mem::take(&mut self.done);
+        if self.command.group.is_none() || done.is_empty() {
             return Ok(());
         }
-        let offsets = printed.into_iter().map(|(partition, next)| (partition, OffsetAndMetadata::new(next)));
+        let offsets = done.into_iter().map(|(partition, next)| (partition, OffsetAndMetadata::new(next)));
         Ok(self.consumer.commit_sync_offsets(offsets)?)
     }
 }
@@ -178,4 +180,56 @@ fn print(record: &ConsumerRecord<'_, Bytes, Bytes>, format: &Format, output: &mu
         "value": json_bytes(record.value_bytes()),
         "headers": headers,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use ottla::{Acks, MemoryDisk, NewTopic, Producer, ProducerConfig, ProducerRecord};
+
+    use super::*;
+    use crate::arguments::{Arguments, Command};
+
+    /// Runs `consume` with these arguments.
+    fn consume(arguments: &str, engine: &Engine) -> Status {
+        let arguments = ["ottla", "consume"].into_iter().chain(arguments.split(' '));
+        let Command::Consume(command) = Arguments::parse_from(arguments).command else { panic!("it is one") };
+        run(&command, engine, &mut Output::to(Box::new(std::io::sink()), false)).unwrap()
+    }
+
+    /// "Until the end" waits for partitions without records. Here time passes only while somebody waits for it.
+    #[test]
+    fn r029_reading_to_the_end_lets_no_time_pass() {
+        let engine = Engine::builder().open_memory(&MemoryDisk::stepped(7)).unwrap();
+        Admin::new(&engine).create_topic(NewTopic::new("t").partitions(4)).unwrap();
+        let config = ProducerConfig::builder().acks(Acks::All).build().unwrap();
+        let producer = Producer::<str, str>::with_config(&engine, config).unwrap();
+        let now = || {
+            let sent = producer.send(ProducerRecord::to("t").partition(2).value("x")).unwrap();
+            sent.wait().unwrap().timestamp()
+        };
+        let began = now();
+        for arguments in ["t --partition 0", "t", "t --group g", "t --group g", "t --from end"] {
+            assert_eq!(consume(arguments, &engine), Status::Done);
+        }
+        assert_eq!(now(), began);
+    }
+
+    #[test]
+    fn group_meets_damage_once_also_at_the_end_of_the_log() {
+        let disk = MemoryDisk::stepped(7);
+        let engine = Engine::builder().open_memory(&disk).unwrap();
+        let producer = Producer::<str, str>::new(&engine).unwrap();
+        let (segment, mut last) = ("log/t-0/00000000000000000000.log", 0);
+        for _ in 0..3 {
+            last = disk.files().iter().find(|(path, _)| path.ends_with(segment)).map_or(0, |(_, bytes)| *bytes);
+            producer.send(ProducerRecord::to("t").value("x")).unwrap().wait().unwrap();
+        }
+        disk.flip_bit(segment, last + 65, 0).unwrap();
+        let skipping = "t --group g --on-corrupt skip";
+        assert_eq!(consume(skipping, &engine), Status::Findings);
+        let rows = Admin::new(&engine).describe_group("g").unwrap().partitions;
+        assert_eq!((rows[0].committed, rows[0].lag), (Offset(3), 0));
+        assert_eq!(consume(skipping, &engine), Status::Done);
+    }
 }

@@ -1,7 +1,7 @@
 //! Standard output and standard error.
 
 use std::fmt;
-use std::io::{self, BufWriter, ErrorKind, StdoutLock, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
 use ottla::{Error, Metrics};
@@ -61,15 +61,19 @@ pub(crate) fn say_stats(metrics: &Metrics) {
 }
 
 /// Standard output, buffered, for a person or for a program.
-#[derive(Debug)]
 pub(crate) struct Output {
-    out: BufWriter<StdoutLock<'static>>,
+    out: BufWriter<Box<dyn Write>>,
     pub(crate) is_json: bool,
 }
 
 impl Output {
     pub(crate) fn new(is_json: bool) -> Self {
-        Self { out: BufWriter::with_capacity(64 * 1024, io::stdout().lock()), is_json }
+        Self::to(Box::new(io::stdout().lock()), is_json)
+    }
+
+    /// The same to somebody else.
+    pub(crate) fn to(out: Box<dyn Write>, is_json: bool) -> Self {
+        Self { out: BufWriter::with_capacity(64 * 1024, out), is_json }
     }
 
     pub(crate) fn line(&mut self, what: impl fmt::Display) -> Result<(), Failure> {
