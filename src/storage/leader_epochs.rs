@@ -135,6 +135,11 @@ impl LeaderEpochs {
         next.checked_sub(1).map(|at| self.entries[at].0)
     }
 
+    /// Where the first epoch began, and with it the log.
+    pub(crate) fn beginning(&self) -> Option<Offset> {
+        self.entries.first().map(|&(_, offset)| offset)
+    }
+
     /// The latest epoch, and where it began.
     pub(crate) fn latest(&self) -> Option<(LeaderEpoch, Offset)> {
         self.entries.last().copied()

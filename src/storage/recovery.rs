@@ -108,10 +108,12 @@ impl<'a> Recovery<'a> {
             }
         }
         segments.sort_unstable_by_key(|segment| segment.base_offset());
-        let first_base = segments.first().map(|segment| segment.base_offset());
-        let log_start = opening.log_start.or(first_base).unwrap_or(Offset::ZERO);
-        let durable_end = opening.durable_end.unwrap_or(log_start).max(log_start);
         let (epochs, damage) = LeaderEpochs::load(opening.dir.as_ref())?;
+        let first_base = segments.first().map_or(Offset::ZERO, |segment| segment.base_offset());
+        // Without `positions` the epochs still tell that something stood before the first segment.
+        let begun = epochs.beginning().filter(|_| damage.is_none()).unwrap_or(first_base);
+        let log_start = opening.log_start.unwrap_or(begun.min(first_base));
+        let durable_end = opening.durable_end.unwrap_or(first_base).max(log_start);
         let mut recovery = Self {
             opening,
             segments,

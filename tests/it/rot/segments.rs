@@ -206,6 +206,17 @@ fn segment_that_is_gone_is_missed() {
     }
 }
 
+/// Then nothing but the epochs remembers that the log began before the second segment.
+#[test]
+fn first_segment_that_is_gone_is_missed_without_positions_too() {
+    each(|sample, tree| {
+        tree.remove("positions");
+        let path = &sample.segments()[0];
+        tree.remove(path);
+        sample.offsets_in(path).collect()
+    });
+}
+
 #[test]
 fn all_segments_gone_are_missed() {
     let opened = each(|sample, tree| {
