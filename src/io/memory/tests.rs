@@ -131,3 +131,114 @@ fn full_disk_refuses_to_grow_a_file() {
     disk.set_capacity(None);
     file.write_all_at(b"56", 3).unwrap();
 }
+
+#[cfg(feature = "sim")]
+mod faults {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::error::Result;
+    use crate::io::{Dir, Fault, Faults, File, Operation, SyncTarget};
+    use crate::sync::{Signal, lock, wait_for};
+
+    /// A file of `content`, synced, its name too, and the number of the next operation.
+    fn file(disk: &MemoryDisk, content: &[u8]) -> (Arc<dyn Dir>, Arc<dyn File>, u64) {
+        let root = disk.disk().root();
+        let file = root.create("a").unwrap();
+        file.write_all_at(content, 0).unwrap();
+        file.sync().unwrap();
+        root.sync().unwrap();
+        (root, file, disk.operations())
+    }
+
+    #[test]
+    fn flipped_bit_is_read_once() {
+        let disk = MemoryDisk::simulated(7);
+        let (_, file, next) = file(&disk, &[0; 100]);
+        disk.fail_operation(next, Fault::FlippedBit);
+        let read = file.slice(0, 100).unwrap();
+        assert_eq!(read.iter().map(|byte| byte.count_ones()).sum::<u32>(), 1);
+        assert_eq!(file.slice(0, 100).unwrap(), [0; 100][..]);
+    }
+
+    #[test]
+    fn short_and_interrupted_calls_are_gone_on_with() {
+        let disk = MemoryDisk::simulated(7);
+        let (_, file, _) = file(&disk, b"");
+        let often = |faults: Faults, operation| {
+            faults.one_in(2, operation, Fault::Short).one_in(3, operation, Fault::Interrupted)
+        };
+        disk.set_faults(often(often(Faults::none(), Operation::Read), Operation::Write));
+        let content: Vec<u8> = (0..200).collect();
+        let before = disk.operations();
+        file.write_all_at(&content, 0).unwrap();
+        assert_eq!(file.slice(0, 500).unwrap(), content);
+        assert!(disk.operations() > before + 2, "some were cut short");
+    }
+
+    #[test]
+    fn failed_write_leaves_any_part_and_says_why() {
+        let mut left = BTreeSet::new();
+        for seed in 0..50 {
+            for fault in [Fault::Device, Fault::NoSpace, Fault::Quota] {
+                let disk = MemoryDisk::simulated(seed);
+                let (_, file, next) = file(&disk, b"");
+                disk.fail_operation(next, fault);
+                let failed = file.write_all_at(b"abc", 0).unwrap_err();
+                assert_eq!(matches!(failed, Error::DiskFull { .. }), fault != Fault::Device, "{failed}");
+                left.insert(file.slice(0, 9).unwrap().to_vec());
+            }
+        }
+        assert_eq!(left.len(), 4, "{left:?}");
+    }
+
+    #[test]
+    fn fault_that_an_operation_does_not_know_leaves_it_alone() {
+        let disk = MemoryDisk::simulated(7);
+        let (root, file, next) = file(&disk, b"abc");
+        for (number, fault) in (next..).zip([Fault::FlippedBit, Fault::NoSpace, Fault::TooManyFiles]) {
+            disk.fail_operation(number, fault);
+        }
+        file.write_all_at(b"x", 0).unwrap();
+        assert_eq!(file.slice(0, 3).unwrap(), b"xbc"[..]);
+        root.rename("a", "b").unwrap();
+    }
+
+    /// Begins a sync, has `meanwhile` happen, and waits for its end.
+    fn sync_slowly(disk: &MemoryDisk, file: &Arc<dyn File>, meanwhile: impl FnOnce()) -> Result<()> {
+        let (outcome, signal) = (Arc::new(Mutex::new(None)), Arc::new(Signal::default()));
+        let (told, moved) = (Arc::clone(&outcome), Arc::clone(&signal));
+        let done = move |result| {
+            *lock(&told) = Some(result);
+            moved.notify();
+        };
+        let life = disk.disk();
+        life.begin_sync(vec![SyncTarget::File(Arc::clone(file))], Box::new(done));
+        meanwhile();
+        wait_for(&*life.scheduler(), &signal, None, || lock(&outcome).take()).unwrap()
+    }
+
+    #[test]
+    fn slow_sync_covers_what_was_there_when_it_began() {
+        let disk = MemoryDisk::simulated(7);
+        let (_, file, _) = file(&disk, b"a");
+        file.write_all_at(b"b", 1).unwrap();
+        sync_slowly(&disk, &file, || file.write_all_at(b"c", 2).unwrap()).unwrap();
+        disk.power_cut();
+        assert_eq!(content(&disk, "a").unwrap(), b"ab");
+    }
+
+    #[test]
+    fn slow_sync_that_fails_loses_what_it_covered_and_no_more() {
+        let disk = MemoryDisk::simulated(7);
+        let (_, file, _) = file(&disk, b"a");
+        file.write_all_at(b"b", 1).unwrap();
+        disk.set_faults(Faults::none().one_in(1, Operation::Sync, Fault::Device));
+        sync_slowly(&disk, &file, || file.write_all_at(b"c", 2).unwrap()).unwrap_err();
+        disk.set_faults(Faults::none());
+        file.sync().unwrap();
+        assert_eq!(content(&disk, "a").unwrap(), b"abc", "the page cache has it");
+        disk.power_cut();
+        assert_eq!(content(&disk, "a").unwrap(), b"a\0c", "the disk never got it");
+    }
+}
