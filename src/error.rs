@@ -78,9 +78,12 @@ pub enum Error {
     /// `LogTruncationException`.
     #[error("{partition}: position {requested} was cut off by a crash; the log goes on at {resumed_at}")]
     LogTruncated { partition: TopicPartition, requested: Offset, resumed_at: Offset },
-    /// The batch is compressed by a codec that this build leaves out.
-    #[error("a batch is compressed with {codec}, and this build has no such codec: enable the cargo feature `{codec}`")]
-    CodecNotCompiled { codec: Compression },
+    /// The batch of these offsets is compressed by a codec that this build leaves out; seek past `last`.
+    #[error(
+        "{partition}: offsets {first} to {last} are compressed with {codec}, and this build has no such codec: enable \
+         the cargo feature `{codec}`"
+    )]
+    CodecNotCompiled { partition: TopicPartition, first: Offset, last: Offset, codec: Compression },
     /// A record's key or value is not what the deserializer expects. The position stays at the record; seek past it.
     /// Kafka: `RecordDeserializationException`.
     #[error("{partition}: cannot deserialize the {part} of the record at offset {offset}: {cause}")]

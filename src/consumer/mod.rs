@@ -388,7 +388,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     ///   and `auto.offset.reset` is `none`. Seek.
     /// - [`Error::LogTruncated`]: the position was cut back; given once, the next poll reads from there.
     /// - [`Error::RecordDeserialization`]: seek past the offset. [`Error::CorruptBatch`]: seek past `last`.
-    /// - [`Error::CodecNotCompiled`]: at the [`position`](Self::position) is a batch that this build cannot unpack.
+    /// - [`Error::CodecNotCompiled`]: this build cannot unpack a batch. Seek past `last`, or build with the codec.
     /// - [`Error::Wakeup`]: another thread called [`wakeup`](WakeupHandle::wakeup). Poll on, or close.
     /// - [`Error::Io`] and [`Error::Storage`] from the disk, [`Error::Closed`] after the engine or the consumer was
     ///   closed.

@@ -182,10 +182,13 @@ impl Log {
                 if batch.header().max_timestamp < at {
                     continue;
                 }
+                let (first, last) = (batch.header().base_offset, batch.header().last_offset());
                 match first_at_or_after(batch, at, start, &mut decompressor) {
                     Ok(None) => {}
                     Ok(found) => return Ok(found),
-                    Err(BatchFault::CodecNotCompiled { codec }) => return Err(Error::CodecNotCompiled { codec }),
+                    Err(BatchFault::CodecNotCompiled { codec }) => {
+                        return Err(Error::CodecNotCompiled { partition: self.name.clone(), first, last, codec });
+                    }
                     Err(fault) => log::warn!("{}: a batch is passed over, looking for a time: {fault}", self.name),
                 }
             }

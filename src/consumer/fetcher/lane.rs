@@ -424,7 +424,8 @@ impl Lane {
     /// The checksum of the batch held, and yet its records cannot be read.
     fn unreadable(&self, batch: &Batch, fault: &BatchFault) -> Error {
         if let BatchFault::CodecNotCompiled { codec } = *fault {
-            return Error::CodecNotCompiled { codec };
+            let (partition, header) = (self.name().clone(), batch.header());
+            return Error::CodecNotCompiled { partition, first: header.base_offset, last: header.last_offset(), codec };
         }
         let reason = match fault {
             BatchFault::Oversized { .. } => format!("{fault}: raise max.decompressed.batch.bytes to read it"),
