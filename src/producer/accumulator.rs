@@ -215,6 +215,12 @@ impl PartitionQueue {
 }
 
 impl OpenBatch {
+    /// Whether `record` goes in: the first one does, however large.
+    #[inline]
+    fn takes(&self, record: &EncodedRecord<'_>) -> bool {
+        self.builder.is_empty() || self.builder.len_bytes() + record.size <= self.room
+    }
+
     /// Encodes `record`, and answers its index.
     #[inline]
     fn append(&mut self, record: &EncodedRecord<'_>) -> u32 {
@@ -326,10 +332,9 @@ impl Accumulator {
         blocked: &mut Duration,
     ) -> Result<Option<Delivery>> {
         let mut spare = Spare { memory: &self.memory, taken: None };
+        let mut state = lock(&queue.state);
         loop {
-            let mut state = lock(&queue.state);
-            let fits = |open: &OpenBatch| open.builder.len_bytes() + record.size <= open.room;
-            if state.open.as_ref().is_some_and(fits) {
+            if state.open.as_ref().is_some_and(|open| open.takes(record)) {
                 return Ok(Some(self.add(queue, &mut state, record, callback.take())));
             }
             if state.open.is_some() {
@@ -340,10 +345,11 @@ impl Accumulator {
             }
             if let Some((buffer, charged)) = spare.taken.take() {
                 self.begin(queue, &mut state, buffer, charged)?;
-                return Ok(Some(self.add(queue, &mut state, record, callback.take())));
+            } else {
+                drop(state); // what is needed may have to be waited for
+                spare.taken = Some(self.take_memory(queue, record, blocked)?);
+                state = lock(&queue.state);
             }
-            drop(state); // what is needed may have to be waited for
-            spare.taken = Some(self.take_memory(queue, record, blocked)?);
         }
     }
 
@@ -467,6 +473,7 @@ impl Accumulator {
     }
 
     /// Completes the open batch, which is full.
+    #[cold]
     fn seal(&self, queue: &Arc<PartitionQueue>, state: &mut QueueState) {
         self.complete(queue, state);
         self.list_locked(queue, state);
