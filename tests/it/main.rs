@@ -9,6 +9,7 @@ mod codecs;
 mod command;
 mod consumer;
 mod crash;
+mod faults;
 mod full_disk;
 #[cfg(feature = "cli")]
 mod kill;
