@@ -559,7 +559,7 @@ impl Engine {
     }
 
     /// The group of that name, if it has committed something.
-    pub(crate) fn find_group(&self, name: &str) -> Option<Arc<GroupOffsets>> {
+    pub(crate) fn find_group(&self, name: &str) -> Result<Arc<GroupOffsets>> {
         self.shared().groups.find(name)
     }
 

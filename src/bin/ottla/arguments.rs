@@ -92,6 +92,16 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Whether it changes the directory, for which it has to have that for itself.
+    pub(crate) fn writes(&self) -> bool {
+        match self {
+            Self::Topic(command) => !matches!(command, TopicCommand::List | TopicCommand::Describe { .. }),
+            Self::Consume(consume) => consume.group.is_some(),
+            Self::Produce(_) | Self::Demo(_) => true,
+            Self::Group(_) | Self::Verify { .. } | Self::Config { .. } | Self::Completions { .. } => false,
+        }
+    }
+
     /// Whether it makes the directory if there is none.
     pub(crate) fn creates(&self) -> bool {
         matches!(self, Self::Produce(_) | Self::Topic(TopicCommand::Create { .. }))
