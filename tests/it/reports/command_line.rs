@@ -114,7 +114,8 @@ fn r016_what_was_not_printed_is_not_committed() {
     seen.dedup();
     assert_eq!(seen.len(), 20, "no record twice");
     let rows = home.run("group describe h --json").json();
-    assert_eq!(rows.iter().map(|row| row["committed"].as_i64().unwrap()).sum::<i64>(), 20);
+    assert_eq!(rows.len(), 4);
+    assert_eq!(rows.iter().filter_map(|row| row["committed"].as_i64()).sum::<i64>(), 20);
 }
 
 /// Seconds taken for milliseconds, distances from UTC dropped, fractions cut, nonsense taken for 0 or now.
