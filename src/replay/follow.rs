@@ -105,6 +105,12 @@ impl PartitionReader {
         &self.partition
     }
 
+    /// What tells its topic from another one that has, or had, the name.
+    #[must_use]
+    pub fn topic_id(&self) -> TopicId {
+        self.topic_id
+    }
+
     /// The next offset that it reads.
     #[must_use]
     pub fn position(&self) -> Offset {

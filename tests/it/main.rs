@@ -15,6 +15,7 @@ mod kill;
 mod layout;
 mod producer;
 mod read_modes;
+mod readers;
 #[cfg(feature = "cli")]
 mod reports;
 mod rot;
