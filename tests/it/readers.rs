@@ -23,6 +23,7 @@ use tempfile::TempDir;
 
 #[cfg(feature = "cli")]
 mod processes;
+mod races;
 
 const LONG: Duration = Duration::from_secs(30);
 const MIB: usize = 1 << 20;
