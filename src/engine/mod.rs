@@ -53,7 +53,7 @@ const MAX_PARTITIONS: u32 = 100_000;
 /// of them and says whether everything is on the disk. When the last handle is dropped the engine closes as well, and
 /// logs what goes wrong.
 ///
-/// One process at a time can have a directory open.
+/// One process at a time can have a directory open; others read it with [`Directory`](crate::replay::Directory).
 ///
 /// ```
 /// # use ottla::{Engine, Offset, Producer, ProducerRecord};

@@ -377,7 +377,7 @@ impl PartitionReader {
         let now = self.directory.look(self.topic_id, &self.partition)?;
         let is_same = now.leader_epoch == self.known.leader_epoch && end <= now.high_watermark;
         // Behind all that was read. An error says that the topic is gone.
-        Ok(self.directory.partition_dir(self.topic_id, &self.partition).map(|_| is_same)?)
+        self.directory.partition_dir(self.topic_id, &self.partition).map(|_| is_same)
     }
 
     /// Takes note of where the log stands now.

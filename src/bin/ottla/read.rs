@@ -30,7 +30,7 @@ pub(crate) fn run(command: &Consume, directory: &Directory, output: &mut Output)
     let read_bytes = config.max_partition_fetch_bytes().min(config.fetch_max_bytes()).max(1);
     let mut reading = Reading { command, reset, read_bytes, left: command.max_records, status: Status::Done };
     let ran =
-        if command.follow { reading.follow(&mut sources, output) } else { reading.to_the_end(&mut sources, output) };
+        if command.follow { reading.follow(&mut sources, output) } else { reading.until_the_end(&mut sources, output) };
     if command.stats {
         say_stats(&config, &sources);
     }
@@ -113,7 +113,7 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn to_the_end(&mut self, sources: &mut [Source], output: &mut Output) -> Result<(), Failure> {
+    fn until_the_end(&mut self, sources: &mut [Source], output: &mut Output) -> Result<(), Failure> {
         for source in sources {
             while self.left != Some(0) && source.reader.position() < source.end {
                 let read = source.reader.read(self.read_bytes);

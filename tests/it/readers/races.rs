@@ -86,9 +86,9 @@ fn reader_that_never_rests_ends_with_the_truth_whatever_was_cut() {
 
 #[test]
 #[cfg(feature = "cli")]
-#[ignore = "takes a minute: cargo test --all-features --test it readers::races -- --ignored"]
+#[ignore = "takes half a minute: cargo test --all-features --test it readers::races -- --ignored"]
 fn reader_that_never_rests_ends_with_the_truth_after_many_cuts() {
-    (0..10).for_each(|seed| cut_under_readers(60, seed));
+    (0..4).for_each(|seed| cut_under_readers(30, seed));
 }
 
 /// Each topic of the name has values of its own: a reader sees those of one.
@@ -138,7 +138,7 @@ fn reader_that_never_rests_never_sees_two_topics_of_one_name() {
 }
 
 #[test]
-#[ignore = "takes a minute: cargo test --all-features --test it readers::races -- --ignored"]
+#[ignore = "takes half a minute: cargo test --all-features --test it readers::races -- --ignored"]
 fn reader_that_never_rests_never_sees_two_of_many_topics_of_one_name() {
-    remade_under_readers(5000);
+    remade_under_readers(1000);
 }
