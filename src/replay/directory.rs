@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::coordinator::group::{Committed, GroupDescription, GroupListing, GroupOffsets, OFFSETS_SUFFIX, Standing};
 use crate::error::{Error, Result};
-use crate::io::{Dir, Disk, MemoryDisk, OsDisk, Reading};
+use crate::io::{Dir, Disk, Entry, MemoryDisk, OsDisk, Reading};
 use crate::replay::follow::PartitionReader;
 use crate::storage::{
     BehindHole, Journal, JournalDamage, JournalFinding, Known, LOG_STARTS, LeaderEpochs, OpenReport, POSITIONS,
@@ -287,6 +287,10 @@ impl Directory {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn topic(&self, name: &str) -> Result<StoredTopic> {
+        self.settled(|| self.topic_now(name))
+    }
+
+    fn topic_now(&self, name: &str) -> Result<StoredTopic> {
         let catalog = self.catalog()?;
         let entry = entry(&catalog, name)?;
         let known = self.positions_of(entry, catalog.epoch())?;
@@ -320,8 +324,7 @@ impl Directory {
     /// # Ok::<(), ottla::Error>(())
     /// ```
     pub fn bounds(&self, partition: &TopicPartition) -> Result<Bounds> {
-        let id = self.topic_id(partition)?;
-        self.look(id, partition).map(Bounds::from)
+        self.settled(|| self.look(self.topic_id(partition)?, partition).map(Bounds::from))
     }
 
     /// A reader of a partition, which stands at the first record that is there.
@@ -341,9 +344,11 @@ impl Directory {
     /// # Ok::<(), ottla::Error>(())
     /// ```
     pub fn reader(&self, partition: &TopicPartition) -> Result<PartitionReader> {
-        let id = self.topic_id(partition)?;
-        let position = self.look(id, partition)?;
-        Ok(PartitionReader::new(self.clone(), partition.clone(), id, position))
+        self.settled(|| {
+            let id = self.topic_id(partition)?;
+            let position = self.look(id, partition)?;
+            Ok(PartitionReader::new(self.clone(), partition.clone(), id, position))
+        })
     }
 
     /// All groups that have committed something, by name. Blocks for reading a directory.
@@ -397,6 +402,10 @@ impl Directory {
     /// # Ok::<(), ottla::Error>(())
     /// ```
     pub fn group(&self, name: &str) -> Result<GroupDescription> {
+        self.settled(|| self.group_now(name))
+    }
+
+    fn group_now(&self, name: &str) -> Result<GroupDescription> {
         let file = format!("{}{OFFSETS_SUFFIX}", group_file_name(name)?);
         let missing = || Error::GroupIdNotFound { group: name.into() };
         let dir = self.groups_dir()?.ok_or_else(missing)?;
@@ -427,6 +436,18 @@ impl Directory {
         })
     }
 
+    /// What `ask` answers, asked again if a topic was deleted while it did: then there is another one of that name, or none.
+    fn settled<T>(&self, ask: impl Fn() -> Result<T>) -> Result<T> {
+        let mut answer = ask();
+        for _ in 0..LOOKS {
+            if !matches!(answer, Err(Error::UnknownTopicId { .. })) {
+                break;
+            }
+            answer = ask();
+        }
+        answer
+    }
+
     /// The smaller of what was committed and the end of the epoch that it was read under.
     fn resume_at(
         &self,
@@ -449,8 +470,7 @@ impl Directory {
             Err(error) if error.is_not_found() => Vec::new(), // removed, with its topic or by somebody
             entries => entries?,
         };
-        let is_segment = |name: &str| parse_segment_name(name).is_some_and(|(_, suffix)| suffix == "log");
-        let segments = entries.iter().filter(|entry| !entry.is_dir && is_segment(&entry.name));
+        let segments = entries.iter().filter(is_segment);
         let (size_bytes, segments) = segments.fold((0, 0), |(bytes, count), entry| (bytes + entry.len, count + 1));
         Ok(StoredPartition { partition, bounds: position.into(), size_bytes, segments })
     }
@@ -468,6 +488,9 @@ impl Directory {
             let failed = match self.inner.positions.look((id, partition.partition())) {
                 Ok(Known::Position(position)) => return Ok(position),
                 Ok(Known::Nothing) => return self.require(id, partition).map(|catalog| nothing(catalog.epoch())),
+                Ok(Known::Damaged(_)) if self.is_unused(id, partition)? => {
+                    return self.require(id, partition).map(|catalog| nothing(catalog.epoch()));
+                }
                 Ok(Known::Damaged(finding)) => {
                     let reason = format!("nothing can be read of {partition}, and this slot may be its own");
                     Error::corrupt_file(&finding.path, finding.position, reason)
@@ -481,6 +504,13 @@ impl Directory {
             looks += 1;
             self.pause();
         }
+    }
+
+    /// Whether a log has no bytes at all: then it needs no slot.
+    fn is_unused(&self, id: TopicId, partition: &TopicPartition) -> Result<bool> {
+        let entries = self.partition_dir(id, partition)?.list()?;
+        let mut segments = entries.iter().filter(is_segment).peekable();
+        Ok(segments.peek().is_some() && segments.all(|segment| segment.len == 0))
     }
 
     /// What a clean shutdown has left beside `positions`; `None` if the directory was not closed.
@@ -688,6 +718,10 @@ const fn nothing(leader_epoch: LeaderEpoch) -> Position {
 fn entry<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a TopicEntry> {
     validate_topic_name(name)?;
     catalog.topics().find(|entry| *entry.name == *name).ok_or_else(|| Error::unknown_topic(name))
+}
+
+fn is_segment(entry: &&Entry) -> bool {
+    !entry.is_dir && parse_segment_name(&entry.name).is_some_and(|(_, suffix)| suffix == "log")
 }
 
 /// The names of the groups' journals; one may be there under its old name alone, within a compaction.

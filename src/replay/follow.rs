@@ -40,6 +40,8 @@ use crate::types::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 
 /// How long a reader at the end waits before it looks again: at first, and at most.
 const WAITS: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(20)];
+/// How much the batches of one read unpack to, about: a few bytes may become very many.
+const UNPACKED_BYTES: usize = 16 * 1024 * 1024;
 /// How much one read of [`PartitionReader::poll`] asks for.
 const POLL_BYTES: usize = 1024 * 1024;
 
@@ -246,19 +248,21 @@ impl PartitionReader {
     pub fn read(&mut self, max_bytes: usize) -> Result<StoredRecords> {
         let from = self.position;
         let stored = self.read_stored(max_bytes)?;
-        let mut batches = Vec::with_capacity(stored.len());
+        let most = max_bytes.max(UNPACKED_BYTES);
+        let (mut batches, mut bytes) = (Vec::with_capacity(stored.len()), 0);
         for batch in stored {
             let header = *batch.header();
-            match self.unpack(batch) {
-                Ok(batch) => batches.push(batch),
-                Err(fault) => {
-                    self.position = header.base_offset.max(from);
-                    self.place = None;
-                    if batches.is_empty() {
-                        return Err(self.unreadable(&header, &fault));
-                    }
-                    break; // the next read begins here, and fails
-                }
+            let unpacked = (bytes < most).then(|| self.unpack(batch));
+            if let Some(Ok(batch)) = unpacked {
+                bytes += batch.records_len_bytes();
+                batches.push(batch);
+                continue;
+            }
+            self.position = header.base_offset.max(from); // the next read begins here, and fails if this one did
+            self.place = None;
+            match unpacked {
+                Some(Err(fault)) if batches.is_empty() => return Err(self.unreadable(&header, &fault)),
+                _ => break,
             }
         }
         Ok(StoredRecords::new(self.partition.clone(), from, batches))
@@ -447,8 +451,12 @@ impl PartitionReader {
         if let BatchFault::CodecNotCompiled { codec } = *fault {
             return Error::CodecNotCompiled { partition: self.partition.clone(), first, last, codec };
         }
+        let reason = match fault {
+            BatchFault::Oversized { .. } => format!("{fault}: allow it more (max.decompressed.batch.bytes) to read it"),
+            fault => fault.to_string(),
+        };
         match self.view() {
-            Ok(log) => log.unreadable(header, fault.to_string()),
+            Ok(log) => log.unreadable(header, reason),
             Err(error) => error,
         }
     }

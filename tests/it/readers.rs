@@ -406,6 +406,27 @@ fn directory_that_is_none_of_ours_is_refused() {
     assert_eq!(trace(home.path()).len(), 1);
 }
 
+#[test]
+#[cfg(feature = "zstd")]
+fn read_takes_no_more_memory_than_a_few_batches_unpack_to() {
+    let disk = MemoryDisk::new();
+    let engine = Engine::builder().open_memory(&disk).unwrap();
+    let config = ProducerConfig::builder().compression(ottla::Compression::Zstd).max_request_size(8 << 20);
+    let producer = Producer::<str, [u8]>::with_config(&engine, config.build().unwrap()).unwrap();
+    for _ in 0..12 {
+        producer.send(ProducerRecord::to("t").value(&[0; 4 << 20])).unwrap().wait().unwrap();
+    }
+    let mut reader = Directory::open_memory(&disk).unwrap().reader(&t()).unwrap();
+    let counts: Vec<_> = (0..4).map(|_| reader.read(MIB).unwrap().iter().count()).collect();
+    assert_eq!(counts, [4, 4, 4, 0]);
+    reader.seek(Offset(11));
+    reader.set_max_unpacked_bytes(MIB);
+    let error = reader.read(MIB).unwrap_err();
+    let Error::CorruptBatch { first, last, path, .. } = &error else { panic!("{error}") };
+    assert_eq!((*first, *last, path.ends_with("00000000000000000000.log")), (Offset(11), Offset(11), true));
+    assert_eq!(reader.position(), Offset(11));
+}
+
 #[test] // R03
 fn copy_of_a_live_directory_holds_a_prefix_of_the_truth() {
     let home = home();
