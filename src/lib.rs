@@ -50,6 +50,7 @@
 //! | see how producers and consumers are doing | [`Producer::metrics`], [`Consumer::metrics`], [`Consumer::lag`] |
 //! | change a setting | [`ProducerConfig`], [`ConsumerConfig`], [`EngineConfig`], [`TopicConfig`]; [more](_documentation::settings) |
 //! | test what your application does when the power goes | [`MemoryDisk`] |
+//! | read a directory that another process writes, without a lock | [`replay::Directory`], [`replay::PartitionReader`] |
 //! | check every file of a directory, without changing it | [`verify`], [`VerifyReport`], [`Defect`] |
 //! | decode stored batches | [`Batch`], [`Records`] |
 //!
@@ -87,7 +88,7 @@ mod topics;
 
 mod coordinator;
 mod engine;
-mod replay;
+pub mod replay;
 
 mod admin;
 mod consumer;

@@ -16,6 +16,7 @@ mod kill;
 mod layout;
 mod producer;
 mod read_modes;
+mod readers;
 #[cfg(feature = "cli")]
 mod reports;
 mod rot;

@@ -14,6 +14,7 @@ mod json;
 mod logger;
 mod output;
 mod produce;
+mod read;
 mod topic;
 mod verify;
 
@@ -21,6 +22,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use ottla::replay::Directory;
 use ottla::{Engine, Error};
 
 use crate::arguments::{Arguments, Command};
@@ -70,7 +72,10 @@ fn run(arguments: Arguments) -> Result<Status, Failure> {
         return verify::run(&directory, &mut output);
     }
     check(&directory, command.creates())?;
-    let engine = Engine::open(&directory)?;
+    if !command.writes() {
+        return look(&command, &directory, verbose, &mut output);
+    }
+    let engine = Engine::open(&directory).map_err(|error| refused(error, &command))?;
     for finding in engine.report().iter() {
         if verbose == 0 {
             output::say(finding); // else it was logged
@@ -80,14 +85,39 @@ fn run(arguments: Arguments) -> Result<Status, Failure> {
         Command::Topic(command) => topic::run(command, &engine, &mut output),
         Command::Produce(produce) => produce::run(produce, &engine, &mut output),
         Command::Consume(consume) => consume::run(consume, &engine, &mut output),
-        Command::Group(command) => group::run(command, &engine, &mut output),
-        Command::Demo(_) | Command::Verify { .. } | Command::Config { .. } | Command::Completions { .. } => {
-            Ok(Status::Done)
-        }
+        _ => Ok(Status::Done), // they need no engine
     };
     let flushed = output.flush();
     let closed = engine.close().map_err(Failure::from);
     ran.and_then(|status| flushed.and(closed).map(|()| status))
+}
+
+/// What is done without an engine: no lock, no file made or changed, whoever has the directory open.
+fn look(command: &Command, directory: &Path, verbose: u8, output: &mut Output) -> Result<Status, Failure> {
+    let directory = Directory::open(directory)?;
+    for finding in directory.report()?.iter() {
+        if verbose == 0 {
+            output::say(finding); // else it was logged
+        }
+    }
+    let looked = match command {
+        Command::Topic(command) => topic::look(command, &directory, output),
+        Command::Consume(consume) => read::run(consume, &directory, output),
+        Command::Group(command) => group::look(command, &directory, output),
+        _ => Ok(Status::Done), // they open an engine
+    };
+    let flushed = output.flush();
+    looked.and_then(|status| flushed.map(|()| status))
+}
+
+/// Why an engine could not be opened, and what can be done all the same.
+fn refused(error: Error, command: &Command) -> Failure {
+    match error {
+        Error::DirectoryLocked { .. } if matches!(command, Command::Consume(_)) => {
+            Failure::Usage(format!("{error}; reading without --group works beside it"))
+        }
+        error => error.into(),
+    }
 }
 
 /// Refuses a directory that is none, and keeps a command that only looks from making itself at home in a strange one.
