@@ -19,9 +19,12 @@ mod verify;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::{CommandFactory, Parser};
 use ottla::{Engine, Error};
+use signal_hook::consts::SIGXFSZ;
 
 use crate::arguments::{Arguments, Command};
 use crate::output::{Failure, Output};
@@ -47,10 +50,20 @@ fn main() -> ExitCode {
     }
 }
 
+/// A write beyond the limit on the size of files (`ulimit -f`) fails as it does on a full disk; without this the signal
+/// that goes with it would end the process.
+fn outlive_file_size_limit() {
+    let unread = Arc::new(AtomicBool::new(false)); // the error of the write says all
+    if let Err(error) = signal_hook::flag::register(SIGXFSZ, unread) {
+        log::warn!("a limit on the size of files would end this process: {error}");
+    }
+}
+
 fn run(arguments: Arguments) -> Result<Status, Failure> {
     let mut output = Output::new(arguments.json);
     let Arguments { directory, command, verbose, .. } = arguments;
     logger::start(verbose);
+    outlive_file_size_limit();
     match &command {
         Command::Demo(demo) => return demo::run(demo, directory.as_deref(), &mut output),
         Command::Config { kind } => return config::run(*kind, &mut output),
