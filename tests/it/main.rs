@@ -21,5 +21,7 @@ mod rot;
 #[cfg(feature = "fuzzing")]
 mod seeds;
 mod settings;
+mod small_disk;
+mod surroundings;
 mod tidy;
 mod verify;
