@@ -58,9 +58,9 @@ impl Scratch {
             Kind::Tmpfs => format!("mount -t tmpfs -o size={SMALL_MIB}m tmpfs disk"),
             Kind::Inodes(count) => format!("mount -t tmpfs -o size={SMALL_MIB}m,nr_inodes={count} tmpfs disk"),
             // A journal would take as much as the records.
-            Kind::Ext4 => format!(
-                "mkfs.ext4 -q -m 0 -O ^has_journal image {SMALL_MIB}m && mount -t ext4 -o loop image disk"
-            ),
+            Kind::Ext4 => {
+                format!("mkfs.ext4 -q -m 0 -O ^has_journal image {SMALL_MIB}m && mount -t ext4 -o loop image disk")
+            }
             Kind::Limit => "trap '' XFSZ".to_owned(),
         };
         let ballast = match self.kind {

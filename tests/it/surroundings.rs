@@ -16,7 +16,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use ottla::{Consumer, ConsumerConfig, Engine, Error, Offset, Producer, ProducerConfig, ProducerRecord, TopicPartition};
+use ottla::{
+    Consumer, ConsumerConfig, Engine, Error, Offset, Producer, ProducerConfig, ProducerRecord, TopicPartition,
+};
+use tempfile::TempDir;
+
+/// A directory that goes away with its test; in memory where it can be, since nothing here is about the disk.
+fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.or_else(|_| tempfile::tempdir()).unwrap()
+}
 
 /// Where a part is to work.
 const DIRECTORY: &str = "OTTLA_TEST_PART_DIRECTORY";

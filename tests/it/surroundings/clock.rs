@@ -66,7 +66,11 @@ fn clock_that_jumps_loses_no_record_and_keeps_their_order() {
     let mut sent = Vec::new();
     for number in 0..40u64 {
         let jump = Duration::from_secs(1 + number * number * 7);
-        if number % 2 == 0 { disk.set_clock_forward(jump) } else { disk.set_clock_back(jump) }
+        if number % 2 == 0 {
+            disk.set_clock_forward(jump)
+        } else {
+            disk.set_clock_back(jump)
+        }
         sent.push(number.to_string());
         send(&engine, &sent[sent.len() - 1]).unwrap();
     }

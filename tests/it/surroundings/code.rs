@@ -9,10 +9,11 @@ use std::thread;
 use std::time::Duration;
 
 use ottla::{
-    Cause, Consumer, ConsumerConfig, Deserializer, Engine, Error, ErrorClass, MemoryDisk, OwnDeserializer, ProducerRecord,
+    Cause, Consumer, ConsumerConfig, Deserializer, Engine, Error, ErrorClass, MemoryDisk, OwnDeserializer,
+    ProducerRecord,
 };
 
-use super::{open_with_two, part as process, producer, read, run_part, send, t};
+use super::{open_with_two, part as process, producer, read, run_part, scratch, send, t};
 
 // faults: P05
 #[test]
@@ -126,14 +127,14 @@ fn closing_twice_is_no_error_and_using_what_is_closed_is_one() {
 // faults: P06
 #[test]
 fn forty_openings_and_closings_leave_no_descriptor_thread_or_map_behind() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     run_part("code::part::opens_and_closes_forty_times", directory.path());
 }
 
 // faults: P06
 #[test]
 fn forgotten_handles_keep_nothing_from_being_closed() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let engine = open_with_two(directory.path());
     let mut consumer = Consumer::<str, str>::new(&engine, "billing").unwrap();
     consumer.subscribe(["t"]).unwrap();
@@ -155,7 +156,7 @@ fn forgotten_handles_keep_nothing_from_being_closed() {
 // faults: P06
 #[test]
 fn forgotten_engine_is_as_a_crash() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     run_part("code::part::forgets_its_engine", directory.path());
     let engine = Engine::open(directory.path()).unwrap();
     assert_eq!(read(&engine).unwrap(), ["a", "b"]);
@@ -165,7 +166,7 @@ fn forgotten_engine_is_as_a_crash() {
 // faults: P06
 #[test]
 fn engine_that_is_dropped_is_closed() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     drop(open_with_two(directory.path()));
     let engine = Engine::open(directory.path()).unwrap();
     assert!(engine.report().is_empty());
@@ -175,7 +176,7 @@ fn engine_that_is_dropped_is_closed() {
 // faults: P05
 #[test]
 fn process_that_panics_with_an_engine_open_loses_nothing() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let ran = process("code::part::panics", directory.path()).output().unwrap();
     assert_eq!(ran.status.code(), Some(101));
     let engine = Engine::open(directory.path()).unwrap();

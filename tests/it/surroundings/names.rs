@@ -7,7 +7,7 @@ use ottla::{
     Timestamp, TopicConfig, TopicPartition,
 };
 
-use super::{producer, read, send, t};
+use super::{producer, read, scratch, send, t};
 
 // faults: N01
 #[test]
@@ -17,7 +17,22 @@ fn topic_names_that_lead_elsewhere_or_nowhere_are_refused_before_anything_is_wri
     let before = disk.files();
     let (long, longest) = ("x".repeat(250), "x".repeat(249));
     let bad = [
-        "", ".", "..", "a/b", "/etc", "../x", "a\0b", "a\nb", "a b", "a\\b", "\u{e4}", "t\u{200b}", "%2e", ":", "*", &long,
+        "",
+        ".",
+        "..",
+        "a/b",
+        "/etc",
+        "../x",
+        "a\0b",
+        "a\nb",
+        "a b",
+        "a\\b",
+        "\u{e4}",
+        "t\u{200b}",
+        "%2e",
+        ":",
+        "*",
+        &long,
     ];
     for name in bad {
         let refused = Admin::new(&engine).create_topic(NewTopic::new(name)).unwrap_err();
@@ -41,7 +56,7 @@ fn topic_names_that_lead_elsewhere_or_nowhere_are_refused_before_anything_is_wri
 // faults: N01
 #[test]
 fn topics_that_differ_in_case_alone_are_two() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let engine = Engine::open(directory.path()).unwrap();
     for name in ["orders", "Orders"] {
         producer(&engine).send(ProducerRecord::to(name).value(name)).unwrap().wait().unwrap();
@@ -148,8 +163,8 @@ fn symbolic_link_in_the_place_of_a_file_of_ours_is_not_followed() {
         "log/t-0/partition.metadata",
     ];
     for name in of_ours {
-        let scratch = tempfile::tempdir().unwrap();
-        let (data, elsewhere) = (scratch.path().join("data"), scratch.path().join("elsewhere"));
+        let outside = scratch();
+        let (data, elsewhere) = (outside.path().join("data"), outside.path().join("elsewhere"));
         super::open_with_two(&data).close().unwrap();
         std::fs::rename(data.join(name), &elsewhere).unwrap();
         std::os::unix::fs::symlink(&elsewhere, data.join(name)).unwrap();

@@ -7,14 +7,14 @@ use std::process::Command;
 use ottla::{Engine, Error, TopicConfig, VerifyOptions, verify};
 use rustix::process::getuid;
 
-use super::{open_with_two, part as process, read, said, send};
+use super::{open_with_two, part as process, read, said, scratch, send};
 
 // faults: P08
 #[test]
 #[expect(clippy::disallowed_methods, reason = "does what a user does with mv")]
 fn directory_that_is_moved_away_fails_what_needs_its_name_and_keeps_what_was_acknowledged() {
-    let scratch = tempfile::tempdir().unwrap();
-    let (data, moved) = (scratch.path().join("data"), scratch.path().join("moved"));
+    let outside = scratch();
+    let (data, moved) = (outside.path().join("data"), outside.path().join("moved"));
     let defaults = TopicConfig::builder().segment_bytes(1000).build().unwrap();
     let engine = Engine::builder().topic_defaults(defaults).open(&data).unwrap();
     let mut known = vec!["first".to_owned()];
@@ -40,8 +40,8 @@ fn directory_that_is_moved_away_fails_what_needs_its_name_and_keeps_what_was_ack
 #[test]
 #[expect(clippy::disallowed_methods, reason = "does what a user does with rm -r")]
 fn directory_that_is_removed_is_an_error_and_no_end_of_the_process() {
-    let scratch = tempfile::tempdir().unwrap();
-    let data = scratch.path().join("data");
+    let outside = scratch();
+    let data = outside.path().join("data");
     let defaults = TopicConfig::builder().segment_bytes(1000).build().unwrap();
     let engine = Engine::builder().topic_defaults(defaults).open(&data).unwrap();
     send(&engine, "first").unwrap();
@@ -55,7 +55,7 @@ fn directory_that_is_removed_is_an_error_and_no_end_of_the_process() {
     engine.close().unwrap();
 }
 
-/// All files, and what is in them.
+/// All files, and what is in them; without the marker of a clean shutdown, which every opening takes away.
 #[expect(clippy::disallowed_methods, reason = "looks at what an engine has left")]
 fn content(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut all = Vec::new();
@@ -63,7 +63,7 @@ fn content(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
         let path = entry.path();
         if path.is_dir() {
             all.extend(content(&path));
-        } else if path.file_name().is_some_and(|name| name != "LOCK") {
+        } else if path.file_name().is_some_and(|name| name != "LOCK" && name != ".kafka_cleanshutdown") {
             let bytes = fs::read(&path).unwrap();
             all.push((path, bytes));
         }
@@ -93,7 +93,7 @@ fn mounted(name: &str, directory: &Path, script: &str) -> Option<()> {
 // faults: P09
 #[test]
 fn read_only_file_system_refuses_a_writer_by_name_and_is_verified() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     open_with_two(&directory.path().join("data")).close().unwrap();
     let before = content(directory.path());
     let script = "mount --bind data data && mount -o remount,bind,ro data";
@@ -114,7 +114,7 @@ fn missing_permission_is_an_error_that_names_the_file_and_resets_nothing() {
 
     // Permissions mean nothing to root, who runs the part as somebody else, if that one can run this binary.
     const NOBODY: u32 = 65534;
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let data = directory.path().join("data");
     open_with_two(&data).close().unwrap();
     let as_other = getuid().is_root();
@@ -151,7 +151,7 @@ fn missing_permission_is_an_error_that_names_the_file_and_resets_nothing() {
 // faults: P11
 #[test]
 fn overlay_file_system_is_as_good_as_another() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let script = "mount -t tmpfs tmpfs . && cd \"$1\" && mkdir lower upper work data && \
                   mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work overlay data";
     let _ = mounted("places::part::writes_and_reads", directory.path(), script);
@@ -160,7 +160,7 @@ fn overlay_file_system_is_as_good_as_another() {
 // faults: P11
 #[test]
 fn tmpfs_is_as_good_as_another() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let script = "mkdir data && mount -t tmpfs tmpfs data";
     let _ = mounted("places::part::writes_and_reads", directory.path(), script);
 }
@@ -171,7 +171,10 @@ fn tmpfs_is_as_good_as_another() {
 fn file_of_another_version_is_refused_by_name_and_left_as_it_is() {
     for version in [0u32, 2, u32::MAX] {
         for name in ["catalog", "positions", "groups/billing.offsets", "log/meta.properties"] {
-            let directory = tempfile::tempdir().unwrap();
+            if (name, version) == ("log/meta.properties", 0) {
+                continue; // Kafka has had such ones, and they are read
+            }
+            let directory = scratch();
             let data = directory.path();
             let engine = open_with_two(data);
             let mut consumer = ottla::Consumer::<str, str>::new(&engine, "billing").unwrap();
@@ -185,9 +188,9 @@ fn file_of_another_version_is_refused_by_name_and_left_as_it_is() {
             let refused = Engine::open(data).map(drop).unwrap_err();
             assert!(matches!(refused, Error::UnsupportedVersion { .. }), "{name}, {version}: {refused}");
             assert!(refused.to_string().contains(name), "{refused}");
-            for (path, bytes) in before {
-                assert_eq!(fs::read(&path).unwrap(), bytes, "{name}, {version}: {}", path.display());
-            }
+            let changed = names(&before, &content(data));
+            let may_change = |path: &PathBuf| name.starts_with("groups/") && path.ends_with("positions");
+            assert!(changed.iter().all(may_change), "{name}, {version}: {changed:?}");
             let report = verify(data, &VerifyOptions::default()).unwrap();
             assert!(!report.is_clean(), "{name}");
             fs::write(&path, bytes).unwrap();
@@ -196,6 +199,13 @@ fn file_of_another_version_is_refused_by_name_and_left_as_it_is() {
             engine.close().unwrap();
         }
     }
+}
+
+/// The files that two listings differ in.
+fn names(before: &[(PathBuf, Vec<u8>)], after: &[(PathBuf, Vec<u8>)]) -> Vec<PathBuf> {
+    let differs = |one: &[(PathBuf, Vec<u8>)], file: &(PathBuf, Vec<u8>)| !one.contains(file);
+    let gone = before.iter().filter(|file| differs(after, file));
+    gone.chain(after.iter().filter(|file| differs(before, file))).map(|(path, _)| path.clone()).collect()
 }
 
 /// The same file with another version in its header, the checksums right.

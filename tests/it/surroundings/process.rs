@@ -8,7 +8,7 @@ use std::thread;
 
 use ottla::{Engine, Error};
 
-use super::{open_with_two, part as process, read, said, send};
+use super::{open_with_two, part as process, read, said, scratch, send};
 
 fn is_locked(directory: &Path) {
     let refused = Engine::open(directory).map(drop).unwrap_err();
@@ -19,7 +19,7 @@ fn is_locked(directory: &Path) {
 // faults: P01
 #[test]
 fn second_engine_in_the_same_process_is_refused_and_the_first_goes_on() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let engine = open_with_two(directory.path());
     for _ in 0..3 {
         is_locked(directory.path());
@@ -33,7 +33,7 @@ fn second_engine_in_the_same_process_is_refused_and_the_first_goes_on() {
 // faults: P01
 #[test]
 fn second_process_is_refused_by_the_number_of_the_first() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let engine = open_with_two(directory.path());
     let ran = process("process::part::opens", directory.path()).output().unwrap();
     let owner = format!("is in use by process {}", std::process::id());
@@ -48,7 +48,7 @@ fn second_process_is_refused_by_the_number_of_the_first() {
 #[test]
 #[expect(clippy::disallowed_methods, reason = "looks at the lock file")]
 fn lock_file_of_a_process_that_was_killed_stands_in_nobodys_way() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let ran = process("process::part::is_killed", directory.path()).output().unwrap();
     assert!(!ran.status.success());
     let lock = directory.path().join("LOCK");
@@ -63,7 +63,7 @@ fn lock_file_of_a_process_that_was_killed_stands_in_nobodys_way() {
 // faults: P03
 #[test]
 fn child_that_was_forked_neither_unlocks_nor_damages_when_it_ends() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let engine = open_with_two(directory.path());
     let mut command = Command::new("true");
     #[expect(unsafe_code, reason = "a child that is forked and never executes a program")]
@@ -86,7 +86,7 @@ fn child_that_was_forked_neither_unlocks_nor_damages_when_it_ends() {
 // faults: P03
 #[test]
 fn directory_that_was_closed_opens_though_a_forked_child_has_its_descriptors() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let engine = open_with_two(directory.path());
     let (mut forked, tell_forked) = std::io::pipe().unwrap();
     let (released, release) = std::io::pipe().unwrap();
