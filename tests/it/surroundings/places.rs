@@ -169,7 +169,7 @@ fn tmpfs_is_as_good_as_another() {
 #[test]
 #[expect(clippy::disallowed_methods, reason = "writes what another version would have left")]
 fn file_of_another_version_is_refused_by_name_and_left_as_it_is() {
-    for version in [0u32, 2, u32::MAX] {
+    for version in [0u32, 2, 1000] {
         for name in ["catalog", "positions", "groups/billing.offsets", "log/meta.properties"] {
             if (name, version) == ("log/meta.properties", 0) {
                 continue; // Kafka has had such ones, and they are read
