@@ -9,6 +9,8 @@ mod codecs;
 mod command;
 mod consumer;
 mod crash;
+#[cfg(feature = "cli")]
+mod failures;
 mod full_disk;
 #[cfg(feature = "cli")]
 mod kill;

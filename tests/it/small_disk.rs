@@ -1,4 +1,5 @@
-//! A real file system that is full: the experiment that `benches/peers` makes with other crates, ottla's part.
+//! A real file system that is full, and a bit that is flipped: the experiments that `benches/peers` makes with other
+//! crates, ottla's part.
 //!
 //! Where the machine permits, the file system is a few megabytes of its own in a mount namespace, with a ballast file
 //! whose removal gives room; elsewhere files may not be longer than that (`RLIMIT_FSIZE`, which is a case of its own as
@@ -12,9 +13,11 @@ use std::time::Duration;
 
 use ottla::{
     Consumer, ConsumerConfig, Engine, Error, Offset, Producer, ProducerConfig, ProducerRecord, TopicConfig,
-    TopicPartition,
+    TopicPartition, VerifyOptions, verify,
 };
 use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, getuid, kill_process, setrlimit};
+
+use crate::surroundings::scratch;
 
 /// How large the file system is, the ballast included, and where files end if there is only a limit.
 const SMALL_MIB: u64 = 12;
@@ -42,13 +45,7 @@ struct Scratch {
 
 impl Scratch {
     fn new(kind: Kind) -> Self {
-        // An image in memory, or syncing it would be most of the test.
-        let memory = Path::new("/dev/shm");
-        let directory = match kind {
-            Kind::Ext4 if memory.is_dir() => tempfile::tempdir_in(memory).unwrap(),
-            _ => tempfile::tempdir().unwrap(),
-        };
-        Self { directory, kind }
+        Self { directory: scratch(), kind } // in memory, or syncing an image would be most of the test
     }
 
     /// Runs `parts`, one process after the other, on one small disk. `None` if there can be none of that kind.
@@ -139,6 +136,63 @@ fn killed_on_a_full_file_system_it_opens_there_and_has_everything() {
 #[test]
 fn file_system_without_room_for_files_is_written_again_when_there_is() {
     on(&[Kind::Inodes(60), Kind::Limit], &["fills", "reads"]);
+}
+
+// faults: K01 K03
+#[test]
+#[expect(clippy::disallowed_methods, reason = "what a bad disk does")]
+fn flipped_bit_costs_its_batch_and_is_named_by_verify_and_by_reading() {
+    const COUNT: u64 = 12_100;
+    const FLIPPED: u64 = 6000;
+    let scratch = scratch();
+    let data = scratch.path().join("data");
+    let engine = Engine::open(&data).unwrap();
+    let producer = Producer::<str, str>::new(&engine).unwrap();
+    let sent: Vec<_> =
+        (0..COUNT).map(|number| producer.send(ProducerRecord::to("t").value(&value(number))).unwrap()).collect();
+    sent.into_iter().for_each(|delivery| drop(delivery.wait().unwrap()));
+    producer.close().unwrap();
+    engine.close().unwrap();
+    drop((producer, engine));
+
+    let segment = data.join("log/t-0/00000000000000000000.log");
+    let mut bytes = fs::read(&segment).unwrap();
+    let record = value(FLIPPED);
+    let at = bytes.windows(record.len()).position(|window| window == record.as_bytes()).unwrap();
+    bytes[at + record.len() / 2] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+
+    let report = verify(&data, &VerifyOptions::default()).unwrap();
+    let [found] = &report.iter().map(ToString::to_string).collect::<Vec<_>>()[..] else { panic!("{report:?}") };
+    assert!(found.starts_with(&segment.display().to_string()), "{found}");
+
+    let engine = Engine::open(&data).unwrap();
+    let mut consumer = Consumer::<str, str>::with_config(&engine, ConsumerConfig::default()).unwrap();
+    consumer.assign([partition()]).unwrap();
+    let (mut numbers, mut damaged) = (Vec::new(), Vec::new());
+    while consumer.position(&partition()).unwrap() < Offset(i64::try_from(COUNT).unwrap()) {
+        match consumer.poll(Duration::from_secs(10)) {
+            Ok(records) => {
+                for record in &records {
+                    let number = u64::try_from(record.offset().0).unwrap();
+                    assert_eq!(record.value().unwrap().unwrap(), value(number));
+                    numbers.push(number);
+                }
+            }
+            Err(Error::CorruptBatch { first, last, path, .. }) => {
+                assert_eq!(path, segment);
+                let bounds = [first, last].map(|offset| u64::try_from(offset.0).unwrap());
+                damaged.push(bounds);
+                consumer.seek(&partition(), Offset(last.0 + 1)).unwrap();
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let [[first, last]] = damaged[..] else { panic!("{damaged:?}") };
+    assert!((first..=last).contains(&FLIPPED) && last - first < 16, "{first} to {last}");
+    assert!(found.contains(&format!(": {first} to {last}: damage: ")), "{found}");
+    assert_eq!(numbers, (0..first).chain(last + 1..COUNT).collect::<Vec<_>>());
+    engine.close().unwrap();
 }
 
 /// What runs in processes of their own.

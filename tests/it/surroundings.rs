@@ -22,7 +22,7 @@ use ottla::{
 use tempfile::TempDir;
 
 /// A directory that goes away with its test; in memory where it can be, since nothing here is about the disk.
-fn scratch() -> TempDir {
+pub(crate) fn scratch() -> TempDir {
     let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     made.or_else(|_| tempfile::tempdir()).unwrap()

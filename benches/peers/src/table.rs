@@ -30,6 +30,7 @@ pub fn summary(full: &[FullDisk], flipped: &[FlippedBit]) -> String {
         let says = match &bit.said[..] {
             [] => "says nothing",
             [what, ..] if what.starts_with("refuses to open") => "refuses to open",
+            _ if bit.wrong > 0 => "names it when asked to check",
             _ => "names it",
         };
         let (whole, gone, wrong) = (whole(bit), gone(bit), bit.wrong);

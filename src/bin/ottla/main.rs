@@ -106,7 +106,8 @@ fn run(arguments: Arguments) -> Result<Status, Failure> {
 /// Refuses a directory that is none, and keeps a command that only looks from making itself at home in a strange one.
 fn check(directory: &Path, creates: bool) -> Result<(), Failure> {
     let name = directory.display();
-    let failure = match (directory.is_dir(), directory.exists()) {
+    let exists = directory.try_exists().map_err(|error| Failure::Usage(format!("cannot look up {name}: {error}")))?;
+    let failure = match (directory.is_dir(), exists) {
         (true, _) if creates || is_empty(directory) || OURS.iter().any(|file| directory.join(file).exists()) => {
             return Ok(());
         }
