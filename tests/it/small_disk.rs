@@ -7,7 +7,7 @@
 //! and does nothing when it is run for its own sake.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 

@@ -7,6 +7,8 @@
 #[cfg(feature = "sim")]
 mod clock;
 mod code;
+#[cfg(feature = "sim")]
+mod disk;
 mod limits;
 mod names;
 mod places;

@@ -107,7 +107,6 @@ fn read_only_file_system_refuses_a_writer_by_name_and_is_verified() {
 
 // faults: P09
 #[test]
-#[expect(clippy::disallowed_methods, reason = "takes permissions away, as somebody may")]
 fn missing_permission_is_an_error_that_names_the_file_and_resets_nothing() {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;
