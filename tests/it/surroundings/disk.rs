@@ -98,7 +98,8 @@ fn whatever_is_refused_while_a_directory_is_opened_it_opens_when_it_is_not() {
             let _ = engine.close();
         }
         disk.set_faults(Faults::none());
-        let engine = Engine::builder().open_memory(&disk).unwrap_or_else(|error| panic!("{operation:?} {fault:?}: {error}"));
+        let engine =
+            Engine::builder().open_memory(&disk).unwrap_or_else(|error| panic!("{operation:?} {fault:?}: {error}"));
         assert_eq!(read(&engine).unwrap(), ["a", "b"], "{operation:?} {fault:?}");
         send(&engine, "c").unwrap();
         engine.close().unwrap();
