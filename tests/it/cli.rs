@@ -658,6 +658,7 @@ mod terminal {
         assert_eq!(consumed(&home), ["1"]);
     }
 
+    // faults: P01
     #[test]
     fn a_second_process_is_refused_and_told_who_is_there() {
         let home = Home::new();

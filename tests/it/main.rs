@@ -9,6 +9,8 @@ mod codecs;
 mod command;
 mod consumer;
 mod crash;
+#[cfg(feature = "cli")]
+mod failures;
 mod faults;
 mod full_disk;
 #[cfg(feature = "cli")]
@@ -23,5 +25,7 @@ mod rot;
 #[cfg(feature = "fuzzing")]
 mod seeds;
 mod settings;
+mod small_disk;
+mod surroundings;
 mod tidy;
 mod verify;

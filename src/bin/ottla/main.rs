@@ -20,10 +20,13 @@ mod verify;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::{CommandFactory, Parser};
 use ottla::replay::Directory;
 use ottla::{Engine, Error};
+use signal_hook::consts::SIGXFSZ;
 
 use crate::arguments::{Arguments, Command};
 use crate::output::{Failure, Output};
@@ -49,10 +52,20 @@ fn main() -> ExitCode {
     }
 }
 
+/// A write beyond the limit on the size of files (`ulimit -f`) fails as it does on a full disk; without this the signal
+/// that goes with it would end the process.
+fn outlive_file_size_limit() {
+    let unread = Arc::new(AtomicBool::new(false)); // the error of the write says all
+    if let Err(error) = signal_hook::flag::register(SIGXFSZ, unread) {
+        log::warn!("a limit on the size of files would end this process: {error}");
+    }
+}
+
 fn run(arguments: Arguments) -> Result<Status, Failure> {
     let mut output = Output::new(arguments.json);
     let Arguments { directory, command, verbose, .. } = arguments;
     logger::start(verbose);
+    outlive_file_size_limit();
     match &command {
         Command::Demo(demo) => return demo::run(demo, directory.as_deref(), &mut output),
         Command::Config { kind } => return config::run(*kind, &mut output),
@@ -123,7 +136,8 @@ fn refused(error: Error, command: &Command) -> Failure {
 /// Refuses a directory that is none, and keeps a command that only looks from making itself at home in a strange one.
 fn check(directory: &Path, creates: bool) -> Result<(), Failure> {
     let name = directory.display();
-    let failure = match (directory.is_dir(), directory.exists()) {
+    let exists = directory.try_exists().map_err(|error| Failure::Usage(format!("cannot look up {name}: {error}")))?;
+    let failure = match (directory.is_dir(), exists) {
         (true, _) if creates || is_empty(directory) || OURS.iter().any(|file| directory.join(file).exists()) => {
             return Ok(());
         }
