@@ -139,7 +139,7 @@ pub mod _documentation {
 /// Faults of a [`MemoryDisk`], to test applications with: the feature `sim`. See [`MemoryDisk::simulated`].
 #[cfg(feature = "sim")]
 pub mod sim {
-    pub use crate::io::{Fault, Faults, Operation};
+    pub use crate::io::{Fault, Faults, Operation, PowerCut};
 }
 
 /// What decodes bytes and is not public, for the fuzz targets in `fuzz/`. No part of the interface.
