@@ -203,8 +203,12 @@ impl<'a> Recovery<'a> {
         let (indexes, position, offset) = self.scan_start(&segment)?;
         let bounds = EpochBounds { starts: Arc::new(self.epochs.clone()), latest: self.opening.epoch };
         let next_base = self.segments.get(index + 1).map(|next| next.base_offset());
-        let known_end = next_base.unwrap_or(self.durable_end).min(self.durable_end);
-        let mut walk = Walk::new(&segment, position, offset, Check::Whole).ending_at(known_end).with_epochs(bounds);
+        let walk = Walk::new(&segment, position, offset, Check::Whole).with_epochs(bounds);
+        let mut walk = match next_base.filter(|base| *base <= self.durable_end) {
+            Some(base) => walk.ending_at(base),
+            // What was appended since is behind it, and no part of what damage just below it costs.
+            None => walk.reaching(self.durable_end),
+        };
         self.log_end = offset;
         loop {
             if self.log_end >= self.durable_end && self.tail_from.is_none() {

@@ -68,6 +68,8 @@ pub(crate) struct Walk<'a> {
     expected: Offset,
     /// The offset behind this segment's last one, if it is known.
     segment_end: Option<Offset>,
+    /// Whether the segment may hold more than `segment_end` says.
+    may_reach_further: bool,
     epochs: Option<EpochBounds>,
     /// Offsets may be missing between batches.
     allows_gaps: bool,
@@ -87,6 +89,7 @@ impl<'a> Walk<'a> {
             end: segment.end(),
             expected,
             segment_end: None,
+            may_reach_further: false,
             epochs: None,
             allows_gaps: false,
             last_epoch: LeaderEpoch::NONE,
@@ -100,6 +103,12 @@ impl<'a> Walk<'a> {
     pub(crate) fn ending_at(mut self, next_offset: Offset) -> Self {
         self.segment_end = Some(next_offset);
         self
+    }
+
+    /// Tells the walk up to which offset the segment was written at least: damage at its end costs no less.
+    pub(crate) fn reaching(mut self, next_offset: Offset) -> Self {
+        self.may_reach_further = true;
+        self.ending_at(next_offset)
     }
 
     /// Tells the walk which leader epochs there were.
@@ -327,7 +336,7 @@ impl<'a> Walk<'a> {
     /// Whether a batch that begins at `offset` may stand from here on. It may be the expected one behind damage, too:
     /// then the bytes in between are no part of this log.
     fn may_hold(&self, offset: Offset) -> bool {
-        offset >= self.expected && self.segment_end.is_none_or(|end| offset < end)
+        offset >= self.expected && (self.may_reach_further || self.segment_end.is_none_or(|end| offset < end))
     }
 
     /// Whether the offset at a place behind damage is more than a guess, which it is at an end that nobody has named.

@@ -20,21 +20,26 @@ impl Chance {
 /// Lets the machine go down, in some way.
 pub(crate) fn crash(disk: &MemoryDisk, chance: &mut Chance) -> Crash {
     let seed = chance.next();
-    match chance.below(8) {
+    let cut = PowerCut::keeping(seed);
+    let cut = match chance.below(8) {
         0 | 1 => {
+            eprintln!("killed");
             disk.kill();
             return Crash::Kill;
         }
         2 => {
+            eprintln!("cut");
             disk.power_cut();
             return Crash::Cut;
         }
-        3 => disk.power_cut_as(PowerCut::keeping(seed).in_order()),
-        4 => disk.power_cut_as(PowerCut::keeping(seed).in_order().sector_bytes(1)),
-        5 => disk.power_cut_as(PowerCut::keeping(seed).sector_bytes(4096)),
-        6 => disk.power_cut_as(PowerCut::keeping(seed).sector_bytes(1 + chance.index(40))),
-        _ => disk.power_cut_keeping(seed),
-    }
+        3 => cut.in_order(),
+        4 => cut.in_order().sector_bytes(1),
+        5 => cut.sector_bytes(4096),
+        6 => cut.sector_bytes(1 + chance.index(40)),
+        _ => cut,
+    };
+    eprintln!("{cut:?}");
+    disk.power_cut_as(cut);
     Crash::CutKeeping(seed)
 }
 

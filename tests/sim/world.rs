@@ -94,6 +94,7 @@ impl World {
     fn live(&mut self, model: &mut Model) {
         let weather = Weather::pick(&mut self.chance);
         weather.set(&self.disk, &mut self.chance);
+        eprintln!("{}: {weather:?}", model.context);
         if !self.chance.one_in(4) {
             self.disk.fail_from(self.disk.steps() + self.chance.below(120));
         }
@@ -197,6 +198,7 @@ impl World {
         self.run.crashes += 1;
         if !self.disk.has_power() {
             self.run.phases.count(&self.disk, self.doing);
+            eprintln!("the power failed: {:?} at {:?}", self.doing, self.disk.power_failed_at());
         }
         let crash = crash(&self.disk, &mut self.chance);
         model.crashed(crash);
@@ -229,6 +231,13 @@ impl World {
 
     /// A bit of a batch is wrong when the engine is opened, and right again later.
     fn meet_rot(&mut self, model: &mut Model) {
+        if std::env::var("FILES").is_ok() {
+            for (path, bytes) in self.disk.files() {
+                if path.starts_with("log/orders-0") {
+                    eprintln!("{path:?} {bytes}");
+                }
+            }
+        }
         let Some(rot) = Rot::begin(&self.disk, &mut self.chance, model) else { return };
         for _ in 0..=self.chance.below(2) {
             let mut app = App::open(&self.disk, model).unwrap_or_else(|error| panic!("{rot:?}: {error}"));

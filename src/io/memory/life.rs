@@ -250,9 +250,10 @@ impl Dir for MemoryDir {
         });
         match locked.map_err(self.failed("lock", name))? {
             Some(node) => {
+                let held = MemoryLock { disk: self.disk.clone(), node }; // from now on, whatever fails
                 file.set_len(0)?;
                 file.write_all_at(owner.as_bytes(), 0)?;
-                Ok(Box::new(MemoryLock { disk: self.disk.clone(), node }))
+                Ok(Box::new(held))
             }
             None => {
                 let owner = String::from_utf8_lossy(&file.slice(0, 256)?).into_owned();

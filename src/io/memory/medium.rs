@@ -411,8 +411,10 @@ fn keep_sectors(content: &[u8], durable: &mut [u8], dirty: &[Dirty], old: usize,
             1..4 => {}
             _ if has_no_content => {}
             _ => {
-                let kept = range.start..range.end.min(content.len()).max(range.start);
-                durable[kept.clone()].copy_from_slice(&content[kept]);
+                let kept = range.start..range.end.min(content.len());
+                if !kept.is_empty() {
+                    durable[kept.clone()].copy_from_slice(&content[kept]);
+                }
             }
         }
     }
