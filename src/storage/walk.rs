@@ -11,7 +11,8 @@
 //! 4. where the offset index says that a batch begins.
 //!
 //! What stands there has to be numbered right, too, since no checksum covers that: by what the damaged batch says of
-//! its length in offsets, or by the batch behind it. One that nothing confirms is passed as well.
+//! its length in offsets, or by the batch behind it, or by the damaged batch's checksum, which holds if its length in
+//! offsets is all that is wrong with it. One that nothing confirms is passed as well.
 //!
 //! It never searches byte by byte: a record's value may contain the bytes of a batch.
 
@@ -183,7 +184,7 @@ impl<'a> Walk<'a> {
             Err(fault) => return Ok(Err(fault)),
         };
         if header.len_bytes > LARGE_BYTES
-            && let Err(fault) = self.check_in_pieces(position, header.len_bytes)?
+            && let Err(fault) = self.check_in_pieces(position, header.len_bytes, None)?
         {
             return Ok(Err(fault));
         }
@@ -322,8 +323,9 @@ impl<'a> Walk<'a> {
         while behind < self.end {
             let Ok(next) = self.batch_at(behind, Check::Whole)? else { return Ok(None) };
             let header = *next.header();
-            let is_confirmed =
-                header.base_offset == predicted || self.offset_behind(behind, &header)? == Some(header.next_offset());
+            let is_confirmed = header.base_offset == predicted
+                || self.offset_behind(behind, &header)? == Some(header.next_offset())
+                || self.holds_up_to(position, length, header.base_offset)?;
             if self.may_hold(header.base_offset) && is_confirmed {
                 return Ok(Some((behind, header.base_offset)));
             }
@@ -347,11 +349,27 @@ impl<'a> Walk<'a> {
     /// Whether the batch at `position` is whole if its length field is `length`.
     fn holds_with_length(&mut self, position: u64, length: u32) -> Result<bool> {
         let len = length as usize + BatchHeader::LENGTH_END;
-        Ok(len >= BatchHeader::LEN_BYTES && self.check_in_pieces(position, len)?.is_ok())
+        Ok(len >= BatchHeader::LEN_BYTES && self.check_in_pieces(position, len, None)?.is_ok())
     }
 
-    /// Whether the checksum of the `len` bytes at `position` holds, without taking memory for all of them.
-    fn check_in_pieces(&mut self, position: u64, len: usize) -> Result<Result<(), BatchFault>> {
+    /// Whether the batch at `position`, of that length field, is whole if `next` follows on its last offset: nothing but
+    /// what it says of that is damaged.
+    fn holds_up_to(&mut self, position: u64, length: u32, next: Offset) -> Result<bool> {
+        let len = length as usize + BatchHeader::LENGTH_END;
+        let Ok(last_delta) = i32::try_from(next.0.saturating_sub(self.expected.0).saturating_sub(1)) else {
+            return Ok(false);
+        };
+        Ok(len >= BatchHeader::LEN_BYTES && self.check_in_pieces(position, len, Some(last_delta))?.is_ok())
+    }
+
+    /// Whether the checksum of the `len` bytes at `position` holds, without taking memory for all of them; with
+    /// `last_delta`, as if that stood in the header.
+    fn check_in_pieces(
+        &mut self,
+        position: u64,
+        len: usize,
+        last_delta: Option<i32>,
+    ) -> Result<Result<(), BatchFault>> {
         let end = position + len as u64;
         if end > self.end {
             return Ok(Err(BatchFault::TooShort));
@@ -361,7 +379,16 @@ impl<'a> Walk<'a> {
         while at < end {
             let piece = usize::try_from(end - at).unwrap_or(READ_BYTES).min(READ_BYTES);
             let Some(bytes) = self.bytes_at(at, piece)? else { return Ok(Err(BatchFault::TooShort)) };
-            checksum.update(&bytes);
+            match last_delta.filter(|_| at == position && piece >= BatchHeader::LEN_BYTES) {
+                Some(last_delta) => {
+                    let (head, rest) = bytes.split_at(BatchHeader::LEN_BYTES);
+                    let mut head = head.to_vec();
+                    BatchHeader::store_last_delta(&mut head, last_delta);
+                    checksum.update(&head);
+                    checksum.update(rest);
+                }
+                None => checksum.update(&bytes),
+            }
             at += piece as u64;
         }
         Ok(checksum.check())

@@ -153,3 +153,14 @@ impl App<'_> {
         Ok((contents, damaged))
     }
 }
+
+impl Model {
+    /// Damage that nobody can tell from a torn write has cost the end of a log, from `offset` on.
+    fn cut_off(&mut self, place: Place, offset: i64) {
+        for kept in [&mut self.durable, &mut self.written] {
+            kept.entry(place).or_default().retain(|at, _| *at < offset);
+        }
+        let sent = &self.sent;
+        self.closed_over.retain(|value| sent[value].place != place);
+    }
+}

@@ -115,6 +115,7 @@ impl World {
 
     /// What somebody does with an open engine; answers whether it was closed.
     fn session(&mut self, mut app: App<'_>, weather: Weather) -> bool {
+        app.findings().iter().for_each(|finding| eprintln!("{finding}"));
         let (mut left, mut follower) = (5 + self.chance.below(40), None);
         while left > 0 && self.disk.has_power() {
             left -= 1;
@@ -200,6 +201,7 @@ impl World {
             self.run.phases.count(&self.disk, self.doing);
             eprintln!("the power failed: {:?} at {:?}", self.doing, self.disk.power_failed_at());
         }
+        if std::env::var("FILES").is_ok() { for (path, bytes) in self.disk.files() { if path.starts_with(std::env::var("FILES").unwrap()) { eprintln!("{path:?} {bytes}"); } } }
         let crash = crash(&self.disk, &mut self.chance);
         model.crashed(crash);
         self.disk.set_capacity(None);
@@ -219,6 +221,7 @@ impl World {
             self.meet_rot(model);
         }
         let mut app = App::open(&self.disk, model).unwrap_or_else(|error| panic!("it does not open: {error}"));
+        app.findings().iter().for_each(|finding| eprintln!("{finding}"));
         let contents = app.check_all().unwrap();
         contents.iter().for_each(|(place, contents)| app.model.is_settled(*place, contents));
         for group in GROUPS.into_iter().filter(|_| !contents.is_empty()) {

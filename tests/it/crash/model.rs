@@ -157,15 +157,6 @@ impl Model {
         self.closed_over.append(&mut self.unanswered);
     }
 
-    /// Damage that nobody can tell from a torn write has cost the end of a log, from `offset` on.
-    pub(super) fn cut_off(&mut self, place: Place, offset: i64) {
-        for kept in [&mut self.durable, &mut self.written] {
-            kept.entry(place).or_default().retain(|at, _| *at < offset);
-        }
-        let sent = &self.sent;
-        self.closed_over.retain(|value| sent[value].place != place);
-    }
-
     /// The disk refuses writes: what was sent with `acks = 0` may be gone, and nobody is told.
     pub(super) fn doubts_unanswered(&mut self) {
         self.unanswered.clear();
