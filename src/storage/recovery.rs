@@ -86,8 +86,8 @@ struct Recovery<'a> {
     /// Of the last segment that was scanned.
     filler: IndexFiller,
     first_timestamp: Option<Timestamp>,
-    /// The first byte from the durable end on: segment and position.
-    tail_from: Option<(usize, u64)>,
+    /// Where the first batch from the durable end on is: segment, position, and offset.
+    tail_from: Option<(usize, u64, Offset)>,
     /// Where the log was torn: segment and position.
     torn_at: Option<(usize, u64)>,
     /// The log end is not where the last segment ends: a new one has to begin there.
@@ -212,7 +212,7 @@ impl<'a> Recovery<'a> {
         self.log_end = offset;
         loop {
             if self.log_end >= self.durable_end && self.tail_from.is_none() {
-                self.tail_from = Some((index, walk.position()));
+                self.tail_from = Some((index, walk.position(), self.log_end));
             }
             match walk.next_step()? {
                 None => break,
@@ -371,22 +371,30 @@ impl<'a> Recovery<'a> {
         Ok(())
     }
 
-    /// Writes again what was kept from the durable end on, and syncs it, names included.
+    /// Writes again what was kept from the durable end on, and syncs it, names included. What is written is what was
+    /// checked: bytes that were read wrong would take the place of good ones.
     fn rewrite_tail(&mut self) -> Result<()> {
-        let Some((first, position)) = self.tail_from.filter(|_| !self.opening.was_clean) else { return Ok(()) };
+        let Some((first, position, offset)) = self.tail_from.filter(|_| !self.opening.was_clean) else { return Ok(()) };
         for (index, segment) in self.segments.iter().enumerate().skip(first) {
             let mut position = if index == first { position } else { 0 };
             if position >= segment.end() {
                 continue;
             }
             let file = segment.writable()?;
-            while position < segment.end() {
-                let bytes = file.slice(position, chunk(position, segment.end()))?;
-                if bytes.is_empty() {
-                    return Err(Error::corrupt_file(file.path(), position, "it became shorter while it was opened"));
+            let expected = if index == first { offset } else { segment.base_offset() };
+            let mut walk = Walk::new(segment, position, expected, Check::Whole);
+            let mut pending = Vec::new();
+            while let Some(step) = walk.next_step()? {
+                let Step::Batch { batch, .. } = step else {
+                    let reason = "what was whole when it was checked is damaged now";
+                    return Err(Error::corrupt_file(file.path(), walk.position(), reason));
+                };
+                pending.extend_from_slice(batch.as_bytes());
+                if pending.len() >= COPY_BYTES || walk.position() >= segment.end() {
+                    file.write_all_at(&pending, position)?;
+                    position = walk.position();
+                    pending.clear();
                 }
-                file.write_all_at(&bytes, position)?;
-                position += bytes.len() as u64;
             }
             file.sync()?; // what readers see from now on is on the disk
         }

@@ -146,19 +146,29 @@ impl<'a> Walk<'a> {
             return self.missing_end();
         }
         let position = self.position;
-        let fault = match self.batch_at(position, self.check)? {
-            Ok(batch) => match self.misfit(batch.header())? {
-                None => {
-                    self.position += batch.header().len_bytes as u64;
-                    self.expected = batch.header().next_offset();
-                    self.last_epoch = batch.header().leader_epoch;
-                    return Ok(Some(Step::Batch { position, batch }));
-                }
-                Some(misfit) => misfit,
-            },
-            Err(fault) => fault.to_string(),
-        };
-        self.pass_damage(fault).map(Some)
+        let mut found = self.fitting_batch()?;
+        if found.is_err() {
+            // It may be right on the disk, and have been read wrong: damage is believed when it is read twice.
+            self.buffer = Bytes::new();
+            found = self.fitting_batch()?;
+        }
+        match found {
+            Ok(batch) => {
+                self.position += batch.header().len_bytes as u64;
+                self.expected = batch.header().next_offset();
+                self.last_epoch = batch.header().leader_epoch;
+                Ok(Some(Step::Batch { position, batch }))
+            }
+            Err(fault) => self.pass_damage(fault).map(Some),
+        }
+    }
+
+    /// The batch at the current place, or what is wrong with it.
+    fn fitting_batch(&mut self) -> Result<Result<Batch, String>> {
+        Ok(match self.batch_at(self.position, self.check)? {
+            Ok(batch) => self.misfit(batch.header())?.map_or(Ok(batch), Err),
+            Err(fault) => Err(fault.to_string()),
+        })
     }
 
     /// At the end of the file: offsets that should be there and are not.

@@ -99,7 +99,7 @@ fn at_step(workload: &Workload, seed: u64, step: u64, model: &mut Model, struck:
         struck.count(&scene.disk, scene.doing);
     }
     let Scene { disk, model, .. } = scene;
-    model.crashed(crash(&disk, &mut chance));
+    model.crashed(crash(&disk, &mut chance, false));
     for _ in 0..2 {
         let mut app = App::open(&disk, model).unwrap();
         let contents = app.check_all().unwrap();
@@ -112,7 +112,7 @@ fn at_step(workload: &Workload, seed: u64, step: u64, model: &mut Model, struck:
             app.send_and_wait(Acks::One, topic, 0).unwrap();
         }
         app.settle();
-        app.model.crashed(crash(&disk, &mut chance));
+        app.model.crashed(crash(&disk, &mut chance, false));
         drop(app);
     }
     is_through

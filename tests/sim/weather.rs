@@ -18,7 +18,10 @@ impl Chance {
 }
 
 /// Lets the machine go down, in some way.
-pub(crate) fn crash(disk: &MemoryDisk, chance: &mut Chance) -> Crash {
+///
+/// With `is_rotten`, writes are torn between sectors of 512 bytes, and never within: the slot of a log in `positions`
+/// lies in one, and without it nobody can tell rot from a tear.
+pub(crate) fn crash(disk: &MemoryDisk, chance: &mut Chance, is_rotten: bool) -> Crash {
     let seed = chance.next();
     let cut = PowerCut::keeping(seed);
     let cut = match chance.below(8) {
@@ -33,9 +36,9 @@ pub(crate) fn crash(disk: &MemoryDisk, chance: &mut Chance) -> Crash {
             return Crash::Cut;
         }
         3 => cut.in_order(),
-        4 => cut.in_order().sector_bytes(1),
+        4 if !is_rotten => cut.in_order().sector_bytes(1),
         5 => cut.sector_bytes(4096),
-        6 => cut.sector_bytes(1 + chance.index(40)),
+        6 if !is_rotten => cut.sector_bytes(1 + chance.index(40)),
         _ => cut,
     };
     eprintln!("{cut:?}");
@@ -57,10 +60,12 @@ pub(crate) enum Weather {
     DeviceErrors,
     /// Some reads fail.
     ReadErrors,
-    /// A bit that is read from a segment is wrong, now and then.
+    /// A bit that is read from a segment is wrong, once.
     FlippedReads,
     /// A sync fails.
     FailedSync,
+    /// A sync fails, and what was written is gone.
+    RevertingSync,
     /// Files cannot be opened now and then.
     TooManyFiles,
     /// From some moment on, nothing works any more.
@@ -75,7 +80,14 @@ impl Weather {
             6 => Self::LittleRoom,
             7 => Self::NoSpace,
             8 => Self::DeviceErrors,
-            9 | 10 => Self::FailedSync,
+            9 => Self::FailedSync,
+            10 => {
+                if chance.one_in(3) {
+                    Self::RevertingSync
+                } else {
+                    Self::FailedSync
+                }
+            }
             11 => Self::TooManyFiles,
             12 => {
                 if chance.one_in(2) {
@@ -128,11 +140,14 @@ impl Weather {
                 let faults = none().one_in(chance.often(), Operation::Read, Fault::Device);
                 if chance.one_in(3) { faults.within("index") } else { faults }
             }
-            Self::FlippedReads => none().one_in(chance.often(), Operation::Read, Fault::FlippedBit).within(".log"),
+            Self::FlippedReads => {
+                none().one_in(chance.often(), Operation::Read, Fault::FlippedBit).within(".log").once()
+            }
             Self::FailedSync => {
-                let kinds = [Fault::Device, Fault::NoSpace, Fault::Quota, Fault::StaysDirty, Fault::Reverts];
+                let kinds = [Fault::Device, Fault::NoSpace, Fault::Quota, Fault::StaysDirty];
                 none().one_in(chance.often(), Operation::Sync, *chance.pick(&kinds))
             }
+            Self::RevertingSync => none().one_in(chance.often(), Operation::Sync, Fault::Reverts),
             Self::TooManyFiles => none()
                 .one_in(chance.often(), Operation::Open, Fault::TooManyFiles)
                 .one_in(chance.often(), Operation::Create, Fault::TooManyFiles)
@@ -172,7 +187,7 @@ impl Weather {
             }
             Self::ReadErrors => matches!(error, Error::Io { .. }),
             Self::FlippedReads => matches!(error, Error::CorruptBatch { .. }),
-            Self::DeviceErrors | Self::TooManyFiles | Self::FailedSync | Self::Gone => matches!(
+            Self::DeviceErrors | Self::TooManyFiles | Self::FailedSync | Self::RevertingSync | Self::Gone => matches!(
                 error,
                 Error::Io { .. }
                     | Error::DiskFull { .. }

@@ -68,6 +68,7 @@ pub(crate) fn run(seed: u64) -> Run {
         chance: Chance::new(seed),
         run: Run::default(),
         doing: Doing::Opening,
+        is_rotten: false,
     };
     let ended = catch_unwind(AssertUnwindSafe(|| {
         world.disk.set_journaled(world.chance.one_in(4));
@@ -87,6 +88,8 @@ struct World {
     chance: Chance,
     run: Run,
     doing: Doing,
+    /// Whether a bit has been wrong at rest.
+    is_rotten: bool,
 }
 
 impl World {
@@ -129,6 +132,9 @@ impl World {
                     break; // it will not get better
                 }
             }
+        }
+        if weather == Weather::RevertingSync {
+            app.model.written.clear(); // the system has dropped what the page cache had
         }
         if weather.loses_writes() {
             app.model.doubts_unanswered();
@@ -201,8 +207,7 @@ impl World {
             self.run.phases.count(&self.disk, self.doing);
             eprintln!("the power failed: {:?} at {:?}", self.doing, self.disk.power_failed_at());
         }
-        if std::env::var("FILES").is_ok() { for (path, bytes) in self.disk.files() { if path.starts_with(std::env::var("FILES").unwrap()) { eprintln!("{path:?} {bytes}"); } } }
-        let crash = crash(&self.disk, &mut self.chance);
+        let crash = crash(&self.disk, &mut self.chance, self.is_rotten);
         model.crashed(crash);
         self.disk.set_capacity(None);
         self.disk.set_faults(Faults::none());
@@ -234,14 +239,8 @@ impl World {
 
     /// A bit of a batch is wrong when the engine is opened, and right again later.
     fn meet_rot(&mut self, model: &mut Model) {
-        if std::env::var("FILES").is_ok() {
-            for (path, bytes) in self.disk.files() {
-                if path.starts_with("log/orders-0") {
-                    eprintln!("{path:?} {bytes}");
-                }
-            }
-        }
         let Some(rot) = Rot::begin(&self.disk, &mut self.chance, model) else { return };
+        self.is_rotten = true;
         for _ in 0..=self.chance.below(2) {
             let mut app = App::open(&self.disk, model).unwrap_or_else(|error| panic!("{rot:?}: {error}"));
             let is_there = rot.check(&mut app);

@@ -146,6 +146,7 @@ struct Chosen {
     fault: Fault,
     count: u32,
     part: String,
+    is_once: bool,
 }
 
 impl Faults {
@@ -161,7 +162,7 @@ impl Faults {
     #[must_use]
     pub fn one_in(mut self, count: u32, operation: Operation, fault: Fault) -> Self {
         if count > 0 && fault.concerns(operation) {
-            self.list.push(Chosen { operation, fault, count, part: String::new() });
+            self.list.push(Chosen { operation, fault, count, part: String::new(), is_once: false });
         }
         self
     }
@@ -179,6 +180,26 @@ impl Faults {
     #[must_use]
     pub fn one_in_all(self, count: u32, fault: Fault) -> Self {
         OPERATIONS.into_iter().fold(self, |faults, operation| faults.one_in(count, operation, fault))
+    }
+
+    /// Each of what was listed so far at most once, and then no more.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Error, MemoryDisk, Producer, ProducerRecord};
+    /// # use ottla::sim::{Fault, Faults, Operation};
+    /// let disk = MemoryDisk::simulated(7);
+    /// let engine = Engine::builder().open_memory(&disk)?;
+    /// let producer = Producer::<str, str>::new(&engine)?;
+    /// producer.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
+    /// disk.set_faults(Faults::none().one_in(1, Operation::Write, Fault::NoSpace).once());
+    /// producer.send(ProducerRecord::to("orders").value("sent"))?.wait()?; // a retry helped
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.list.iter_mut().for_each(|chosen| chosen.is_once = true);
+        self
     }
 
     /// Only on files and directories in whose path from the root of the disk `part` occurs: what was listed so far,
@@ -290,11 +311,17 @@ impl Injector {
     pub(super) fn decide(&mut self, operation: Operation, node: NodeId, path: &Path) -> Effect {
         let chosen = self.chosen.remove(&self.operations).filter(|fault| fault.concerns(operation));
         let mut fault = chosen;
-        for random in self.random.list.iter().filter(|random| random.operation == operation) {
-            if fault.is_none() && random.concerns(path) && self.chance.pick(random.count as usize) == 0 {
+        let chance = &mut self.chance;
+        self.random.list.retain(|random| {
+            let happens = fault.is_none()
+                && random.operation == operation
+                && random.concerns(path)
+                && chance.pick(random.count as usize) == 0;
+            if happens {
                 fault = Some(random.fault);
             }
-        }
+            !(happens && random.is_once)
+        });
         self.operations += 1;
         let happened = [operation as u64, node as u64, fault.map_or(0, |fault| fault as u64 + 1)];
         for part in happened {
