@@ -329,13 +329,14 @@ impl<'a> Walk<'a> {
     /// segment ends. If the batch there is not `predicted`, and the one behind it says that it is numbered wrong, then
     /// the next place behind it of which that is not so.
     fn place_behind(&mut self, position: u64, length: u32, predicted: Offset) -> Result<Option<(u64, Offset)>> {
-        let mut behind = position + u64::from(length) + BatchHeader::LENGTH_END as u64;
+        let end_of_batch = position + u64::from(length) + BatchHeader::LENGTH_END as u64;
+        let mut behind = end_of_batch;
         while behind < self.end {
             let Ok(next) = self.batch_at(behind, Check::Whole)? else { return Ok(None) };
             let header = *next.header();
             let is_confirmed = header.base_offset == predicted
                 || self.offset_behind(behind, &header)? == Some(header.next_offset())
-                || self.holds_up_to(position, length, header.base_offset)?;
+                || (behind == end_of_batch && self.holds_up_to(position, length, header.base_offset)?);
             if self.may_hold(header.base_offset) && is_confirmed {
                 return Ok(Some((behind, header.base_offset)));
             }

@@ -38,6 +38,8 @@ mod chance;
 #[path = "../it/crash/model.rs"]
 mod model;
 mod phases;
+mod planted;
+mod regressions;
 mod rot;
 mod steps;
 mod weather;

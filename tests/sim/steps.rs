@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use ottla::sim::{Fault, PowerCut};
+use ottla::sim::{Fault, Faults, Operation, PowerCut};
 use ottla::{Acks, Consumer, ConsumerConfig, MemoryDisk, OffsetAndMetadata, Result};
 
 use super::app::{App, GROUPS};
@@ -218,16 +218,20 @@ fn torn(scene: &mut Scene<'_>) -> Result<()> {
     })
 }
 
-/// A sync failed, and the page cache shows what is not on the disk.
+/// A sync failed, and the page cache shows what is not on the disk; or no more what was written.
 fn failed_sync(scene: &mut Scene<'_>) -> Result<()> {
     one_topic(scene)?;
-    let (disk, fault) =
-        (scene.disk.clone(), [Fault::Device, Fault::Reverts, Fault::StaysDirty][scene.seed as usize % 3]);
+    let faults = [Fault::Device, Fault::StaysDirty, Fault::Reverts];
+    let fault = *Chance::new(scene.seed).pick(&faults);
+    let disk = scene.disk.clone();
     let _ = scene.life(Crash::Kill, |app| {
-        disk.set_faults(ottla::sim::Faults::none().one_in(1, ottla::sim::Operation::Sync, fault));
+        disk.set_faults(Faults::none().one_in(1, Operation::Sync, fault));
         app.send(Acks::One, "orders", 0)?;
         app.send_and_wait(Acks::All, "orders", 0)
     });
+    if fault == Fault::Reverts {
+        scene.model.written.clear(); // the system has dropped what the page cache had
+    }
     Ok(())
 }
 

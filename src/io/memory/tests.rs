@@ -374,4 +374,27 @@ mod faults {
         disk.disk().root().rename("a", "b").unwrap_err();
         assert_eq!(disk.power_failed_at(), Some((Operation::Rename, "a".into())));
     }
+
+    #[test]
+    fn fault_that_happens_once_happens_once() {
+        let disk = MemoryDisk::simulated(7);
+        let (root, file, _) = file(&disk, b"a");
+        disk.set_faults(Faults::none().one_in_all(1, Fault::Device).once());
+        file.write_all_at(b"b", 0).unwrap_err();
+        file.write_all_at(b"b", 0).unwrap();
+        root.open("a").unwrap_err(); // another kind
+        root.open("a").unwrap();
+    }
+
+    #[test]
+    fn lock_that_could_not_be_taken_is_not_held() {
+        let disk = MemoryDisk::simulated(7);
+        let root = disk.disk().root();
+        disk.set_faults(Faults::none().one_in(1, Operation::Write, Fault::NoSpace).once());
+        root.lock("LOCK", "me").unwrap_err();
+        let held = root.lock("LOCK", "me").unwrap();
+        assert!(matches!(root.lock("LOCK", "you"), Err(Error::DirectoryLocked { .. })));
+        drop(held);
+        root.lock("LOCK", "you").unwrap();
+    }
 }
