@@ -34,6 +34,8 @@ use crate::types::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 
 /// How much is copied at a time.
 const COPY_BYTES: usize = 256 * 1024;
+/// How often what was read differently is read again.
+const READINGS: usize = 3;
 static ZEROS: [u8; COPY_BYTES] = [0; COPY_BYTES];
 
 /// What is known of a log before its directory is looked at.
@@ -381,24 +383,37 @@ impl<'a> Recovery<'a> {
                 continue;
             }
             let file = segment.writable()?;
-            let expected = if index == first { offset } else { segment.base_offset() };
-            let mut walk = Walk::new(segment, position, expected, Check::Whole);
-            let mut pending = Vec::new();
-            while let Some(step) = walk.next_step()? {
-                let Step::Batch { batch, .. } = step else {
-                    let reason = "what was whole when it was checked is damaged now";
-                    return Err(Error::corrupt_file(file.path(), walk.position(), reason));
-                };
-                pending.extend_from_slice(batch.as_bytes());
-                if pending.len() >= COPY_BYTES || walk.position() >= segment.end() {
-                    file.write_all_at(&pending, position)?;
-                    position = walk.position();
-                    pending.clear();
-                }
+            let mut expected = if index == first { offset } else { segment.base_offset() };
+            while position < segment.end() {
+                let (bytes, next_offset) = self.read_twice(segment, position, expected)?;
+                file.write_all_at(&bytes, position)?;
+                position += bytes.len() as u64;
+                expected = next_offset;
             }
             file.sync()?; // what readers see from now on is on the disk
         }
         self.opening.dir.sync() // and so are the files' names
+    }
+
+    /// Some whole batches from `position` on, and the offset behind them: as they were read twice, since no checksum
+    /// covers all of a batch.
+    fn read_twice(&self, segment: &Arc<Segment>, position: u64, expected: Offset) -> Result<(Vec<u8>, Offset)> {
+        let file = segment.writable()?;
+        for _ in 0..READINGS {
+            let bounds = EpochBounds { starts: Arc::new(self.epochs.clone()), latest: self.opening.epoch };
+            let mut walk = Walk::new(segment, position, expected, Check::Whole).with_epochs(bounds);
+            let mut bytes = Vec::new();
+            while bytes.len() < COPY_BYTES
+                && let Some(Step::Batch { batch, .. }) = walk.next_step()?
+            {
+                bytes.extend_from_slice(batch.as_bytes());
+            }
+            if !bytes.is_empty() && file.slice(position, bytes.len())? == bytes {
+                let next_offset = walk.expected();
+                return Ok((bytes, next_offset));
+            }
+        }
+        Err(Error::corrupt_file(file.path(), position, "whole batches are read differently each time"))
     }
 
     fn finish(mut self) -> Result<Log> {

@@ -37,7 +37,7 @@ const PLANTED: [Planted; 6] = [
     Planted {
         what: "recovery syncs the tail that it keeps, and does not write it again",
         file: "src/storage/recovery.rs",
-        right: "file.write_all_at(&pending, position)?;",
+        right: "file.write_all_at(&bytes, position)?;",
         wrong: "",
     },
     Planted {
@@ -108,9 +108,10 @@ fn planted_bugs_are_found_within_a_minute() {
 /// The simulation, in the copy: until the first violation, a minute at most.
 fn cargo(garden: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
-    command.current_dir(garden).args(["test", "--release", "--all-features", "--test", "sim"]).args(arguments);
+    command.current_dir(garden).args(["test", "--release", "--features", "sim", "--test", "sim"]).args(arguments);
     let target: PathBuf = garden.join("target");
     command.env("CARGO_TARGET_DIR", target).env("RUSTFLAGS", "--cap-lints warn").env("RUST_BACKTRACE", "0");
+    command.env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true").env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "2");
     command.env("OTTLA_SIM_SECONDS", "60").env("OTTLA_SIM_FIRST", "1").env("OTTLA_SIM_FROM", "0");
     command
 }
