@@ -95,7 +95,7 @@ impl Rot {
                 assert!(cut_at >= floor, "{context}: {self:?} was cut off at {cut_at}; {floor} was durable");
                 app.model.cut_off(place, self.offsets.start);
             } else {
-                assert_eq!(damaged, [self.offsets.clone()], "{context}: {self:?}");
+                assert_eq!(damaged, std::slice::from_ref(&self.offsets), "{context}: {self:?}");
             }
             app.model.check_contents_but(place, &contents, damaged.first().cloned().unwrap_or(0..0));
         }
@@ -104,7 +104,7 @@ impl Rot {
         let Some((name, _)) = partitions.iter().find(|(_, place)| *place == self.place) else { return false };
         let topic = app.model.topics().into_iter().find(|(topic, ..)| *topic == name.topic()).unwrap().0;
         app.send_and_wait(Acks::All, topic, self.place.1).unwrap();
-        app.read_around(name, self.place).unwrap().1 == [self.offsets.clone()]
+        app.read_around(name, self.place).unwrap().1 == std::slice::from_ref(&self.offsets)
     }
 }
 
