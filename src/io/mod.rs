@@ -33,7 +33,7 @@ use crate::types::{ReadMode, Timestamp};
 
 pub use memory::MemoryDisk;
 #[cfg(feature = "sim")]
-pub use memory::{Fault, Faults, Operation};
+pub use memory::{Fault, Faults, Operation, PowerCut};
 pub(crate) use os::OsDisk;
 
 /// A disk, with the clock and the scheduler that go with it.

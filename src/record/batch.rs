@@ -322,6 +322,13 @@ impl BatchHeader {
     pub(crate) fn stored_last_delta(bytes: &[u8]) -> i32 {
         bytes.get(LAST_OFFSET_DELTA_AT..).and_then(<[u8]>::first_chunk).map_or(0, |field| i32::from_be_bytes(*field))
     }
+
+    /// Puts a last offset delta into the front of a batch.
+    pub(crate) fn store_last_delta(bytes: &mut [u8], last_delta: i32) {
+        if let Some(field) = bytes.get_mut(LAST_OFFSET_DELTA_AT..).and_then(<[u8]>::first_chunk_mut) {
+            *field = last_delta.to_be_bytes();
+        }
+    }
 }
 
 /// Checks the checksum of a batch that comes in pieces, whatever its length field says.

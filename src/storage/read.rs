@@ -80,11 +80,12 @@ impl Log {
         max_bytes: usize,
     ) -> Result<Vec<Batch>> {
         let segment = Arc::clone(&here.segment);
-        let segment_end = Self::segment_behind(segments, &segment).map_or(bound, |next| next.base_offset());
-        let mut walk = Walk::new(&segment, here.position, here.offset, Check::Whole)
-            .ending_at(segment_end)
-            .with_epochs(self.epoch_bounds())
-            .reading(max_bytes);
+        let walk = Walk::new(&segment, here.position, here.offset, Check::Whole);
+        let walk = match Self::segment_behind(segments, &segment) {
+            Some(next) => walk.ending_at(next.base_offset()),
+            None => walk.reaching(bound), // what may not be read yet is behind it
+        };
+        let mut walk = walk.with_epochs(self.epoch_bounds()).reading(max_bytes);
         let mut batches = Vec::new();
         let mut bytes = 0;
         while walk.expected() < bound && bytes < max_bytes {

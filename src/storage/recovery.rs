@@ -34,6 +34,8 @@ use crate::types::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 
 /// How much is copied at a time.
 const COPY_BYTES: usize = 256 * 1024;
+/// How often what was read differently is read again.
+const READINGS: usize = 3;
 static ZEROS: [u8; COPY_BYTES] = [0; COPY_BYTES];
 
 /// What is known of a log before its directory is looked at.
@@ -86,8 +88,8 @@ struct Recovery<'a> {
     /// Of the last segment that was scanned.
     filler: IndexFiller,
     first_timestamp: Option<Timestamp>,
-    /// The first byte from the durable end on: segment and position.
-    tail_from: Option<(usize, u64)>,
+    /// Where the first batch from the durable end on is: segment, position, and offset.
+    tail_from: Option<(usize, u64, Offset)>,
     /// Where the log was torn: segment and position.
     torn_at: Option<(usize, u64)>,
     /// The log end is not where the last segment ends: a new one has to begin there.
@@ -203,12 +205,16 @@ impl<'a> Recovery<'a> {
         let (indexes, position, offset) = self.scan_start(&segment)?;
         let bounds = EpochBounds { starts: Arc::new(self.epochs.clone()), latest: self.opening.epoch };
         let next_base = self.segments.get(index + 1).map(|next| next.base_offset());
-        let known_end = next_base.unwrap_or(self.durable_end).min(self.durable_end);
-        let mut walk = Walk::new(&segment, position, offset, Check::Whole).ending_at(known_end).with_epochs(bounds);
+        let walk = Walk::new(&segment, position, offset, Check::Whole).with_epochs(bounds);
+        let mut walk = match next_base.filter(|base| *base <= self.durable_end) {
+            Some(base) => walk.ending_at(base),
+            // What was appended since is behind it, and no part of what damage just below it costs.
+            None => walk.reaching(self.durable_end),
+        };
         self.log_end = offset;
         loop {
             if self.log_end >= self.durable_end && self.tail_from.is_none() {
-                self.tail_from = Some((index, walk.position()));
+                self.tail_from = Some((index, walk.position(), self.log_end));
             }
             match walk.next_step()? {
                 None => break,
@@ -367,26 +373,47 @@ impl<'a> Recovery<'a> {
         Ok(())
     }
 
-    /// Writes again what was kept from the durable end on, and syncs it, names included.
+    /// Writes again what was kept from the durable end on, and syncs it, names included. What is written is what was
+    /// checked: bytes that were read wrong would take the place of good ones.
     fn rewrite_tail(&mut self) -> Result<()> {
-        let Some((first, position)) = self.tail_from.filter(|_| !self.opening.was_clean) else { return Ok(()) };
+        let Some((first, position, offset)) = self.tail_from.filter(|_| !self.opening.was_clean) else { return Ok(()) };
         for (index, segment) in self.segments.iter().enumerate().skip(first) {
             let mut position = if index == first { position } else { 0 };
             if position >= segment.end() {
                 continue;
             }
             let file = segment.writable()?;
+            let mut expected = if index == first { offset } else { segment.base_offset() };
             while position < segment.end() {
-                let bytes = file.slice(position, chunk(position, segment.end()))?;
-                if bytes.is_empty() {
-                    return Err(Error::corrupt_file(file.path(), position, "it became shorter while it was opened"));
-                }
+                let (bytes, next_offset) = self.read_twice(segment, position, expected)?;
                 file.write_all_at(&bytes, position)?;
                 position += bytes.len() as u64;
+                expected = next_offset;
             }
             file.sync()?; // what readers see from now on is on the disk
         }
         self.opening.dir.sync() // and so are the files' names
+    }
+
+    /// Some whole batches from `position` on, and the offset behind them: as they were read twice, since no checksum
+    /// covers all of a batch.
+    fn read_twice(&self, segment: &Arc<Segment>, position: u64, expected: Offset) -> Result<(Vec<u8>, Offset)> {
+        let file = segment.writable()?;
+        for _ in 0..READINGS {
+            let bounds = EpochBounds { starts: Arc::new(self.epochs.clone()), latest: self.opening.epoch };
+            let mut walk = Walk::new(segment, position, expected, Check::Whole).with_epochs(bounds);
+            let mut bytes = Vec::new();
+            while bytes.len() < COPY_BYTES
+                && let Some(Step::Batch { batch, .. }) = walk.next_step()?
+            {
+                bytes.extend_from_slice(batch.as_bytes());
+            }
+            if !bytes.is_empty() && file.slice(position, bytes.len())? == bytes {
+                let next_offset = walk.expected();
+                return Ok((bytes, next_offset));
+            }
+        }
+        Err(Error::corrupt_file(file.path(), position, "whole batches are read differently each time"))
     }
 
     fn finish(mut self) -> Result<Log> {

@@ -11,7 +11,8 @@
 //! 4. where the offset index says that a batch begins.
 //!
 //! What stands there has to be numbered right, too, since no checksum covers that: by what the damaged batch says of
-//! its length in offsets, or by the batch behind it. One that nothing confirms is passed as well.
+//! its length in offsets, or by the batch behind it, or by the damaged batch's checksum, which holds if its length in
+//! offsets is all that is wrong with it. One that nothing confirms is passed as well.
 //!
 //! It never searches byte by byte: a record's value may contain the bytes of a batch.
 
@@ -68,6 +69,8 @@ pub(crate) struct Walk<'a> {
     expected: Offset,
     /// The offset behind this segment's last one, if it is known.
     segment_end: Option<Offset>,
+    /// Whether the segment may hold more than `segment_end` says.
+    may_reach_further: bool,
     epochs: Option<EpochBounds>,
     /// Offsets may be missing between batches.
     allows_gaps: bool,
@@ -87,6 +90,7 @@ impl<'a> Walk<'a> {
             end: segment.end(),
             expected,
             segment_end: None,
+            may_reach_further: false,
             epochs: None,
             allows_gaps: false,
             last_epoch: LeaderEpoch::NONE,
@@ -100,6 +104,12 @@ impl<'a> Walk<'a> {
     pub(crate) fn ending_at(mut self, next_offset: Offset) -> Self {
         self.segment_end = Some(next_offset);
         self
+    }
+
+    /// Tells the walk up to which offset the segment was written at least: damage at its end costs no less.
+    pub(crate) fn reaching(mut self, next_offset: Offset) -> Self {
+        self.may_reach_further = true;
+        self.ending_at(next_offset)
     }
 
     /// Tells the walk which leader epochs there were.
@@ -136,19 +146,29 @@ impl<'a> Walk<'a> {
             return self.missing_end();
         }
         let position = self.position;
-        let fault = match self.batch_at(position, self.check)? {
-            Ok(batch) => match self.misfit(batch.header())? {
-                None => {
-                    self.position += batch.header().len_bytes as u64;
-                    self.expected = batch.header().next_offset();
-                    self.last_epoch = batch.header().leader_epoch;
-                    return Ok(Some(Step::Batch { position, batch }));
-                }
-                Some(misfit) => misfit,
-            },
-            Err(fault) => fault.to_string(),
-        };
-        self.pass_damage(fault).map(Some)
+        let mut found = self.fitting_batch()?;
+        if found.is_err() {
+            // It may be right on the disk, and have been read wrong: damage is believed when it is read twice.
+            self.buffer = Bytes::new();
+            found = self.fitting_batch()?;
+        }
+        match found {
+            Ok(batch) => {
+                self.position += batch.header().len_bytes as u64;
+                self.expected = batch.header().next_offset();
+                self.last_epoch = batch.header().leader_epoch;
+                Ok(Some(Step::Batch { position, batch }))
+            }
+            Err(fault) => self.pass_damage(fault).map(Some),
+        }
+    }
+
+    /// The batch at the current place, or what is wrong with it.
+    fn fitting_batch(&mut self) -> Result<Result<Batch, String>> {
+        Ok(match self.batch_at(self.position, self.check)? {
+            Ok(batch) => self.misfit(batch.header())?.map_or(Ok(batch), Err),
+            Err(fault) => Err(fault.to_string()),
+        })
     }
 
     /// At the end of the file: offsets that should be there and are not.
@@ -174,7 +194,7 @@ impl<'a> Walk<'a> {
             Err(fault) => return Ok(Err(fault)),
         };
         if header.len_bytes > LARGE_BYTES
-            && let Err(fault) = self.check_in_pieces(position, header.len_bytes)?
+            && let Err(fault) = self.check_in_pieces(position, header.len_bytes, None)?
         {
             return Ok(Err(fault));
         }
@@ -309,12 +329,14 @@ impl<'a> Walk<'a> {
     /// segment ends. If the batch there is not `predicted`, and the one behind it says that it is numbered wrong, then
     /// the next place behind it of which that is not so.
     fn place_behind(&mut self, position: u64, length: u32, predicted: Offset) -> Result<Option<(u64, Offset)>> {
-        let mut behind = position + u64::from(length) + BatchHeader::LENGTH_END as u64;
+        let end_of_batch = position + u64::from(length) + BatchHeader::LENGTH_END as u64;
+        let mut behind = end_of_batch;
         while behind < self.end {
             let Ok(next) = self.batch_at(behind, Check::Whole)? else { return Ok(None) };
             let header = *next.header();
-            let is_confirmed =
-                header.base_offset == predicted || self.offset_behind(behind, &header)? == Some(header.next_offset());
+            let is_confirmed = header.base_offset == predicted
+                || self.offset_behind(behind, &header)? == Some(header.next_offset())
+                || (behind == end_of_batch && self.holds_up_to(position, length, header.base_offset)?);
             if self.may_hold(header.base_offset) && is_confirmed {
                 return Ok(Some((behind, header.base_offset)));
             }
@@ -327,7 +349,7 @@ impl<'a> Walk<'a> {
     /// Whether a batch that begins at `offset` may stand from here on. It may be the expected one behind damage, too:
     /// then the bytes in between are no part of this log.
     fn may_hold(&self, offset: Offset) -> bool {
-        offset >= self.expected && self.segment_end.is_none_or(|end| offset < end)
+        offset >= self.expected && (self.may_reach_further || self.segment_end.is_none_or(|end| offset < end))
     }
 
     /// Whether the offset at a place behind damage is more than a guess, which it is at an end that nobody has named.
@@ -338,11 +360,27 @@ impl<'a> Walk<'a> {
     /// Whether the batch at `position` is whole if its length field is `length`.
     fn holds_with_length(&mut self, position: u64, length: u32) -> Result<bool> {
         let len = length as usize + BatchHeader::LENGTH_END;
-        Ok(len >= BatchHeader::LEN_BYTES && self.check_in_pieces(position, len)?.is_ok())
+        Ok(len >= BatchHeader::LEN_BYTES && self.check_in_pieces(position, len, None)?.is_ok())
     }
 
-    /// Whether the checksum of the `len` bytes at `position` holds, without taking memory for all of them.
-    fn check_in_pieces(&mut self, position: u64, len: usize) -> Result<Result<(), BatchFault>> {
+    /// Whether the batch at `position`, of that length field, is whole if `next` follows on its last offset: nothing but
+    /// what it says of that is damaged.
+    fn holds_up_to(&mut self, position: u64, length: u32, next: Offset) -> Result<bool> {
+        let len = length as usize + BatchHeader::LENGTH_END;
+        let Ok(last_delta) = i32::try_from(next.0.saturating_sub(self.expected.0).saturating_sub(1)) else {
+            return Ok(false);
+        };
+        Ok(len >= BatchHeader::LEN_BYTES && self.check_in_pieces(position, len, Some(last_delta))?.is_ok())
+    }
+
+    /// Whether the checksum of the `len` bytes at `position` holds, without taking memory for all of them; with
+    /// `last_delta`, as if that stood in the header.
+    fn check_in_pieces(
+        &mut self,
+        position: u64,
+        len: usize,
+        last_delta: Option<i32>,
+    ) -> Result<Result<(), BatchFault>> {
         let end = position + len as u64;
         if end > self.end {
             return Ok(Err(BatchFault::TooShort));
@@ -352,7 +390,16 @@ impl<'a> Walk<'a> {
         while at < end {
             let piece = usize::try_from(end - at).unwrap_or(READ_BYTES).min(READ_BYTES);
             let Some(bytes) = self.bytes_at(at, piece)? else { return Ok(Err(BatchFault::TooShort)) };
-            checksum.update(&bytes);
+            match last_delta.filter(|_| at == position && piece >= BatchHeader::LEN_BYTES) {
+                Some(last_delta) => {
+                    let (head, rest) = bytes.split_at(BatchHeader::LEN_BYTES);
+                    let mut head = head.to_vec();
+                    BatchHeader::store_last_delta(&mut head, last_delta);
+                    checksum.update(&head);
+                    checksum.update(rest);
+                }
+                None => checksum.update(&bytes),
+            }
             at += piece as u64;
         }
         Ok(checksum.check())

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 
 use rustix::io::Errno;
 
@@ -64,13 +65,33 @@ pub enum Fault {
     Quota,
     /// The process has as many files open as it may: `EMFILE`.
     TooManyFiles,
-    /// A signal came in between: `EINTR`. Nothing is done, and asking again helps.
+    /// A signal came in between: `EINTR`. Nothing is done, and asking again helps. Only reads and writes know it: other
+    /// calls are asked again below the engine.
     Interrupted,
     /// Only a part is read or written, without an error. Other operations do not know it.
     Short,
     /// A bit that is read is wrong, this once. Other operations do not know it.
     FlippedBit,
+    /// A sync fails with `EIO`, and what it should have made durable stays to be written: a later sync does it. Other
+    /// operations do not know it.
+    StaysDirty,
+    /// A sync fails with `EIO`, and what it should have made durable is gone at once: reading shows what was synced
+    /// before, and zeros behind that. Other operations do not know it.
+    Reverts,
 }
+
+/// What there is to do with a disk.
+const OPERATIONS: [Operation; 9] = [
+    Operation::Open,
+    Operation::List,
+    Operation::Read,
+    Operation::Create,
+    Operation::Write,
+    Operation::SetLen,
+    Operation::Sync,
+    Operation::Rename,
+    Operation::Remove,
+];
 
 impl Fault {
     /// Whether there is such a thing for `operation`.
@@ -83,12 +104,13 @@ impl Fault {
             Self::TooManyFiles => matches!(operation, Operation::Open | Operation::List | Operation::Create),
             Self::Interrupted | Self::Short => matches!(operation, Operation::Read | Operation::Write),
             Self::FlippedBit => matches!(operation, Operation::Read),
+            Self::StaysDirty | Self::Reverts => matches!(operation, Operation::Sync),
         }
     }
 
     fn error(self) -> Option<io::Error> {
         let errno = match self {
-            Self::Device => Errno::IO,
+            Self::Device | Self::StaysDirty | Self::Reverts => Errno::IO,
             Self::NoSpace => Errno::NOSPC,
             Self::Quota => Errno::DQUOT,
             Self::TooManyFiles => Errno::MFILE,
@@ -114,7 +136,17 @@ impl Fault {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
-    list: Vec<(Operation, Fault, u32)>,
+    list: Vec<Chosen>,
+}
+
+/// One in `count` operations of a kind, on files in whose path `part` is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Chosen {
+    operation: Operation,
+    fault: Fault,
+    count: u32,
+    part: String,
+    is_once: bool,
 }
 
 impl Faults {
@@ -130,9 +162,73 @@ impl Faults {
     #[must_use]
     pub fn one_in(mut self, count: u32, operation: Operation, fault: Fault) -> Self {
         if count > 0 && fault.concerns(operation) {
-            self.list.push((operation, fault, count));
+            self.list.push(Chosen { operation, fault, count, part: String::new(), is_once: false });
         }
         self
+    }
+
+    /// And one in `count` of all operations that know the fault, of whatever kind, goes wrong like that.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Error, MemoryDisk};
+    /// # use ottla::sim::{Fault, Faults};
+    /// let disk = MemoryDisk::simulated(7);
+    /// disk.set_faults(Faults::none().one_in_all(1, Fault::Device)); // the disk is gone
+    /// assert!(matches!(Engine::builder().open_memory(&disk), Err(Error::Io { .. })));
+    /// ```
+    #[must_use]
+    pub fn one_in_all(self, count: u32, fault: Fault) -> Self {
+        OPERATIONS.into_iter().fold(self, |faults, operation| faults.one_in(count, operation, fault))
+    }
+
+    /// Each of what was listed so far at most once, and then no more.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Error, MemoryDisk, Producer, ProducerRecord};
+    /// # use ottla::sim::{Fault, Faults, Operation};
+    /// let disk = MemoryDisk::simulated(7);
+    /// let engine = Engine::builder().open_memory(&disk)?;
+    /// let producer = Producer::<str, str>::new(&engine)?;
+    /// producer.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
+    /// disk.set_faults(Faults::none().one_in(1, Operation::Write, Fault::NoSpace).once());
+    /// producer.send(ProducerRecord::to("orders").value("sent"))?.wait()?; // a retry helped
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.list.iter_mut().for_each(|chosen| chosen.is_once = true);
+        self
+    }
+
+    /// Only on files and directories in whose path from the root of the disk `part` occurs: what was listed so far,
+    /// and not restricted yet.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, MemoryDisk, Producer, ProducerRecord};
+    /// # use ottla::sim::{Fault, Faults, Operation};
+    /// let disk = MemoryDisk::simulated(7);
+    /// let engine = Engine::builder().open_memory(&disk)?;
+    /// let faults = Faults::none().one_in(1, Operation::Write, Fault::NoSpace).within("log/orders-0/");
+    /// Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("audit").value("seen"))?.wait()?;
+    /// disk.set_faults(faults);
+    /// Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("audit").value("seen"))?.wait()?; // another one
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    #[must_use]
+    pub fn within(mut self, part: &str) -> Self {
+        self.list.iter_mut().filter(|chosen| chosen.part.is_empty()).for_each(|chosen| chosen.part = part.to_owned());
+        self
+    }
+}
+
+impl Chosen {
+    /// Paths begin with the name of the disk.
+    fn concerns(&self, path: &Path) -> bool {
+        self.part.is_empty()
+            || path.to_string_lossy().split_once('/').is_some_and(|(_, path)| path.contains(&self.part))
     }
 }
 
@@ -145,6 +241,11 @@ pub(super) struct Effect {
 }
 
 impl Effect {
+    /// Whether this fault is what happens.
+    pub(super) fn is(self, fault: Fault) -> bool {
+        self.fault == Some(fault)
+    }
+
     /// The error with which the operation ends.
     pub(super) fn error(self) -> Option<io::Error> {
         self.fault.and_then(Fault::error)
@@ -162,7 +263,9 @@ impl Effect {
             None | Some(Fault::FlippedBit) => count,
             Some(Fault::Interrupted | Fault::TooManyFiles) => 0,
             Some(Fault::Short) => chance.pick(count.max(1)).max(1).min(count),
-            Some(Fault::Device | Fault::NoSpace | Fault::Quota) => chance.pick(count + 1),
+            Some(Fault::Device | Fault::NoSpace | Fault::Quota | Fault::StaysDirty | Fault::Reverts) => {
+                chance.pick(count + 1)
+            }
         }
     }
 
@@ -205,15 +308,20 @@ impl Injector {
         self.chosen.clear();
     }
 
-    pub(super) fn decide(&mut self, operation: Operation, node: NodeId) -> Effect {
+    pub(super) fn decide(&mut self, operation: Operation, node: NodeId, path: &Path) -> Effect {
         let chosen = self.chosen.remove(&self.operations).filter(|fault| fault.concerns(operation));
         let mut fault = chosen;
-        for &(of, random, count) in &self.random.list {
-            if fault.is_none() && of == operation && self.chance.pick(usize::try_from(count).unwrap_or(usize::MAX)) == 0
-            {
-                fault = Some(random);
+        let chance = &mut self.chance;
+        self.random.list.retain(|random| {
+            let happens = fault.is_none()
+                && random.operation == operation
+                && random.concerns(path)
+                && chance.pick(random.count as usize) == 0;
+            if happens {
+                fault = Some(random.fault);
             }
-        }
+            !(happens && random.is_once)
+        });
         self.operations += 1;
         let happened = [operation as u64, node as u64, fault.map_or(0, |fault| fault as u64 + 1)];
         for part in happened {

@@ -7,10 +7,11 @@ use std::sync::{Arc, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::io::memory::Inner;
-use crate::io::memory::faults::Operation;
+use crate::io::memory::faults::{Fault, Operation};
 use crate::io::memory::medium::{NameChange, Node, NodeId, State, no_power};
 use crate::io::memory::sim::PendingSync;
 use crate::io::{Dir, Disk, Entry, File, Lock, SyncDone, SyncTarget, read_full, write_full};
@@ -106,7 +107,7 @@ impl MemoryDir {
     fn open_file(&self, name: &str) -> Result<Arc<dyn File>> {
         let found = self.disk.state().and_then(|mut state| {
             let node = state.find(self.node, name)?;
-            state.injector.decide(Operation::Open, node).whole()?;
+            state.injector.decide(Operation::Open, node, &self.path.join(name)).whole()?;
             state.file(node).map(|_| node)
         });
         let node = found.map_err(self.failed("open", name))?;
@@ -121,7 +122,7 @@ impl MemoryDir {
         let removed = self.disk.state().and_then(|mut state| {
             let node = state.find(self.node, name)?;
             may_go(&state.nodes[node])?;
-            state.whole_step(Operation::Remove, node)?;
+            state.whole_step(Operation::Remove, node, &self.path.join(name))?;
             state.change(self.node, NameChange::Removed(name.to_owned()))
         });
         removed.map_err(self.failed(action, name))
@@ -135,7 +136,7 @@ impl Dir for MemoryDir {
 
     fn list(&self) -> Result<Vec<Entry>> {
         let mut state = self.disk.state().map_err(self.failed("list", ""))?;
-        state.injector.decide(Operation::List, self.node).whole().map_err(self.failed("list", ""))?;
+        state.injector.decide(Operation::List, self.node, &self.path).whole().map_err(self.failed("list", ""))?;
         let names = state.names(self.node).map_err(self.failed("list", ""))?.clone();
         let entry = |(name, node): (String, NodeId)| Entry {
             name,
@@ -148,7 +149,7 @@ impl Dir for MemoryDir {
     fn dir(&self, name: &str) -> Result<Arc<dyn Dir>> {
         let found = self.disk.state().and_then(|mut state| {
             let node = state.find(self.node, name)?;
-            state.injector.decide(Operation::Open, node).whole()?;
+            state.injector.decide(Operation::Open, node, &self.path.join(name)).whole()?;
             state.names(node).map(|_| node)
         });
         let node = found.map_err(self.failed("open", name))?;
@@ -160,7 +161,7 @@ impl Dir for MemoryDir {
             return self.dir(name);
         }
         let made = self.disk.state().and_then(|mut state| {
-            state.whole_step(Operation::Create, self.node)?;
+            state.whole_step(Operation::Create, self.node, &self.path.join(name))?;
             let node = state.add(Node::empty_dir());
             state.change(self.node, NameChange::Made(name.to_owned(), node))
         });
@@ -182,9 +183,10 @@ impl Dir for MemoryDir {
 
     fn create(&self, name: &str) -> Result<Arc<dyn File>> {
         let made = self.disk.state().and_then(|mut state| {
-            state.whole_step(Operation::Create, self.node)?;
+            state.whole_step(Operation::Create, self.node, &self.path.join(name))?;
             if let Ok(node) = state.find(self.node, name) {
                 state.file(node)?.set_len(0);
+                state.make_readable(node, &(0..usize::MAX));
                 return Ok(node);
             }
             let empty = Node::File { content: Vec::new(), durable: Vec::new(), dirty: Vec::new(), longest: Vec::new() };
@@ -198,7 +200,7 @@ impl Dir for MemoryDir {
     fn rename(&self, from: &str, to: &str) -> Result<()> {
         let renamed = self.disk.state().and_then(|mut state| {
             let node = state.find(self.node, from)?;
-            state.whole_step(Operation::Rename, node)?;
+            state.whole_step(Operation::Rename, node, &self.path.join(from))?;
             state.change(self.node, NameChange::Renamed { from: from.to_owned(), to: to.to_owned(), node })
         });
         renamed.map_err(self.failed("rename", from))
@@ -221,10 +223,12 @@ impl Dir for MemoryDir {
 
     fn sync(&self) -> Result<()> {
         let synced = self.disk.state().and_then(|mut state| {
-            state.whole_step(Operation::Sync, self.node)?;
+            let begun_at = state.sync_begun_at.unwrap_or(state.steps);
+            state.whole_step(Operation::Sync, self.node, &self.path)?;
             if state.sync_fails() {
                 return Err(io::Error::other("the sync failed"));
             }
+            state.carry(begun_at);
             if let Node::Dir { names, durable, changes } = &mut state.nodes[self.node] {
                 durable.clone_from(names);
                 changes.clear();
@@ -246,10 +250,12 @@ impl Dir for MemoryDir {
         });
         match locked.map_err(self.failed("lock", name))? {
             Some(node) => {
-                let taken = MemoryLock { disk: self.disk.clone(), node }; // let go if its owner cannot be written
+                let held = MemoryLock { disk: self.disk.clone(), node }; // from now on, whatever fails
                 file.set_len(0)?;
+                // A process id is of some length or other, and one seed is one run in each process.
+                let owner = if self.disk.inner.is_seeded { "a simulated process" } else { owner };
                 file.write_all_at(owner.as_bytes(), 0)?;
-                Ok(Box::new(taken))
+                Ok(Box::new(held))
             }
             None => {
                 let owner = String::from_utf8_lossy(&file.slice(0, 256)?).into_owned();
@@ -302,10 +308,14 @@ impl File for MemoryFile {
     fn read_at(&self, into: &mut [u8], position: u64) -> Result<usize> {
         read_full(into, position, |into, position| {
             let mut state = self.disk.state()?;
-            let effect = state.injector.decide(Operation::Read, self.node);
+            let effect = state.injector.decide(Operation::Read, self.node, &self.path);
+            let len = state.file(self.node)?.content.len();
+            let from = usize::try_from(position).unwrap_or(usize::MAX).min(len);
+            let count = effect.part_of(into.len().min(len - from));
+            if state.is_unreadable(self.node, &(from..from + count)) {
+                return Err(Errno::IO.into());
+            }
             let file = state.file(self.node)?;
-            let from = usize::try_from(position).unwrap_or(usize::MAX).min(file.content.len());
-            let count = effect.part_of(into.len().min(file.content.len() - from));
             into[..count].copy_from_slice(&file.content[from..from + count]);
             effect.flip(&mut into[..count]);
             effect.error().map_or(Ok(count), Err)
@@ -327,7 +337,7 @@ impl File for MemoryFile {
     fn write_vectored_all_at(&self, slices: &mut [IoSlice<'_>], position: u64) -> Result<()> {
         write_full(slices, position, |slices, position| {
             let mut state = self.disk.state()?;
-            let effect = state.step(Operation::Write, self.node)?;
+            let effect = state.step(Operation::Write, self.node, &self.path)?;
             let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
             let from = usize::try_from(position).map_err(|_too_far| ErrorKind::FileTooLarge)?;
             // As a real disk does: what still fits is there, and then the answer is an error.
@@ -340,6 +350,7 @@ impl File for MemoryFile {
             state.injector.note(position ^ u64::from(crc32fast::hash(&bytes[..count])) << 32);
             if count > 0 {
                 state.file(self.node)?.write(from, &bytes[..count]);
+                state.make_readable(self.node, &(from..from + count));
             }
             effect.error().map_or(Ok(count), Err)
         })
@@ -348,13 +359,14 @@ impl File for MemoryFile {
 
     fn set_len(&self, len: u64) -> Result<()> {
         self.with("set the length of", |state| {
-            state.whole_step(Operation::SetLen, self.node)?;
+            state.whole_step(Operation::SetLen, self.node, &self.path)?;
             let len = usize::try_from(len).map_err(|_too_far| ErrorKind::FileTooLarge)?;
             let grows = len.saturating_sub(state.file(self.node)?.content.len());
             if !state.has_room(grows) {
                 return Err(ErrorKind::StorageFull.into());
             }
             state.file(self.node)?.set_len(len);
+            state.make_readable(self.node, &(len..usize::MAX));
             Ok(())
         })
     }
@@ -362,14 +374,19 @@ impl File for MemoryFile {
     fn sync(&self) -> Result<()> {
         self.with("sync", |state| {
             let begun_at = state.sync_begun_at.unwrap_or(state.steps);
-            let effect = state.step(Operation::Sync, self.node)?;
+            let effect = state.step(Operation::Sync, self.node, &self.path)?;
             let fails = state.sync_fails();
             let file = state.file(self.node)?;
             if fails || effect.error().is_some() {
-                file.forget(begun_at);
+                if effect.is(Fault::Reverts) {
+                    file.revert(begun_at);
+                } else if !effect.is(Fault::StaysDirty) {
+                    file.forget(begun_at);
+                }
                 return Err(effect.error().unwrap_or_else(|| io::Error::other("the sync failed")));
             }
             file.sync(begun_at);
+            state.carry(begun_at);
             Ok(())
         })
     }

@@ -25,6 +25,12 @@ pub(super) struct State {
     pub(super) clock_jumped: i64,
     /// While a sync that was begun earlier is carried out: `steps` as it was then.
     pub(super) sync_begun_at: Option<u64>,
+    /// Whether every sync carries the names and lengths of everything else.
+    pub(super) is_journaled: bool,
+    /// What cannot be read until it is written again.
+    pub(super) unreadable: Vec<(NodeId, Range<usize>)>,
+    /// What the power failed in the place of.
+    pub(super) struck: Option<(Operation, PathBuf)>,
 }
 
 pub(super) type NodeId = usize;
@@ -34,15 +40,11 @@ pub(super) enum Node {
     Dir {
         names: BTreeMap<String, NodeId>,
         durable: BTreeMap<String, NodeId>,
-        changes: Vec<NameChange>,
+        /// Each with the number of the step that it was.
+        changes: Vec<(u64, NameChange)>,
     },
     /// `longest` is what it held since it was synced before it became shorter.
-    File {
-        content: Vec<u8>,
-        durable: Vec<u8>,
-        dirty: Vec<Dirty>,
-        longest: Vec<u8>,
-    },
+    File { content: Vec<u8>, durable: Vec<u8>, dirty: Vec<Dirty>, longest: Vec<u8> },
 }
 
 /// A change of a file that was not synced.
@@ -65,6 +67,64 @@ pub(super) enum NameChange {
 /// How much of what was not synced a power cut keeps or loses as a piece, in bytes.
 pub(super) const SECTOR_BYTES: usize = 512;
 
+/// How the power goes: what of all that was not synced survives.
+///
+/// ```
+/// # use ottla::{Acks, Engine, MemoryDisk, Producer, ProducerConfig, ProducerRecord};
+/// # use ottla::sim::PowerCut;
+/// let disk = MemoryDisk::simulated(7);
+/// let engine = Engine::builder().open_memory(&disk)?;
+/// let quick = Producer::<str, str>::with_config(&engine, ProducerConfig::builder().acks(Acks::One).build()?)?;
+/// for value in ["paid", "packed", "shipped"] {
+///     quick.send(ProducerRecord::to("orders").value(value))?.wait()?;
+/// }
+/// disk.power_cut_as(PowerCut::keeping(7).in_order().sector_bytes(1));
+/// drop((quick, engine));
+/// let engine = Engine::builder().open_memory(&disk)?;
+/// assert!(engine.end_offset(&("orders", 0).into())? <= ottla::Offset(3)); // so many, from the front
+/// # Ok::<(), ottla::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PowerCut {
+    seed: u64,
+    sector_bytes: usize,
+    is_in_order: bool,
+}
+
+impl PowerCut {
+    /// Any of the sectors of 512 bytes, any of the lengths, any of the names, each by itself, as `seed` says. A sector
+    /// by which a file grew and that did not survive is zero, or garbage.
+    #[must_use]
+    pub const fn keeping(seed: u64) -> Self {
+        Self { seed, sector_bytes: SECTOR_BYTES, is_in_order: false }
+    }
+
+    /// How much survives or is lost as a piece: 4096 as with the pages of many disks, 1 for writes that are torn at any
+    /// byte. 0 counts as 1.
+    #[must_use]
+    pub const fn sector_bytes(mut self, bytes: usize) -> Self {
+        self.sector_bytes = if bytes == 0 { 1 } else { bytes };
+        self
+    }
+
+    /// What survives is what was done up to some moment, and of the last write then perhaps a part.
+    #[must_use]
+    pub const fn in_order(mut self) -> Self {
+        self.is_in_order = true;
+        self
+    }
+}
+
+/// A cut, as it falls for one file or directory.
+struct Loss {
+    chance: Chance,
+    sector_bytes: usize,
+    /// Names and lengths are kept up to that step; else any of them.
+    metadata_until: Option<u64>,
+    /// Contents are; else any of them.
+    contents_until: Option<u64>,
+}
+
 impl State {
     pub(super) fn begin_life(&mut self) {
         self.life += 1;
@@ -76,18 +136,59 @@ impl State {
     }
 
     /// Counts a step that changes something; fails it if the power does, or says how a fault changes it.
-    pub(super) fn step(&mut self, operation: Operation, node: NodeId) -> io::Result<Effect> {
+    pub(super) fn step(&mut self, operation: Operation, node: NodeId, path: &Path) -> io::Result<Effect> {
         if self.cut_at == Some(self.steps) {
             self.has_power = false;
+            self.struck = Some((operation, path.components().skip(1).collect())); // from the root of the disk
             return Err(no_power());
         }
         self.steps += 1;
-        Ok(self.injector.decide(operation, node))
+        Ok(self.injector.decide(operation, node, path))
     }
 
     /// A step that happens as a whole or not at all.
-    pub(super) fn whole_step(&mut self, operation: Operation, node: NodeId) -> io::Result<()> {
-        self.step(operation, node)?.whole()
+    pub(super) fn whole_step(&mut self, operation: Operation, node: NodeId, path: &Path) -> io::Result<()> {
+        self.step(operation, node, path)?.whole()
+    }
+
+    /// Takes the power away: loses what `cut` does not keep.
+    pub(super) fn lose(&mut self, cut: PowerCut) {
+        let mut chance = Chance::new(cut.seed);
+        let oldest = self.nodes.iter().filter_map(Node::oldest_change).min().unwrap_or(self.steps);
+        // From before the first of them on.
+        let moments = usize::try_from(self.steps.saturating_sub(oldest)).unwrap_or(0) + 2;
+        let moment = (oldest + chance.pick(moments) as u64).saturating_sub(1);
+        let mut loss = Loss {
+            chance,
+            sector_bytes: cut.sector_bytes,
+            metadata_until: (cut.is_in_order || self.is_journaled).then_some(moment),
+            contents_until: cut.is_in_order.then_some(moment),
+        };
+        self.nodes.iter_mut().for_each(|node| node.lose_some(&mut loss));
+    }
+
+    /// A sync that began at step `begun_at` returns well: with a journal, it has carried what others changed.
+    pub(super) fn carry(&mut self, begun_at: u64) {
+        if self.is_journaled {
+            self.nodes.iter_mut().for_each(|node| node.carry_metadata(begun_at));
+        }
+    }
+
+    /// Whether a read of these bytes meets some that cannot be read.
+    pub(super) fn is_unreadable(&self, node: NodeId, range: &Range<usize>) -> bool {
+        self.unreadable.iter().any(|(of, bad)| *of == node && bad.start < range.end && range.start < bad.end)
+    }
+
+    /// These bytes are written again, and a disk puts them where they can be read.
+    pub(super) fn make_readable(&mut self, node: NodeId, range: &Range<usize>) {
+        let is_touched = |bad: &Range<usize>| bad.start < range.end && range.start < bad.end;
+        let (touched, rest) =
+            std::mem::take(&mut self.unreadable).into_iter().partition(|(of, bad)| *of == node && is_touched(bad));
+        self.unreadable = rest;
+        for (_, bad) in touched as Vec<(NodeId, Range<usize>)> {
+            let left = [bad.start..range.start.max(bad.start), range.end.min(bad.end)..bad.end];
+            self.unreadable.extend(left.into_iter().filter(|left| !left.is_empty()).map(|left| (node, left)));
+        }
     }
 
     /// What a path from the root leads to.
@@ -100,10 +201,11 @@ impl State {
 
     /// Changes the names of the directory `node`.
     pub(super) fn change(&mut self, node: NodeId, change: NameChange) -> io::Result<()> {
+        let step = self.steps;
         match &mut self.nodes[node] {
             Node::Dir { names, changes, .. } => {
                 change.apply(names);
-                changes.push(change);
+                changes.push((step, change));
                 Ok(())
             }
             Node::File { .. } => Err(ErrorKind::NotADirectory.into()),
@@ -208,36 +310,53 @@ impl Node {
         }
     }
 
-    /// Becomes what was synced, and some of what was not.
-    pub(super) fn lose_some(&mut self, chance: &mut Chance) {
+    /// The first step of those that a cut may take back.
+    fn oldest_change(&self) -> Option<u64> {
+        match self {
+            Self::Dir { changes, .. } => changes.first().map(|(step, _)| *step),
+            Self::File { dirty, .. } => dirty.first().map(|dirty| dirty.step),
+        }
+    }
+
+    /// Names and lengths as they were behind step `begun_at` are durable; contents are not.
+    fn carry_metadata(&mut self, begun_at: u64) {
         match self {
             Self::Dir { durable, changes, .. } => {
-                for change in changes.iter().filter(|_| chance.pick(2) == 0) {
-                    change.apply(durable);
+                let count = changes.partition_point(|(step, _)| *step <= begun_at);
+                changes.drain(..count).for_each(|(_, change)| change.apply(durable));
+            }
+            Self::File { durable, dirty, .. } => set_lengths(durable, dirty, begun_at),
+        }
+    }
+
+    /// Becomes what was synced, and some of what was not.
+    fn lose_some(&mut self, loss: &mut Loss) {
+        match self {
+            Self::Dir { durable, changes, .. } => {
+                for (step, change) in changes.iter() {
+                    let is_kept = loss.metadata_until.map(|until| *step <= until);
+                    if is_kept.unwrap_or_else(|| loss.chance.pick(2) == 0) {
+                        change.apply(durable);
+                    }
                 }
             }
             Self::File { content, durable, dirty, longest } => {
                 // A length that was set may be lost, and what it cut off be back.
-                if longest.len() > content.len() && chance.pick(2) == 0 {
+                if longest.len() > content.len() && (loss.contents_until.is_some() || loss.chance.pick(2) == 0) {
                     content.extend_from_slice(&longest[content.len()..]);
                 }
-                let (old, new) = (durable.len(), content.len());
-                let len = [old, new, old.min(new) + chance.pick(old.abs_diff(new) + 1)][chance.pick(3)];
-                durable.resize(len, 0);
-                let sectors: BTreeSet<usize> = dirty
-                    .iter()
-                    .flat_map(|dirty| dirty.range.start / SECTOR_BYTES..dirty.range.end.div_ceil(SECTOR_BYTES))
-                    .collect();
-                for sector in sectors {
-                    let range = sector * SECTOR_BYTES..((sector + 1) * SECTOR_BYTES).min(len);
-                    let range = range.start.min(range.end)..range.end;
-                    match chance.pick(8) {
-                        0 => durable[range.start.max(old).min(range.end)..range.end].fill_with(|| chance.byte()),
-                        1..4 => {}
-                        _ => {
-                            let kept = range.start..range.end.min(content.len()).max(range.start);
-                            durable[kept.clone()].copy_from_slice(&content[kept]);
-                        }
+                let old = durable.len();
+                match (loss.contents_until, loss.metadata_until) {
+                    (Some(until), _) => keep_until(content, durable, dirty, until, loss),
+                    (None, Some(until)) => {
+                        set_lengths(durable, dirty, until);
+                        keep_sectors(content, durable, dirty, old, loss);
+                    }
+                    (None, None) => {
+                        let new = content.len();
+                        let between = old.min(new) + loss.chance.pick(old.abs_diff(new) + 1);
+                        durable.resize([old, new, between][loss.chance.pick(3)], 0);
+                        keep_sectors(content, durable, dirty, old, loss);
                     }
                 }
             }
@@ -249,6 +368,54 @@ impl Node {
         match self {
             Self::File { content, .. } => content.len(),
             Self::Dir { .. } => 0,
+        }
+    }
+}
+
+/// Gives the file the length that it had behind step `until`, by way of those that it had before.
+fn set_lengths(durable: &mut Vec<u8>, dirty: &[Dirty], until: u64) {
+    for change in dirty.iter().take_while(|change| change.step <= until) {
+        durable.resize(change.len, 0);
+    }
+}
+
+/// Brings what was written up to step `until` to the disk, the last of it perhaps in part.
+fn keep_until(content: &[u8], durable: &mut Vec<u8>, dirty: &[Dirty], until: u64, loss: &mut Loss) {
+    for change in dirty.iter().take_while(|change| change.step <= until) {
+        let sectors = change.range.len().div_ceil(loss.sector_bytes);
+        let is_torn = change.step == until && sectors > 0;
+        let kept = if is_torn { loss.chance.pick(sectors + 1) * loss.sector_bytes } else { change.range.len() };
+        let end = change.range.end.min(change.range.start + kept);
+        // A file is as long as what was written of it; cut off or lengthened, it is so at once.
+        durable.resize(if is_torn { change.len.min(end.max(durable.len())) } else { change.len }, 0);
+        let range = change.range.start..end.min(durable.len()).min(content.len());
+        if !range.is_empty() {
+            durable[range.clone()].copy_from_slice(&content[range]);
+        }
+    }
+}
+
+/// Brings any of the sectors that were written to the disk; what lies behind `old` and did not get there is zeros, or
+/// garbage.
+fn keep_sectors(content: &[u8], durable: &mut [u8], dirty: &[Dirty], old: usize, loss: &mut Loss) {
+    let (size, len) = (loss.sector_bytes, durable.len());
+    let sectors: BTreeSet<usize> =
+        dirty.iter().flat_map(|dirty| dirty.range.start / size..dirty.range.end.div_ceil(size)).collect();
+    // Of some files the length got there, and nothing else.
+    let has_no_content = loss.chance.pick(8) == 0;
+    for sector in sectors {
+        let range = sector * size..((sector + 1) * size).min(len);
+        let range = range.start.min(range.end)..range.end;
+        match loss.chance.pick(8) {
+            0 => durable[range.start.max(old).min(range.end)..range.end].fill_with(|| loss.chance.byte()),
+            1..4 => {}
+            _ if has_no_content => {}
+            _ => {
+                let kept = range.start..range.end.min(content.len());
+                if !kept.is_empty() {
+                    durable[kept.clone()].copy_from_slice(&content[kept]);
+                }
+            }
         }
     }
 }
@@ -287,6 +454,18 @@ impl FileParts<'_> {
     /// Forgets what had changed when step `begun_at` was over: a sync of it failed, and no later one writes it.
     pub(super) fn forget(self, begun_at: u64) {
         self.dirty.retain(|dirty| dirty.step > begun_at);
+    }
+
+    /// Becomes what was synced, where it had changed when step `begun_at` was over: a sync of it failed.
+    pub(super) fn revert(self, begun_at: u64) {
+        let (gone, newer): (Vec<Dirty>, Vec<Dirty>) =
+            std::mem::take(self.dirty).into_iter().partition(|dirty| dirty.step <= begun_at);
+        for at in gone.into_iter().flat_map(|dirty| dirty.range) {
+            if at < self.content.len() && !newer.iter().any(|dirty| dirty.range.contains(&at)) {
+                self.content[at] = self.durable.get(at).copied().unwrap_or_default();
+            }
+        }
+        *self.dirty = newer;
     }
 
     /// Makes durable what had changed when step `begun_at` was over. What changed the same bytes since then becomes

@@ -10,6 +10,7 @@
 #[cfg_attr(not(feature = "sim"), allow(dead_code, unreachable_pub, reason = "only the feature lets faults happen"))]
 mod faults;
 mod life;
+#[cfg_attr(not(feature = "sim"), allow(dead_code, unreachable_pub, reason = "only the feature lets faults happen"))]
 mod medium;
 #[cfg_attr(not(feature = "sim"), allow(dead_code, unreachable_pub, reason = "only the feature lets faults happen"))]
 mod sim;
@@ -26,12 +27,14 @@ use crate::error::{Error, Result};
 use crate::io::Disk;
 use crate::io::memory::faults::Injector;
 use crate::io::memory::life::MemoryLife;
-use crate::io::memory::medium::{Node, State};
+use crate::io::memory::medium::{Node, PowerCut as Cut, State};
 use crate::io::memory::sim::PendingSync;
 use crate::sync::{Chance, Post, Scheduler, Stepped, Threads, lock};
 
 #[cfg(feature = "sim")]
 pub use faults::{Fault, Faults, Operation};
+#[cfg(feature = "sim")]
+pub use medium::PowerCut;
 
 /// A disk in memory, for tests and examples, whose power can be cut.
 ///
@@ -109,6 +112,9 @@ impl MemoryDisk {
             injector: Injector::new(seed),
             clock_jumped: 0,
             sync_begun_at: None,
+            is_journaled: false,
+            unreadable: Vec::new(),
+            struck: None,
         };
         Self { inner: Arc::new(Inner { state: Mutex::new(state), scheduler, is_seeded, syncs }) }
     }
@@ -153,9 +159,12 @@ impl MemoryDisk {
     /// # Ok::<(), ottla::Error>(())
     /// ```
     pub fn power_cut_keeping(&self, seed: u64) {
+        self.cut(Cut::keeping(seed));
+    }
+
+    fn cut(&self, cut: Cut) {
         let mut state = lock(&self.inner.state);
-        let mut chance = Chance::new(seed);
-        state.nodes.iter_mut().for_each(|node| node.lose_some(&mut chance));
+        state.lose(cut);
         state.begin_life();
     }
 

@@ -4,12 +4,22 @@
 //! and between them and the end of the sync the power may fail. The targets of a sync become durable one after the
 //! other, in an order that follows from the seed, and hold then what they held when the sync began.
 
+#[cfg(feature = "sim")]
+use std::io::ErrorKind;
+#[cfg(feature = "sim")]
+use std::ops::Range;
+#[cfg(feature = "sim")]
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 #[cfg(feature = "sim")]
 use std::time::Duration;
 
 #[cfg(feature = "sim")]
-use crate::io::memory::faults::{Fault, Faults};
+use crate::error::{Error, Result};
+#[cfg(feature = "sim")]
+use crate::io::memory::faults::{Fault, Faults, Operation};
+#[cfg(feature = "sim")]
+use crate::io::memory::medium::{Node, NodeId, PowerCut, State};
 use crate::io::memory::{Inner, MemoryDisk};
 use crate::io::{SyncDone, SyncTarget};
 use crate::sync::{Actor, Mailbox, Moment, Next, lock};
@@ -120,6 +130,102 @@ impl MemoryDisk {
         lock(&self.inner.state).injector.trace
     }
 
+    /// Cuts the power, and turns it on again, in a way of your choice. See [`power_cut_keeping`](Self::power_cut_keeping),
+    /// which is this with [`PowerCut::keeping`].
+    pub fn power_cut_as(&self, cut: PowerCut) {
+        self.cut(cut);
+    }
+
+    /// With `true`, the disk is like a file system with a journal: every sync that returns well, of whatever file or
+    /// directory, makes all names and lengths durable that there are by then, in the order in which they changed. Of
+    /// contents it still makes durable those of its own file alone, so that the length of another may be there, and
+    /// zeros.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Acks, Engine, MemoryDisk, Offset, Producer, ProducerConfig, ProducerRecord};
+    /// let disk = MemoryDisk::simulated(7);
+    /// disk.set_journaled(true);
+    /// let engine = Engine::builder().open_memory(&disk)?;
+    /// let quick = Producer::<str, str>::with_config(&engine, ProducerConfig::builder().acks(Acks::One).build()?)?;
+    /// quick.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
+    /// Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("audit").value("seen"))?.wait()?; // syncs
+    /// disk.power_cut();
+    /// drop((quick, engine));
+    /// let segment = "log/orders-0/00000000000000000000.log";
+    /// assert!(disk.files().iter().any(|(path, bytes)| path.ends_with(segment) && *bytes > 0)); // zeros
+    /// let engine = Engine::builder().open_memory(&disk)?;
+    /// assert_eq!(engine.end_offset(&("orders", 0).into())?, Offset(0)); // which are no records
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn set_journaled(&self, is_journaled: bool) {
+        lock(&self.inner.state).is_journaled = is_journaled;
+    }
+
+    /// What the power failed in the place of, by [`fail_from`](Self::fail_from), when it last did: the operation, and
+    /// the path from the root of the disk. Of a new name that is the name, of a renaming the old one.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, MemoryDisk};
+    /// # use ottla::sim::Operation;
+    /// let disk = MemoryDisk::simulated(7);
+    /// disk.fail_from(0);
+    /// Engine::builder().open_memory(&disk).unwrap_err();
+    /// assert_eq!(disk.power_failed_at(), Some((Operation::Create, "LOCK".into())));
+    /// ```
+    #[must_use]
+    pub fn power_failed_at(&self) -> Option<(Operation, PathBuf)> {
+        lock(&self.inner.state).struck.clone()
+    }
+
+    /// What the file `path` holds, as a process would read it now. Paths are those of [`files`](Self::files).
+    ///
+    /// # Errors
+    /// [`Error::Io`] if there is no such file.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, MemoryDisk};
+    /// let disk = MemoryDisk::simulated(7);
+    /// Engine::builder().open_memory(&disk)?.close()?;
+    /// assert!(disk.content("log/meta.properties")?.starts_with(b"version=1"));
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn content(&self, path: impl AsRef<Path>) -> Result<Vec<u8>> {
+        let mut state = lock(&self.inner.state);
+        let node = find_file(&state, path.as_ref())?;
+        Ok(state.file(node).map(|file| file.content.clone()).unwrap_or_default())
+    }
+
+    /// Lets reads of any of the bytes `range` of the file `path` fail with `EIO`, as bad sectors do: until they are
+    /// written again, through crashes too. Paths are those of [`files`](Self::files).
+    ///
+    /// # Errors
+    /// [`Error::Io`] if there is no such file.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, Error, MemoryDisk, Producer, ProducerRecord};
+    /// # use std::time::Duration;
+    /// let disk = MemoryDisk::simulated(7);
+    /// let engine = Engine::builder().open_memory(&disk)?;
+    /// Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
+    /// disk.make_unreadable("log/orders-0/00000000000000000000.log", 0..512)?;
+    ///
+    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// consumer.subscribe(["orders"])?;
+    /// assert!(matches!(consumer.poll(Duration::ZERO), Err(Error::Io { .. }))); // and not the end of the log
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn make_unreadable(&self, path: impl AsRef<Path>, range: Range<u64>) -> Result<()> {
+        let mut state = lock(&self.inner.state);
+        let node = find_file(&state, path.as_ref())?;
+        let byte = |position| usize::try_from(position).unwrap_or(usize::MAX);
+        state.unreadable.push((node, byte(range.start)..byte(range.end)));
+        Ok(())
+    }
+
     /// Sets the time of day forward by so much, as somebody may who sets a computer's clock.
     ///
     /// # Examples
@@ -151,6 +257,12 @@ impl MemoryDisk {
         state.clock_jumped = state.clock_jumped.saturating_add(by_ms);
         state.injector.note(by_ms.cast_unsigned());
     }
+}
+
+#[cfg(feature = "sim")]
+fn find_file(state: &State, path: &Path) -> Result<NodeId> {
+    let found = state.look_up(path).filter(|&node| matches!(state.nodes[node], Node::File { .. }));
+    found.ok_or_else(|| Error::io("open", path, ErrorKind::NotFound.into()))
 }
 
 impl MemoryDisk {

@@ -138,7 +138,7 @@ mod faults {
 
     use super::*;
     use crate::error::Result;
-    use crate::io::{Dir, Fault, Faults, File, Operation, SyncTarget};
+    use crate::io::{Dir, Fault, Faults, File, Operation, PowerCut, SyncTarget};
     use crate::sync::{Signal, lock, wait_for};
 
     /// A file of `content`, synced, its name too, and the number of the next operation.
@@ -240,5 +240,161 @@ mod faults {
         assert_eq!(content(&disk, "a").unwrap(), b"abc", "the page cache has it");
         disk.power_cut();
         assert_eq!(content(&disk, "a").unwrap(), b"a\0c", "the disk never got it");
+    }
+
+    #[test]
+    fn sync_that_fails_and_leaves_pages_dirty_can_be_made_good() {
+        let disk = MemoryDisk::simulated(7);
+        let (_, file, next) = file(&disk, b"a");
+        file.write_all_at(b"b", 1).unwrap();
+        disk.fail_operation(next + 1, Fault::StaysDirty);
+        file.sync().unwrap_err();
+        file.sync().unwrap();
+        disk.power_cut();
+        assert_eq!(content(&disk, "a").unwrap(), b"ab");
+    }
+
+    #[test]
+    fn sync_that_fails_and_reverts_shows_what_the_disk_has() {
+        let disk = MemoryDisk::simulated(7);
+        let (_, file, next) = file(&disk, b"abc");
+        file.write_all_at(b"xyz", 2).unwrap();
+        disk.fail_operation(next + 1, Fault::Reverts);
+        file.sync().unwrap_err();
+        assert_eq!(content(&disk, "a").unwrap(), b"abc\0\0");
+        file.write_all_at(b"z", 4).unwrap();
+        file.sync().unwrap();
+        disk.power_cut();
+        assert_eq!(content(&disk, "a").unwrap(), b"abc\0z");
+    }
+
+    #[test]
+    fn power_cut_in_order_keeps_a_front_of_what_was_done() {
+        let mut left = BTreeSet::new();
+        for seed in 0..200 {
+            let disk = MemoryDisk::simulated(seed);
+            let (root, file, _) = file(&disk, b"");
+            file.write_all_at(b"abc", 0).unwrap();
+            root.create("b").unwrap();
+            file.write_all_at(b"def", 3).unwrap();
+            disk.power_cut_as(PowerCut::keeping(seed).in_order().sector_bytes(1));
+            let (content, has_name) = (content(&disk, "a").unwrap(), disk.files().len() == 2);
+            assert!(b"abcdef".starts_with(&content), "{content:?}");
+            assert!(if has_name { content.len() >= 3 } else { content.len() <= 3 }, "{content:?} {has_name}");
+            left.insert((content.len(), has_name));
+        }
+        assert_eq!(left.len(), 8, "{left:?}");
+    }
+
+    #[test]
+    fn power_cut_by_large_sectors_keeps_or_loses_pages() {
+        let mut left = BTreeSet::new();
+        for seed in 0..200 {
+            let disk = MemoryDisk::simulated(seed);
+            let (_, file, _) = file(&disk, &[1; 8192]);
+            file.write_all_at(&[2; 8192], 0).unwrap();
+            disk.power_cut_as(PowerCut::keeping(seed).sector_bytes(4096));
+            let content = disk.content("a").unwrap();
+            assert!(content.chunks(4096).all(|page| page.iter().all(|byte| *byte == page[0])));
+            left.insert((content[0], content[4096]));
+        }
+        assert!(left.iter().eq(&[(1, 1), (1, 2), (2, 1), (2, 2)]), "{left:?}");
+    }
+
+    #[test]
+    fn journal_carries_names_and_lengths_of_others_with_any_sync() {
+        let disk = MemoryDisk::simulated(7);
+        disk.set_journaled(true);
+        let (root, file, _) = file(&disk, b"a");
+        let other = root.create("b").unwrap();
+        other.write_all_at(b"xyz", 0).unwrap();
+        file.write_all_at(b"b", 1).unwrap();
+        file.sync().unwrap();
+        root.create("c").unwrap();
+        disk.power_cut();
+        assert_eq!(content(&disk, "a").unwrap(), b"ab");
+        assert_eq!(content(&disk, "b").unwrap(), b"\0\0\0", "the length, and not the content");
+        assert_eq!(content(&disk, "c"), None);
+    }
+
+    #[test]
+    fn power_cut_with_a_journal_keeps_names_in_order() {
+        let mut left = BTreeSet::new();
+        for seed in 0..50 {
+            let disk = MemoryDisk::simulated(seed);
+            disk.set_journaled(true);
+            let root = disk.disk().root();
+            ["a", "b", "c"].into_iter().for_each(|name| drop(root.create(name).unwrap()));
+            disk.power_cut_keeping(seed);
+            left.insert(disk.files().iter().map(|(path, _)| path.display().to_string()).collect::<String>());
+        }
+        assert!(left.iter().eq(&["", "a", "ab", "abc"]), "{left:?}");
+    }
+
+    #[test]
+    fn unreadable_sector_is_readable_when_it_was_written_again() {
+        let disk = MemoryDisk::simulated(7);
+        let (_, file, _) = file(&disk, b"0123456789");
+        disk.make_unreadable("a", 2..8).unwrap();
+        assert!(disk.make_unreadable("b", 0..1).is_err());
+        assert_eq!(file.slice(0, 2).unwrap(), b"01"[..]);
+        assert!(file.slice(7, 3).is_err());
+        file.write_all_at(b"xx", 4).unwrap();
+        assert_eq!(file.slice(4, 2).unwrap(), b"xx"[..]);
+        for part in [2, 7] {
+            assert!(file.slice(part, 1).is_err());
+        }
+        disk.power_cut();
+        assert!(disk.disk().root().open("a").unwrap().slice(2, 1).is_err(), "still");
+    }
+
+    #[test]
+    fn faults_can_be_kept_to_some_files() {
+        let disk = MemoryDisk::simulated(7);
+        let (root, file, _) = file(&disk, b"a");
+        let other = root.create("other.index").unwrap();
+        disk.set_faults(Faults::none().one_in_all(1, Fault::Device).within(".index"));
+        file.write_all_at(b"b", 1).unwrap();
+        root.sync().unwrap();
+        other.write_all_at(b"b", 1).unwrap_err();
+        root.open("other.index").unwrap_err();
+    }
+
+    #[test]
+    fn power_says_what_it_failed_in_the_place_of() {
+        let disk = MemoryDisk::simulated(7);
+        let (root, ..) = file(&disk, b"a");
+        let dir = root.create_dir("d").unwrap();
+        assert_eq!(disk.power_failed_at(), None);
+        disk.fail_from(disk.steps());
+        dir.create("x").unwrap_err();
+        assert_eq!(disk.power_failed_at(), Some((Operation::Create, "d/x".into())));
+        disk.kill();
+        disk.fail_from(disk.steps());
+        disk.disk().root().rename("a", "b").unwrap_err();
+        assert_eq!(disk.power_failed_at(), Some((Operation::Rename, "a".into())));
+    }
+
+    #[test]
+    fn fault_that_happens_once_happens_once() {
+        let disk = MemoryDisk::simulated(7);
+        let (root, file, _) = file(&disk, b"a");
+        disk.set_faults(Faults::none().one_in_all(1, Fault::Device).once());
+        file.write_all_at(b"b", 0).unwrap_err();
+        file.write_all_at(b"b", 0).unwrap();
+        root.open("a").unwrap_err(); // another kind
+        root.open("a").unwrap();
+    }
+
+    #[test]
+    fn lock_that_could_not_be_taken_is_not_held() {
+        let disk = MemoryDisk::simulated(7);
+        let root = disk.disk().root();
+        disk.set_faults(Faults::none().one_in(1, Operation::Write, Fault::NoSpace).once());
+        root.lock("LOCK", "me").unwrap_err();
+        let held = root.lock("LOCK", "me").unwrap();
+        assert!(matches!(root.lock("LOCK", "you"), Err(Error::DirectoryLocked { .. })));
+        drop(held);
+        root.lock("LOCK", "you").unwrap();
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ottla::{
-    Acks, Admin, Consumer, ConsumerConfig, Delivery, Engine, EngineConfig, Error, Finding, MemoryDisk, NewTopic,
-    Offset, Producer, ProducerConfig, ProducerRecord, Result, Timestamp, TopicPartition,
+    Acks, Admin, Compression, Consumer, ConsumerConfig, Delivery, Engine, EngineConfig, Error, Finding, MemoryDisk,
+    NewTopic, Offset, Producer, ProducerConfig, ProducerRecord, Result, Timestamp, TopicPartition,
 };
 
 use super::model::{Contents, Model, Place};
@@ -18,7 +18,7 @@ const BEGIN: i64 = 1_600_000_000_000;
 
 /// An open engine, with a producer for each kind of acks.
 pub(super) struct App<'m> {
-    engine: Engine,
+    pub(super) engine: Engine,
     admin: Admin,
     producers: [(Acks, Producer<str, str>); 3],
     /// Sent, and not heard of since.
@@ -28,12 +28,19 @@ pub(super) struct App<'m> {
 
 impl<'m> App<'m> {
     pub(super) fn open(disk: &MemoryDisk, model: &'m mut Model) -> Result<Self> {
+        Self::open_with(disk, model, Compression::None)
+    }
+
+    /// What is sent with `acks = all` or 0 is compressed like that.
+    pub(super) fn open_with(disk: &MemoryDisk, model: &'m mut Model, compression: Compression) -> Result<Self> {
         let config = EngineConfig::builder().auto_create_topics(false).build()?;
         let engine = Engine::builder().config(config).open_memory(disk)?;
         let producer = |acks| {
             // Batches of one record with acks = 1: a flush writes several of them together.
             let batch_size = if acks == Acks::One { 1 } else { 16_384 };
-            let config = ProducerConfig::builder().acks(acks).batch_size(batch_size).retries(2).build()?;
+            let compression = if acks == Acks::One { Compression::None } else { compression };
+            let config = ProducerConfig::builder().acks(acks).batch_size(batch_size).retries(2);
+            let config = config.compression(compression).build()?;
             Ok::<_, Error>((acks, Producer::with_config(&engine, config)?))
         };
         let producers = [producer(Acks::All)?, producer(Acks::One)?, producer(Acks::Zero)?];
@@ -48,10 +55,17 @@ impl<'m> App<'m> {
 
     /// Creates a topic whose segments take about three records.
     pub(super) fn create(&mut self, name: &'static str, partitions: u32) -> Result<()> {
+        self.create_with(name, partitions, 280)
+    }
+
+    /// Creates a topic whose segments take so many bytes.
+    pub(super) fn create_with(&mut self, name: &'static str, partitions: u32, segment_bytes: u32) -> Result<()> {
         self.model.creates(name, partitions);
         let topic = NewTopic::new(name).partitions(partitions);
-        let small = topic.config("segment.bytes", "280").config("segment.index.bytes", "48");
-        let made = self.admin.create_topic(small.config("index.interval.bytes", "1"))?;
+        let small = topic.config("segment.bytes", segment_bytes.to_string()).config("segment.index.bytes", "48");
+        // The clock may go back by any time.
+        let any_time = small.config("message.timestamp.after.max.ms", i64::MAX.to_string());
+        let made = self.admin.create_topic(any_time.config("index.interval.bytes", "1"))?;
         self.model.created(name, made.id);
         Ok(())
     }
@@ -90,8 +104,13 @@ impl<'m> App<'m> {
 
     /// Queues a record; what becomes of it, `settle` tells.
     pub(super) fn send(&mut self, acks: Acks, topic: &'static str, partition: u32) -> Result<()> {
+        self.send_padded(acks, topic, partition, "")
+    }
+
+    /// Queues a record whose value ends in `pad`.
+    pub(super) fn send_padded(&mut self, acks: Acks, topic: &'static str, partition: u32, pad: &str) -> Result<()> {
         let time = Timestamp(BEGIN + 1000 * self.model.count().cast_signed());
-        let value = self.model.sends((self.model.id(topic), partition), acks);
+        let value = self.model.sends((self.model.id(topic), partition), acks, pad);
         let record = ProducerRecord::to(topic).partition(partition).timestamp(time).value(value.as_str());
         match self.producer(acks).send(record) {
             Ok(delivery) => self.pending.push((value, delivery)),
@@ -106,6 +125,11 @@ impl<'m> App<'m> {
     /// Sends a record, and waits until it is where its acks want it.
     pub(super) fn send_and_wait(&mut self, acks: Acks, topic: &'static str, partition: u32) -> Result<()> {
         self.send(acks, topic, partition)?;
+        self.wait()
+    }
+
+    /// Waits until what was sent last is where its acks want it.
+    pub(super) fn wait(&mut self) -> Result<()> {
         let waited = self.pending.last().expect("it was just sent").1.wait();
         self.settle();
         waited.map(drop)

@@ -11,6 +11,7 @@
 //! | anything else | perhaps |
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use ottla::{Acks, Error, MemoryDisk, TopicId};
 
@@ -43,8 +44,8 @@ pub(super) type Contents = BTreeMap<i64, String>;
 
 /// What was sent.
 #[derive(Debug)]
-struct Sent {
-    place: Place,
+pub(super) struct Sent {
+    pub(super) place: Place,
     acks: Acks,
     offset: Option<i64>,
     /// The call said that nothing of it is or will be in the log.
@@ -73,15 +74,17 @@ enum Existence {
 pub(super) struct Model {
     /// Put in front of what is wrong.
     pub(super) context: String,
-    sent: BTreeMap<String, Sent>,
+    pub(super) sent: BTreeMap<String, Sent>,
     /// What every crash leaves.
-    durable: BTreeMap<Place, Contents>,
+    pub(super) durable: BTreeMap<Place, Contents>,
     /// What a kill leaves.
-    written: BTreeMap<Place, Contents>,
+    pub(super) written: BTreeMap<Place, Contents>,
+    /// Up to where the engine itself knows, whatever crash comes, that each log is on the disk.
+    pub(super) settled: BTreeMap<Place, i64>,
     /// Sent with `acks = 0` since the engine was opened.
-    unanswered: BTreeSet<String>,
+    pub(super) unanswered: BTreeSet<String>,
     /// Values that have to be somewhere.
-    closed_over: BTreeSet<String>,
+    pub(super) closed_over: BTreeSet<String>,
     groups: BTreeMap<(&'static str, Place), Progress>,
     topics: BTreeMap<&'static str, (Existence, u32)>,
     deleted: BTreeSet<TopicId>,
@@ -96,8 +99,8 @@ impl Model {
     // --- records ---------------------------------------------------------------------------------------------------
 
     /// A value for a record that is about to be sent.
-    pub(super) fn sends(&mut self, place: Place, acks: Acks) -> String {
-        let value = format!("{}-{acks}", self.next_value);
+    pub(super) fn sends(&mut self, place: Place, acks: Acks, pad: &str) -> String {
+        let value = format!("{}-{acks}{pad}", self.next_value);
         self.next_value += 1;
         if acks == Acks::Zero {
             self.unanswered.insert(value.clone());
@@ -142,6 +145,7 @@ impl Model {
 
     /// The engine opened after a crash, and this is in the log; or it closed.
     pub(super) fn is_settled(&mut self, place: Place, contents: &Contents) {
+        self.settled.insert(place, contents.len() as i64);
         self.durable.insert(place, contents.clone());
     }
 
@@ -176,19 +180,27 @@ impl Model {
 
     /// Holds what was read of a partition against what was promised.
     pub(super) fn check_contents(&mut self, place: Place, contents: &Contents) {
+        self.check_contents_but(place, contents, 0..0);
+    }
+
+    /// The same of a partition in which `damaged` offsets cannot be read.
+    pub(super) fn check_contents_but(&mut self, place: Place, contents: &Contents, damaged: Range<i64>) {
         let context = &self.context;
-        assert!(contents.keys().copied().eq(0..contents.len() as i64), "{context}: offsets {:?}", contents.keys());
+        let end = contents.len() as i64 + (damaged.end - damaged.start);
+        let expected = (0..end).filter(|offset| !damaged.contains(offset));
+        assert!(contents.keys().copied().eq(expected), "{context}: {:?} without {damaged:?}", contents.keys());
         let values: BTreeSet<&String> = contents.values().collect();
         assert_eq!(values.len(), contents.len(), "{context}: a record is there twice: {contents:?}");
         for (&offset, value) in contents {
             self.known(place, offset, value);
         }
         let promised = [&self.durable, &self.written].into_iter().filter_map(|kept| kept.get(&place));
-        for (offset, value) in promised.flatten() {
+        for (offset, value) in promised.flatten().filter(|(offset, _)| !damaged.contains(offset)) {
             let found = contents.get(offset);
             assert_eq!(found, Some(value), "{context}: {place:?} at {offset}; the log is {contents:?}");
         }
-        self.closed_over.retain(|value| !values.contains(value));
+        let (sent, is_whole) = (&self.sent, damaged.is_empty());
+        self.closed_over.retain(|value| !values.contains(value) && (is_whole || sent[value].place != place));
     }
 
     /// All partitions were read.

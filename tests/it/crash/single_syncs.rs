@@ -1,8 +1,12 @@
 //! What some of the syncs are for that no sweep misses, because only damage, or somebody who meddles, shows it.
 
 use std::path::Path;
+use std::time::Duration;
 
-use ottla::{Acks, Admin, Engine, Error, Finding, MemoryDisk, Offset, Producer, ProducerRecord, Result, Timestamp};
+use ottla::{
+    Acks, Admin, Consumer, ConsumerConfig, Engine, Error, Finding, MemoryDisk, Offset, Producer, ProducerRecord,
+    Result, Timestamp,
+};
 
 use super::SEED;
 use super::app::{App, GROUPS};
@@ -49,14 +53,17 @@ impl Scene {
     }
 
     fn len(&self, path: &str) -> u64 {
-        let files = self.disk.files();
-        files.iter().find(|(there, _)| there == Path::new(path)).map_or(0, |(_, len)| *len)
+        len_of(&self.disk, path)
     }
 
     /// Flips a bit within the last record of the log.
     fn damage_last_record(&self) {
         self.disk.flip_bit(LOG, self.len(LOG) - 2, 0).unwrap();
     }
+}
+
+fn len_of(disk: &MemoryDisk, path: &str) -> u64 {
+    disk.files().iter().find(|(there, _)| there == Path::new(path)).map_or(0, |(_, len)| *len)
 }
 
 fn send(app: &mut App<'_>, count: usize) -> Result<()> {
@@ -265,4 +272,39 @@ fn damaged_catalog_opens_to_be_read_and_nothing_read_vanishes() {
     let all = app.check_all().unwrap();
     assert_eq!(all[&place].len(), 1, "its folder was left alone");
     assert_eq!(all[&(app.model.id("stock"), 0)].len(), 10, "they were read");
+}
+
+/// Of three records that are known to be on the disk and two behind them that are there, too, flips a bit of the third.
+fn damaged_below_the_durable_end(byte_of_batch: u64) -> (Scene, Vec<Finding>) {
+    let mut scene = Scene::new("damage below the durable end");
+    let mut third = 0;
+    let disk = scene.disk.clone();
+    scene.open_and_cut(|app| {
+        send(app, 2)?;
+        third = len_of(&disk, LOG);
+        send(app, 1)?;
+        app.let_time_pass()?; // from now on `positions` on the disk says 3
+        send(app, 2)
+    });
+    scene.disk.flip_bit(LOG, third + byte_of_batch, 0).unwrap();
+    let findings = scene.open(|_| Ok(()));
+    (scene, findings)
+}
+
+#[test]
+fn damage_just_below_the_durable_end_hides_nothing_behind_it() {
+    // Of the checksum, the length in offsets, the time, the value.
+    for byte_of_batch in [17, 26, 30, 65] {
+        let (scene, findings) = damaged_below_the_durable_end(byte_of_batch);
+        let [Finding::Damaged { first: Offset(2), last: Offset(2), .. }] = findings[..] else {
+            panic!("byte {byte_of_batch}: {findings:?}");
+        };
+        let engine = Engine::builder().open_memory(&scene.disk).unwrap();
+        assert_eq!(engine.end_offset(&("orders", 0).into()).unwrap(), Offset(5), "byte {byte_of_batch}");
+        let mut consumer = Consumer::<str, str>::with_config(&engine, ConsumerConfig::default()).unwrap();
+        consumer.assign([("orders", 0).into()]).unwrap();
+        consumer.seek(&("orders", 0).into(), Offset(3)).unwrap();
+        let offsets: Vec<_> = consumer.poll(Duration::ZERO).unwrap().iter().map(|record| record.offset().0).collect();
+        assert_eq!(offsets, [3, 4], "byte {byte_of_batch}");
+    }
 }
