@@ -3,7 +3,9 @@
 //! Variants keep Kafka's names and carry the values that a reader of the message needs. An error is cheap to clone,
 //! since one failed batch fails every delivery in it.
 
+use std::fmt;
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,15 +26,63 @@ use crate::types::{Compression, Offset, TopicPartition};
 /// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What any other error may be turned into, to travel inside an [`Error`].
+/// Any other error, to travel inside an [`Error`]: what serializers, deserializers and interceptors answer. The operator
+/// `?` makes one.
 ///
 /// ```
-/// # use std::sync::Arc;
 /// # use ottla::Cause;
-/// let cause: Cause = Arc::new("x".parse::<u32>().unwrap_err());
-/// assert_eq!(cause.to_string(), "invalid digit found in string");
+/// fn parse(text: &str) -> Result<u32, Cause> {
+///     if text.is_empty() {
+///         return Err(Cause::msg("there is no text"));
+///     }
+///     Ok(text.parse()?)
+/// }
+/// assert_eq!(parse("x").unwrap_err().to_string(), "invalid digit found in string");
+/// assert!(parse("x").unwrap_err().is::<std::num::ParseIntError>());
+/// assert_eq!(parse("").unwrap_err().to_string(), "there is no text");
 /// ```
-pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
+// Not an error itself, or every error that is one could not be turned into it.
+#[derive(Clone)]
+pub struct Cause(Arc<dyn std::error::Error + Send + Sync>);
+
+impl Cause {
+    /// One that is nothing but a message.
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(ottla::Cause::msg("no such color").to_string(), "no such color");
+    /// ```
+    #[must_use]
+    pub fn msg(message: impl Into<String>) -> Self {
+        Self(Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(message.into())))
+    }
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for Cause {
+    fn from(error: E) -> Self {
+        Self(Arc::new(error))
+    }
+}
+
+impl Deref for Cause {
+    type Target = dyn std::error::Error + Send + Sync;
+
+    fn deref(&self) -> &Self::Target {
+        self.0.as_ref()
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// Why an operation failed; [`class`](Error::class) says what to do about it.
 ///

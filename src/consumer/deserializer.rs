@@ -22,7 +22,6 @@
 
 mod list;
 
-use std::error::Error as StdError;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -53,7 +52,7 @@ use crate::types::Json;
 ///
 /// impl Deserializer<Celsius> for BigEndian {
 ///     fn deserialize<'a>(&self, _topic: &str, bytes: &'a [u8]) -> Result<f32, Cause> {
-///         Ok(f32::from_be_bytes(bytes.try_into().map_err(|error| Arc::new(error) as Cause)?))
+///         Ok(f32::from_be_bytes(bytes.try_into()?))
 ///     }
 /// }
 ///
@@ -94,8 +93,7 @@ pub trait Deserialize: 'static {
 ///
 /// impl Deserializer<Number> for Decimal {
 ///     fn deserialize(&self, _topic: &str, bytes: &[u8]) -> Result<u64, Cause> {
-///         let text = std::str::from_utf8(bytes).map_err(|error| Arc::new(error) as Cause)?;
-///         text.parse().map_err(|error| Arc::new(error) as Cause)
+///         Ok(std::str::from_utf8(bytes)?.parse()?)
 ///     }
 /// }
 ///
@@ -228,7 +226,7 @@ impl Deserialize for str {
 
 impl Deserializer<str> for Utf8 {
     fn deserialize<'a>(&self, _topic: &str, bytes: &'a [u8]) -> Result<&'a str, Cause> {
-        std::str::from_utf8(bytes).map_err(|error| Arc::new(error) as Cause)
+        Ok(std::str::from_utf8(bytes)?)
     }
 }
 
@@ -299,7 +297,7 @@ macro_rules! numbers {
             fn deserialize(&self, _topic: &str, bytes: &[u8]) -> Result<$type, Cause> {
                 let size = size_of::<$type>();
                 let found = bytes.len();
-                let bytes = bytes.try_into().map_err(|_error| refused(format!("expected {size} bytes, found {found}")))?;
+                let bytes = bytes.try_into().map_err(|_error| Cause::msg(format!("expected {size} bytes, found {found}")))?;
                 Ok(<$type>::from_be_bytes(bytes))
             }
 
@@ -321,7 +319,7 @@ impl Deserializer<bool> for ZeroOrOne {
         match bytes {
             [0] => Ok(false),
             [1] => Ok(true),
-            _ => Err(refused(format!("expected one byte, 00 or 01, found {}", bytes.len()))),
+            _ => Err(Cause::msg(format!("expected one byte, 00 or 01, found {}", bytes.len()))),
         }
     }
 }
@@ -332,7 +330,7 @@ impl Deserialize for () {
 
 impl Deserializer<()> for Nothing {
     fn deserialize(&self, _topic: &str, bytes: &[u8]) -> Result<(), Cause> {
-        Err(refused(format!("expected null, found {} bytes", bytes.len())))
+        Err(Cause::msg(format!("expected null, found {} bytes", bytes.len())))
     }
 }
 
@@ -346,7 +344,7 @@ impl Deserializer<Uuid> for UuidText {
     fn deserialize(&self, _topic: &str, bytes: &[u8]) -> Result<Uuid, Cause> {
         let is_plain = bytes.len() == uuid::fmt::Hyphenated::LENGTH; // Kafka knows no other way to write one
         let parsed = Uuid::try_parse_ascii(if is_plain { bytes } else { &[] });
-        parsed.map_err(|_error| refused(format!("{} bytes are not the text of a UUID", bytes.len())))
+        parsed.map_err(|_error| Cause::msg(format!("{} bytes are not the text of a UUID", bytes.len())))
     }
 
     fn constant_size(&self) -> Option<usize> {
@@ -362,7 +360,7 @@ impl<T: serde::de::DeserializeOwned + 'static> Deserialize for Json<T> {
 #[cfg(feature = "json")]
 impl<T: serde::de::DeserializeOwned + 'static> Deserializer<Json<T>> for JsonText {
     fn deserialize(&self, _topic: &str, bytes: &[u8]) -> Result<T, Cause> {
-        serde_json::from_slice(bytes).map_err(|error| Arc::new(error) as Cause)
+        Ok(serde_json::from_slice(bytes)?)
     }
 }
 
@@ -371,11 +369,6 @@ impl<T: serde::de::DeserializeOwned + 'static> OwnDeserializer for Json<T> {
     fn deserializer() -> Arc<dyn Deserializer<Self>> {
         Arc::new(JsonText)
     }
-}
-
-/// Why bytes stand for nothing.
-fn refused(reason: impl Into<Box<dyn StdError + Send + Sync>>) -> Cause {
-    Arc::from(reason.into())
 }
 
 /// Which deserializer a type brings along.

@@ -76,7 +76,7 @@ pub trait ConsumerInterceptor<K: ?Sized + Deserialize, V: ?Sized + Deserialize>:
     /// impl ConsumerInterceptor<str, str> for Report {
     ///     fn on_commit(&mut self, offsets: &Offsets) -> Result<(), Cause> {
     ///         for partition in offsets.keys() {
-    ///             self.0.send(partition.clone()).map_err(|error| std::sync::Arc::new(error) as Cause)?;
+    ///             self.0.send(partition.clone())?;
     ///         }
     ///         Ok(())
     ///     }

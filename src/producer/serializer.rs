@@ -16,10 +16,6 @@
 
 mod list;
 
-use std::error::Error as StdError;
-#[cfg(feature = "json")]
-use std::sync::Arc;
-
 use bytes::Bytes;
 #[cfg(feature = "uuid")]
 use uuid::Uuid;
@@ -42,7 +38,7 @@ pub use list::ListSerializer;
 /// impl Serializer<str> for Line {
 ///     fn serialize<'a>(&self, _topic: &str, data: &'a str, _scratch: &'a mut Vec<u8>) -> Result<&'a [u8], Cause> {
 ///         if data.contains('\n') {
-///             return Err(Cause::from(Box::<dyn std::error::Error + Send + Sync>::from("more than one line")));
+///             return Err(Cause::msg("more than one line"));
 ///         }
 ///         Ok(data.as_bytes())
 ///     }
@@ -300,7 +296,7 @@ pub struct VoidSerializer;
 
 impl Serializer<()> for VoidSerializer {
     fn serialize<'a>(&self, _: &str, (): &'a (), _: &'a mut Vec<u8>) -> Result<&'a [u8], Cause> {
-        Err(refused("nothing has no bytes"))
+        Err(Cause::msg("nothing has no bytes"))
     }
 
     fn serialize_or_null<'a>(&self, _: &str, (): &'a (), _: &'a mut Vec<u8>) -> Result<Option<&'a [u8]>, Cause> {
@@ -334,7 +330,7 @@ pub struct OptionSerializer<S>(pub S);
 
 impl<T, S: Serializer<T>> Serializer<Option<T>> for OptionSerializer<S> {
     fn serialize<'a>(&self, topic: &str, data: &'a Option<T>, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], Cause> {
-        self.serialize_or_null(topic, data, scratch)?.ok_or_else(|| refused("null has no bytes"))
+        self.serialize_or_null(topic, data, scratch)?.ok_or_else(|| Cause::msg("null has no bytes"))
     }
 
     fn serialize_or_null<'a>(
@@ -411,7 +407,7 @@ pub struct JsonSerializer;
 #[cfg(feature = "json")]
 impl<T: serde::Serialize + ?Sized> Serializer<T> for JsonSerializer {
     fn serialize<'a>(&self, _: &str, data: &'a T, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], Cause> {
-        serde_json::to_writer(&mut *scratch, data).map_err(|error| Arc::new(error) as Cause)?;
+        serde_json::to_writer(&mut *scratch, data)?;
         Ok(scratch)
     }
 }
@@ -419,11 +415,6 @@ impl<T: serde::Serialize + ?Sized> Serializer<T> for JsonSerializer {
 #[cfg(feature = "json")]
 impl<T: serde::Serialize + ?Sized> Serialize for Json<T> {
     type Serializer = JsonSerializer;
-}
-
-/// Why a value has no bytes.
-fn refused(reason: impl Into<Box<dyn StdError + Send + Sync>>) -> Cause {
-    Cause::from(reason.into())
 }
 
 #[cfg(test)]

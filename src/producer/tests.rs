@@ -381,7 +381,7 @@ impl Serializer<str> for Doubling {
         assert_eq!(topic, "orders");
         assert!(scratch.is_empty());
         if data.is_empty() {
-            return Err(Arc::new(std::fmt::Error));
+            return Err(std::fmt::Error.into());
         }
         scratch.extend(data.bytes().flat_map(|byte| [byte, byte]));
         Ok(scratch)

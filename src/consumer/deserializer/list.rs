@@ -16,7 +16,7 @@ use std::sync::Arc;
 #[cfg(feature = "uuid")]
 use uuid::Uuid;
 
-use crate::consumer::deserializer::{Deserialize, Deserializer, OwnDeserializer, refused};
+use crate::consumer::deserializer::{Deserialize, Deserializer, OwnDeserializer};
 use crate::error::Cause;
 
 /// Makes lists of values of type `T`.
@@ -58,7 +58,7 @@ macro_rules! lists_without_null {
             fn deserialize(&self, topic: &str, bytes: &[u8]) -> Result<Vec<$type>, Cause> {
                 let elements = elements(bytes, self.inner.constant_size())?.into_iter();
                 let element = |element: Option<&[u8]>| {
-                    self.inner.deserialize(topic, element.ok_or_else(|| refused("an element is null"))?)
+                    self.inner.deserialize(topic, element.ok_or_else(|| Cause::msg("an element is null"))?)
                 };
                 elements.map(element).collect()
             }
@@ -82,8 +82,8 @@ fn elements(bytes: &[u8], constant_size: Option<usize>) -> Result<Vec<Option<&[u
     match (rest.take(1)?, constant_size) {
         ([0], Some(size)) => of_one_size(rest, size),
         ([1], _) => of_any_size(rest),
-        ([flag], _) => Err(refused(format!("a list of this type does not begin with {flag}"))),
-        _ => Err(refused("a list has at least one byte")),
+        ([flag], _) => Err(Cause::msg(format!("a list of this type does not begin with {flag}"))),
+        _ => Err(Cause::msg("a list has at least one byte")),
     }
 }
 
@@ -94,7 +94,7 @@ fn of_one_size(mut rest: Rest<'_>, size: usize) -> Result<Vec<Option<&[u8]>>, Ca
     let count = rest.count()?;
     let wanted = count.checked_sub(nulls.len()).and_then(|values| values.checked_mul(size));
     if wanted != Some(rest.0.len()) || nulls.last().is_some_and(|&last| last >= count) {
-        return Err(refused(format!("{} bytes are not what a list of {count} takes", rest.0.len())));
+        return Err(Cause::msg(format!("{} bytes are not what a list of {count} takes", rest.0.len())));
     }
     (0..count).map(|index| if nulls.contains(&index) { Ok(None) } else { rest.take(size).map(Some) }).collect()
 }
@@ -102,7 +102,7 @@ fn of_one_size(mut rest: Rest<'_>, size: usize) -> Result<Vec<Option<&[u8]>>, Ca
 fn of_any_size(mut rest: Rest<'_>) -> Result<Vec<Option<&[u8]>>, Cause> {
     let count = rest.count()?;
     if count > rest.0.len() / 4 {
-        return Err(refused(format!("{} bytes are too few for a list of {count}", rest.0.len())));
+        return Err(Cause::msg(format!("{} bytes are too few for a list of {count}", rest.0.len())));
     }
     let mut elements = Vec::with_capacity(count);
     for _ in 0..count {
@@ -112,7 +112,7 @@ fn of_any_size(mut rest: Rest<'_>) -> Result<Vec<Option<&[u8]>>, Cause> {
         });
     }
     if !rest.0.is_empty() {
-        return Err(refused(format!("{} bytes are left behind a list", rest.0.len())));
+        return Err(Cause::msg(format!("{} bytes are left behind a list", rest.0.len())));
     }
     Ok(elements)
 }
@@ -123,7 +123,7 @@ struct Rest<'a>(&'a [u8]);
 impl<'a> Rest<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8], Cause> {
         let Some((taken, rest)) = self.0.split_at_checked(len) else {
-            return Err(refused(format!("a list ends {} bytes too early", len - self.0.len())));
+            return Err(Cause::msg(format!("a list ends {} bytes too early", len - self.0.len())));
         };
         self.0 = rest;
         Ok(taken)
@@ -135,7 +135,7 @@ impl<'a> Rest<'a> {
     }
 
     fn count(&mut self) -> Result<usize, Cause> {
-        usize::try_from(self.number()?).map_err(|_error| refused("a count is negative"))
+        usize::try_from(self.number()?).map_err(|_error| Cause::msg("a count is negative"))
     }
 }
 

@@ -11,7 +11,7 @@
 use uuid::Uuid;
 
 use crate::error::Cause;
-use crate::producer::serializer::{OptionSerializer, Serialize, Serializer, refused};
+use crate::producer::serializer::{OptionSerializer, Serialize, Serializer};
 
 /// Lists of what `S` makes bytes of. Kafka: `ListSerializer`.
 ///
@@ -62,7 +62,7 @@ impl<S> ListSerializer<S> {
             match self.0.serialize_or_null(topic, element, &mut scratch)? {
                 None => nulls.push(number(index)?),
                 Some(bytes) if bytes.len() == size => values.extend_from_slice(bytes),
-                Some(bytes) => return Err(refused(format!("{} bytes where each value has {size}", bytes.len()))),
+                Some(bytes) => return Err(Cause::msg(format!("{} bytes where each value has {size}", bytes.len()))),
             }
         }
         into.push(0);
@@ -91,7 +91,7 @@ impl<S> ListSerializer<S> {
 }
 
 fn number(count: usize) -> Result<i32, Cause> {
-    i32::try_from(count).map_err(|_error| refused(format!("{count} does not fit a list")))
+    i32::try_from(count).map_err(|_error| Cause::msg(format!("{count} does not fit a list")))
 }
 
 impl<T: Serialize> Serialize for [Option<T>] {

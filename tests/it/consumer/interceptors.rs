@@ -1,7 +1,6 @@
 //! Interceptors: what they may do, and what their errors do.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
 use ottla::{Cause, ConsumerBuilder, ConsumerConfig, ConsumerInterceptor, ConsumerRecords, Engine, Offset, Offsets};
@@ -24,11 +23,11 @@ struct Failing;
 impl ConsumerInterceptor<str, str> for Failing {
     fn on_consume(&mut self, records: &mut ConsumerRecords<str, str>) -> Result<(), Cause> {
         records.retain(|_| false);
-        Err(Arc::new(io::Error::other("no")))
+        Err(io::Error::other("no").into())
     }
 
     fn on_commit(&mut self, _offsets: &Offsets) -> Result<(), Cause> {
-        Err(Arc::new(io::Error::other("no")))
+        Err(io::Error::other("no").into())
     }
 }
 
@@ -50,12 +49,12 @@ struct Report(Sender<String>);
 
 impl ConsumerInterceptor<str, str> for Report {
     fn on_consume(&mut self, records: &mut ConsumerRecords<str, str>) -> Result<(), Cause> {
-        self.0.send(format!("{} records", records.len())).map_err(|error| Arc::new(error) as Cause)
+        Ok(self.0.send(format!("{} records", records.len()))?)
     }
 
     fn on_commit(&mut self, offsets: &Offsets) -> Result<(), Cause> {
         let shown = offsets.iter().map(|(partition, at)| format!("{partition}@{}", at.offset)).collect();
-        self.0.send(shown).map_err(|error| Arc::new(error) as Cause)
+        Ok(self.0.send(shown)?)
     }
 }
 

@@ -83,7 +83,7 @@ fn interceptor_that_fails_or_panics_is_passed_over() {
     let (engine, journal) = (Engine::in_memory().unwrap(), Journal::default());
     let interceptors = vec![
         Named::new("first", &journal, |record, _| Ok(record.value("changed").header("by", "first"))),
-        Named::new("fails", &journal, |_, _| Err(Arc::new(std::fmt::Error))),
+        Named::new("fails", &journal, |_, _| Err(std::fmt::Error.into())),
         Named::new("panics", &journal, |_, _| panic!("it was asked to")),
         Named::new("last", &journal, |record, _| Ok(record.header("by", "last"))),
     ];

@@ -127,7 +127,7 @@ struct Moody;
 impl Serializer<str> for Moody {
     fn serialize<'a>(&self, _: &str, data: &'a str, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], ottla::Cause> {
         match data {
-            "refuse" => Err(std::sync::Arc::new(std::fmt::Error)),
+            "refuse" => Err(std::fmt::Error.into()),
             "panic" => panic!("it was asked to"),
             _ => {
                 scratch.extend_from_slice(data.as_bytes());
