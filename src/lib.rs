@@ -46,10 +46,11 @@
 //! | see every record on its way, choose its partition | [`ProducerInterceptor`], [`Partitioner`], [`ProducerBuilder`] |
 //! | send and read values of your own types | [`Serializer`], [`Serialize`], [`Deserializer`], [`Deserialize`] |
 //! | create, list, describe and delete topics; see how far groups are behind | [`Admin`] |
-//! | know what to do about an error | [`Error`], [`ErrorClass`] |
+//! | know what to do about an error or a failure | [`Error`], [`ErrorClass`]; [more](_documentation::failures) |
 //! | see how producers and consumers are doing | [`Producer::metrics`], [`Consumer::metrics`], [`Consumer::lag`] |
 //! | change a setting | [`ProducerConfig`], [`ConsumerConfig`], [`EngineConfig`], [`TopicConfig`]; [more](_documentation::settings) |
 //! | test what your application does when the power goes | [`MemoryDisk`] |
+//! | read a directory that another process writes, without a lock | [`replay::Directory`], [`replay::PartitionReader`] |
 //! | check every file of a directory, without changing it | [`verify`], [`VerifyReport`], [`Defect`] |
 //! | decode stored batches | [`Batch`], [`Records`] |
 //!
@@ -59,7 +60,7 @@
 //! survives a power cut. With `acks = 1` it survives `kill -9`. Nobody reads an `acks = all` record before it is
 //! durable, and no group skips a record, whatever a crash took. Damage costs the records that it hit, and reading them
 //! says which; nothing is ever cut away that was once durable. The [README](https://docs.rs/crate/ottla) has the whole
-//! table.
+//! table, and [a page on failures](_documentation::failures) says what each does to you and what to do about it.
 //!
 //! # Blocking and threads
 //!
@@ -87,7 +88,7 @@ mod topics;
 
 mod coordinator;
 mod engine;
-mod replay;
+pub mod replay;
 
 mod admin;
 mod consumer;
@@ -131,6 +132,9 @@ pub use crate::types::{
 pub mod _documentation {
     #[doc = include_str!("../docs/settings.md")]
     pub mod settings {}
+
+    #[doc = include_str!("../docs/failures.md")]
+    pub mod failures {}
 
     #[doc = include_str!("../docs/session.md")]
     pub mod session {}

@@ -6,9 +6,10 @@ mod topics;
 
 use crate::engine::Engine;
 
-pub use groups::{GroupDescription, GroupListing, GroupPartition};
+pub use crate::coordinator::group::{GroupDescription, GroupListing, GroupPartition};
+pub use crate::topics::TopicListing;
 pub use offsets::{ListedOffset, OffsetSpec};
-pub use topics::{NewTopic, PartitionDescription, TopicDescription, TopicListing};
+pub use topics::{NewTopic, PartitionDescription, TopicDescription};
 
 /// Makes, shows and deletes topics, and shows groups. Any number may be in use at a time, beside anything else.
 ///

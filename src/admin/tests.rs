@@ -53,6 +53,28 @@ fn group_shows_lag_and_nothing_of_deleted_topics() {
     let billing = admin.describe_group("billing").unwrap();
     let rows: Vec<_> =
         billing.partitions.iter().map(|row| (row.partition.partition(), row.committed, row.lag)).collect();
-    assert_eq!(rows, [(0, Offset(0), 0), (1, Offset(3), 0)]);
+    assert_eq!(rows, [(0, Some(Offset(0)), Some(0)), (1, Some(Offset(3)), Some(0))]);
     assert_eq!(billing.partitions[0].metadata, "note");
+}
+
+#[test]
+fn group_shows_partitions_that_it_has_committed_nothing_for() {
+    let engine = Engine::in_memory().unwrap();
+    let admin = Admin::new(&engine);
+    let orders = admin.create_topic(NewTopic::new("orders").partitions(3)).unwrap();
+    admin.create_topic(NewTopic::new("clicks")).unwrap(); // the group has nothing to do with it
+    commit(&engine, orders.id, 1, 0);
+    let rows = admin.describe_group("billing").unwrap().partitions;
+    let rows: Vec<_> = rows.iter().map(|row| (row.partition.to_string(), row.committed, row.lag)).collect();
+    let none = |name: &str| (name.to_owned(), None, None);
+    assert_eq!(rows, [none("orders-0"), ("orders-1".to_owned(), Some(Offset(0)), Some(0)), none("orders-2")]);
+}
+
+#[test]
+fn name_that_no_group_has_is_refused_as_a_name() {
+    let admin = Admin::new(&Engine::in_memory().unwrap());
+    for name in ["", " ", &"X".repeat(200)] {
+        let refused = admin.describe_group(name).unwrap_err();
+        assert!(matches!(refused, Error::InvalidGroupId { .. }), "{refused}");
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::admin::Admin;
 use crate::error::Result;
 use crate::replication::Partition;
-use crate::topics::Topic;
+use crate::topics::{Topic, TopicListing};
 use crate::types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
 /// A topic to be created: its name, and what differs from the defaults.
@@ -44,29 +44,6 @@ impl NewTopic {
         self.config.insert(name.into(), value.into());
         self
     }
-}
-
-/// A topic in a list.
-///
-/// ```
-/// # use ottla::{Admin, Engine, NewTopic};
-/// # let engine = Engine::in_memory()?;
-/// # let admin = Admin::new(&engine);
-/// admin.create_topic(NewTopic::new("orders").partitions(4))?;
-/// for topic in admin.list_topics()? {
-///     assert_eq!((topic.name.as_str(), topic.partitions), ("orders", 4));
-/// }
-/// # Ok::<(), ottla::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TopicListing {
-    /// Its name.
-    pub name: String,
-    /// What tells it from another topic that had the name before.
-    pub id: TopicId,
-    /// How many partitions it has.
-    pub partitions: u32,
 }
 
 /// A topic, with what its partitions hold.
@@ -172,7 +149,7 @@ impl Admin {
     /// ```
     pub fn list_topics(&self) -> Result<Vec<TopicListing>> {
         self.engine.ensure_open()?;
-        Ok(self.engine.topics().iter().map(|topic| listing(topic)).collect())
+        Ok(self.engine.topics().iter().map(|topic| TopicListing::of(&topic.entry)).collect())
     }
 
     /// A topic, with what its partitions hold now. Never blocks for the disk. Kafka: `Admin.describeTopics`,
@@ -220,11 +197,6 @@ impl Admin {
     pub fn delete_topic(&self, name: &str) -> Result<()> {
         self.engine.delete_topic(name)
     }
-}
-
-fn listing(topic: &Topic) -> TopicListing {
-    let partitions = u32::try_from(topic.partitions.len()).expect("partitions are numbered by u32");
-    TopicListing { name: topic.name().to_string(), id: topic.id(), partitions }
 }
 
 fn description(topic: &Topic) -> TopicDescription {

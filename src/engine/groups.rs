@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::coordinator::group::{GroupOffsets, OFFSETS_SUFFIX};
 use crate::engine::lane::{JournalCell, Lane};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::Dir;
 use crate::storage::{Journal, JournalIds, group_file_name};
 use crate::sync::lock;
@@ -56,9 +56,12 @@ impl Groups {
         Ok(offsets)
     }
 
-    pub(crate) fn find(&self, name: &str) -> Option<Arc<GroupOffsets>> {
-        let group = lock(&self.by_name).get(name).map(Arc::clone)?;
-        group.journal().map(|_| Arc::clone(&group.offsets))
+    /// The group of that name, if it has committed something.
+    pub(crate) fn find(&self, name: &str) -> Result<Arc<GroupOffsets>> {
+        group_file_name(name)?; // no such group is one thing, no such name another
+        let group = lock(&self.by_name).get(name).map(Arc::clone);
+        let committed = group.filter(|group| group.journal().is_some());
+        committed.map(|group| Arc::clone(&group.offsets)).ok_or_else(|| Error::GroupIdNotFound { group: name.into() })
     }
 
     /// The names of the groups that have committed something.

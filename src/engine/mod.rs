@@ -53,7 +53,7 @@ const MAX_PARTITIONS: u32 = 100_000;
 /// of them and says whether everything is on the disk. When the last handle is dropped the engine closes as well, and
 /// logs what goes wrong.
 ///
-/// One process at a time can have a directory open.
+/// One process at a time can have a directory open; others read it with [`Directory`](crate::replay::Directory).
 ///
 /// ```
 /// # use ottla::{Engine, Offset, Producer, ProducerRecord};
@@ -559,7 +559,7 @@ impl Engine {
     }
 
     /// The group of that name, if it has committed something.
-    pub(crate) fn find_group(&self, name: &str) -> Option<Arc<GroupOffsets>> {
+    pub(crate) fn find_group(&self, name: &str) -> Result<Arc<GroupOffsets>> {
         self.shared().groups.find(name)
     }
 

@@ -224,6 +224,9 @@ impl Writer {
         let written = |ready: &&mut ReadyBatch| ready.refused.is_none();
         let mut batches: Vec<_> = run.iter_mut().filter(written).map(|ready| (&mut ready.batch, ready.acks)).collect();
         partition.append(&mut batches, now, &mut self.results);
+        if partition.high_watermark() != seen_end {
+            self.lane.write_position(partition); // before anybody is told: a reader elsewhere finds what he speaks of
+        }
         for (ready, result) in run.iter_mut().filter(written).zip(self.results.drain(..)) {
             match result {
                 Ok(base_offset) => {
@@ -237,9 +240,6 @@ impl Writer {
                 }
                 Err(error) => ready.refused = Some(error),
             }
-        }
-        if partition.high_watermark() != seen_end {
-            self.lane.write_position(partition);
         }
     }
 

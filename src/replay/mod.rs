@@ -1,5 +1,34 @@
 //! Stored directories, read without an engine: no lock is taken, and nothing is ever written.
+//!
+//! So it works beside whoever writes the directory, behind one that was killed, on a read-only mount, and on a copy.
+//!
+//! | to | use |
+//! |---|---|
+//! | see topics, their settings and bounds, and how far groups have come | [`Directory`] |
+//! | read a partition, from any offset or time on, and follow it while it grows | [`PartitionReader`] |
+//! | check every file | [`verify`] |
+//!
+//! ```
+//! # use ottla::{Engine, Offset, Producer, ProducerRecord};
+//! use ottla::replay::Directory;
+//! # let data = tempfile::tempdir().expect("a temporary directory");
+//!
+//! let engine = Engine::open(data.path())?; // in this process, or in another one
+//! Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("orders").key("o-17").value("paid"))?.wait()?;
+//!
+//! let mut orders = Directory::open(data.path())?.reader(&("orders", 0).into())?;
+//! for record in &orders.read(1 << 20)? {
+//!     assert_eq!((record.offset(), record.value()), (Offset(0), Some(&b"paid"[..])));
+//! }
+//! # Ok::<(), ottla::Error>(())
+//! ```
 
+mod directory;
+mod follow;
+mod records;
 mod verify;
 
+pub use directory::{Bounds, Directory, StoredPartition, StoredTopic};
+pub use follow::PartitionReader;
+pub use records::{StoredIter, StoredRecords};
 pub use verify::{VerifyOptions, VerifyReport, verify};

@@ -13,6 +13,7 @@
 //! | [`files`] | the names of files and directories, and what may be a name |
 //! | [`report`] | what opening a directory found |
 //! | [`verify`] | checks all files of a log against each other, and changes nothing |
+//! | [`view`] | a log that another process writes, as it is read here |
 
 mod append;
 mod checkpoint;
@@ -34,6 +35,7 @@ mod segment;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod view;
 mod walk;
 
 pub(crate) use append::AppendError;
@@ -48,8 +50,11 @@ pub(crate) use files::{
     partition_dir_name, topic_collision_key, validate_topic_name,
 };
 pub(crate) use journal::{BehindHole, Journal, JournalDamage, JournalFinding, JournalIds, JournalOpening, PREVIOUS};
+pub(crate) use leader_epochs::LeaderEpochs;
 pub(crate) use log::{Log, SyncWork};
-pub(crate) use positions::{POSITIONS, Position, Positions, PositionsByLog, PositionsDamage, PositionsFinding, SlotId};
+pub(crate) use positions::{
+    Known, POSITIONS, Position, Positions, PositionsByLog, PositionsDamage, PositionsFinding, PositionsWatch, SlotId,
+};
 pub(crate) use read::ReadPlace;
 pub(crate) use recovery::Opening;
 pub use report::{Finding, OpenReport};

@@ -36,6 +36,8 @@
 //! | lower             | each half old, new or torn                 | old numbers, and nothing was cut yet; or new |
 //! | free              | the slot, or half of it, or zeros          | a slot of a log that is gone: freed again   |
 
+mod watch;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
@@ -47,6 +49,8 @@ use crate::error::{Error, Result};
 use crate::io::{Dir, File};
 use crate::sync::lock;
 use crate::types::{LeaderEpoch, Offset, TopicId};
+
+pub(crate) use crate::storage::positions::watch::{Known, PositionsWatch};
 
 /// The file's name.
 pub(crate) const POSITIONS: &str = "positions";

@@ -20,6 +20,35 @@ use crate::types::TopicId;
 pub(crate) use catalog::{CATALOG, Catalog, Change, TopicEntry};
 pub(crate) use lifecycle::{NewPartitions, clear_leftovers, create_partitions, discard_partitions, remove_partitions};
 
+/// A topic in a list.
+///
+/// ```
+/// # use ottla::{Admin, Engine, NewTopic};
+/// # let engine = Engine::in_memory()?;
+/// # let admin = Admin::new(&engine);
+/// admin.create_topic(NewTopic::new("orders").partitions(4))?;
+/// for topic in admin.list_topics()? {
+///     assert_eq!((topic.name.as_str(), topic.partitions), ("orders", 4));
+/// }
+/// # Ok::<(), ottla::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicListing {
+    /// Its name.
+    pub name: String,
+    /// What tells it from another topic that had the name before.
+    pub id: TopicId,
+    /// How many partitions it has.
+    pub partitions: u32,
+}
+
+impl TopicListing {
+    pub(crate) fn of(entry: &TopicEntry) -> Self {
+        Self { name: entry.name.to_string(), id: entry.id, partitions: entry.partitions }
+    }
+}
+
 /// A topic: its partitions are there as long as somebody holds it, even when it was deleted meanwhile.
 #[derive(Debug)]
 pub(crate) struct Topic {

@@ -423,6 +423,7 @@ mod consume {
             ("topic describe nope", "nope"),
             ("topic delete nope", "nope"),
             ("group describe nope", "there is no group nope"),
+            ("group describe ", "\"\" cannot be a group: it has no name"),
         ] {
             let said = home.run(arguments).refused();
             assert!(said.starts_with("ottla: ") && said.contains(what), "{said}");
@@ -578,7 +579,7 @@ mod terminal {
         assert!(ran.err.lines().any(|line| line == said), "{}", ran.err);
         assert!(ran.err.lines().any(|line| line.starts_with("INFO ottla::engine: created topic t, ")), "{}", ran.err);
         fs::remove_file(home.partition("t-0").join("leader-epoch-checkpoint")).unwrap();
-        let ran = home.run("topic list -v");
+        let ran = home.run("topic create u -v");
         assert_eq!(ran.err.lines().filter(|line| line.contains("leader-epoch-checkpoint: rebuilt")).count(), 1);
         assert!(!home.run("topic list").done().contains("WARN"));
     }
@@ -657,17 +658,19 @@ mod terminal {
         assert_eq!(consumed(&home), ["1"]);
     }
 
+    // faults: P01
     #[test]
     fn a_second_process_is_refused_and_told_who_is_there() {
         let home = Home::new();
         let mut running = home.start("produce t --json");
         running.send("1\n");
         running.line();
-        for arguments in ["consume t", "topic list", "produce u"] {
-            let said = home.run(arguments).refused();
-            let owner = format!("ottla: {} is in use by process {}\n", home.data().display(), running.child.id());
-            assert_eq!(said, owner);
+        let owner = format!("ottla: {} is in use by process {}", home.data().display(), running.child.id());
+        for arguments in ["topic create u", "topic delete t", "produce u"] {
+            assert_eq!(home.run(arguments).refused(), format!("{owner}\n"));
         }
+        let said = home.run("consume t --group g").refused();
+        assert_eq!(said, format!("{owner}; reading without --group works beside it\n"));
         running.end().done();
         assert_eq!(consumed(&home), ["1"]);
     }
@@ -686,11 +689,12 @@ mod terminal {
         bytes.extend_from_slice(b"torn");
         fs::write(&file, bytes).unwrap();
 
-        let ran = home.run("consume t");
+        assert_eq!(home.run("consume t").lines(), ["1", "2", "3", "4"], "who only reads does not even see it");
+        let ran = home.run("consume t --group g");
         assert_eq!((ran.status, ran.out.as_slice()), (0, b"1\n2\n3\n4\n".as_slice()));
         assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
         assert!(ran.err.starts_with("t-0: cut 4 bytes behind offset 4 off "), "{}", ran.err);
-        assert_eq!(home.run("consume t").lines().len(), 4, "and is silent from then on");
+        assert_eq!(home.run("consume t --group h").lines().len(), 4, "and is silent from then on");
     }
 
     #[test]
@@ -721,10 +725,10 @@ mod terminal {
         assert_eq!(text[1..3], ["segment.bytes=16384", "segment.ms=1000"]);
         let words: Vec<_> = text[5].split_whitespace().collect();
         let bytes = fs::metadata(home.segment("orders-1")).unwrap().len();
-        assert_eq!(words, ["orders", "1", "0", "0", "3", "3", "3", &bytes.to_string(), "1"]);
+        assert_eq!(words, ["orders", "1", "0", "0", "3", "3", &bytes.to_string(), "1"]);
         assert_eq!(text.len(), 6);
         let rows = home.run("topic describe orders --json").lines();
-        let offsets = r#""leader_epoch":0,"log_start":0,"high_watermark":3,"log_end":3,"durable_end":3"#;
+        let offsets = r#""leader_epoch":0,"log_start":0,"high_watermark":3,"durable_end":3"#;
         assert_eq!(rows[1], format!(r#"{{"topic":"orders","partition":1,{offsets},"bytes":{bytes},"segments":1}}"#));
 
         home.run("consume orders --group g").lines();
@@ -748,6 +752,15 @@ mod terminal {
         let expected = r#"{"topic":"t","partition":0,"committed":4,"log_end":10,"lag":6}"#;
         assert_eq!(home.run("group describe g --json").lines(), [expected]);
         assert_eq!(home.run("group list --json").lines(), [r#"{"group":"g"}"#]);
+
+        home.run("topic create u --partitions 3").done();
+        home.feed(seq(1, 4), "produce u --partition 1").done();
+        home.run("consume u --group g --partition 1").lines();
+        let rows = home.run("group describe g").lines();
+        let words: Vec<Vec<_>> = rows.iter().skip(2).map(|row| row.split_whitespace().collect()).collect();
+        assert_eq!(words, [["u", "0", "-", "0", "-"], ["u", "1", "4", "4", "0"], ["u", "2", "-", "0", "-"]]);
+        let expected = r#"{"topic":"u","partition":0,"committed":null,"log_end":0,"lag":null}"#;
+        assert_eq!(home.run("group describe g --json").lines()[1], expected);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use ottla::Engine;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -67,6 +68,13 @@ impl Home {
 
     pub(crate) fn feed_to(&self, input: impl AsRef<[u8]>, arguments: &[&str]) -> Ran {
         run(ottla(&self.data()).args(arguments), input.as_ref())
+    }
+
+    /// Opens the directory as its owner, which mends what a crash has left, and closes it: what that found.
+    pub(crate) fn recover(&self) -> Vec<String> {
+        let engine = Engine::open(self.data()).unwrap();
+        engine.close().unwrap();
+        engine.report().iter().map(ToString::to_string).collect()
     }
 
     /// Starts a command, and leaves it running.

@@ -57,6 +57,7 @@ fn full(disk: &MemoryDisk) -> (Engine, i64) {
     (engine, count)
 }
 
+// faults: D11
 #[test]
 fn offsets_are_committed_and_records_do_not_take_their_room() {
     let disk = MemoryDisk::stepped(7);
@@ -77,6 +78,7 @@ fn offsets_are_committed_and_records_do_not_take_their_room() {
     engine.close().unwrap();
 }
 
+// faults: D01
 #[test]
 fn engine_closes_and_opens_again() {
     let disk = MemoryDisk::stepped(7);
@@ -92,6 +94,7 @@ fn engine_closes_and_opens_again() {
     engine.close().unwrap();
 }
 
+// faults: D03 D06
 #[test]
 fn engine_recovers_from_a_crash() {
     for is_power_cut in [false, true] {
@@ -131,6 +134,7 @@ fn commit_needs_a_topic(engine: &Engine) {
     commit(engine, "billing", 0).unwrap();
 }
 
+// faults: F11
 #[test]
 fn record_that_could_not_be_cut_off_has_an_unknown_outcome() {
     let disk = MemoryDisk::stepped(7);
@@ -143,6 +147,7 @@ fn record_that_could_not_be_cut_off_has_an_unknown_outcome() {
     assert!(engine.close().is_err());
 }
 
+// faults: D04
 #[test]
 fn topic_is_created_whole_or_leaves_nothing_behind() {
     for room in (0..400).step_by(7) {
@@ -163,6 +168,7 @@ fn topic_is_created_whole_or_leaves_nothing_behind() {
     }
 }
 
+// faults: D01 D11
 #[test]
 fn threads_that_send_and_commit_go_on_when_there_is_room() {
     let disk = MemoryDisk::new();

@@ -107,6 +107,7 @@ fn report(what: std::fmt::Arguments<'_>) {
     println!("{what}");
 }
 
+// faults: C01 P02
 #[test]
 fn killed_producer_loses_nothing_that_was_acknowledged() {
     rounds(6, 1);

@@ -9,17 +9,23 @@ mod codecs;
 mod command;
 mod consumer;
 mod crash;
+#[cfg(feature = "cli")]
+mod failures;
+mod faults;
 mod full_disk;
 #[cfg(feature = "cli")]
 mod kill;
 mod layout;
 mod producer;
 mod read_modes;
+mod readers;
 #[cfg(feature = "cli")]
 mod reports;
 mod rot;
 #[cfg(feature = "fuzzing")]
 mod seeds;
 mod settings;
+mod small_disk;
+mod surroundings;
 mod tidy;
 mod verify;

@@ -48,7 +48,8 @@ pub(crate) enum Command {
     Produce(Produce),
     /// Print the records of topics, and remember for a group what was printed
     ///
-    /// It ends where the log ended when it started, unless --follow is given.
+    /// It ends where the log ended when it started, unless --follow is given. Without a group it takes no lock, so it may
+    /// run beside whoever writes. With a group it has to have the directory for itself, to commit what was printed.
     ///
     /// With --json it prints for each record
     /// {"topic","partition","offset","timestamp","key","value","headers":[[name,value],...]}.
@@ -92,6 +93,16 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Whether it changes the directory, for which it has to have that for itself.
+    pub(crate) fn writes(&self) -> bool {
+        match self {
+            Self::Topic(command) => !matches!(command, TopicCommand::List | TopicCommand::Describe { .. }),
+            Self::Consume(consume) => consume.group.is_some(),
+            Self::Produce(_) | Self::Demo(_) => true,
+            Self::Group(_) | Self::Verify { .. } | Self::Config { .. } | Self::Completions { .. } => false,
+        }
+    }
+
     /// Whether it makes the directory if there is none.
     pub(crate) fn creates(&self) -> bool {
         matches!(self, Self::Produce(_) | Self::Topic(TopicCommand::Create { .. }))
@@ -228,7 +239,8 @@ pub(crate) struct Consume {
     /// What to do where stored records are damaged
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnCorrupt::Stop)]
     pub(crate) on_corrupt: OnCorrupt,
-    /// At the end, print the consumer's metrics under Kafka's names on standard error
+    /// At the end, print the consumer's metrics under Kafka's names on standard error; without a group, its totals and
+    /// lags
     #[arg(long)]
     pub(crate) stats: bool,
     /// A setting of the consumer by Kafka's name, such as fetch.max.bytes=65536; may be repeated. `ottla config
@@ -292,7 +304,8 @@ pub(crate) enum GroupCommand {
     /// List the groups that have committed something, a name a line
     #[command(after_help = help::GROUP_LIST)]
     List,
-    /// Show how far a group has read: the offset it goes on at, by partition, and its lag behind the end
+    /// Show how far a group has read: the offset it goes on at, by partition, and its lag behind the end; - where it has
+    /// committed nothing
     #[command(after_help = help::GROUP_DESCRIBE)]
     Describe {
         /// The group

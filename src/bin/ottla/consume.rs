@@ -1,4 +1,4 @@
-//! `ottla consume`: prints records, and commits what was printed.
+//! `ottla consume --group`: prints records, and commits what was printed. `read` is for those without a group.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,16 +7,14 @@ use ottla::{
     Admin, Consumer, ConsumerConfig, ConsumerRecord, Engine, Error, Offset, OffsetAndMetadata, Timestamp,
     TopicPartition,
 };
-use serde_json::{Value, json};
 
 use crate::Status;
 use crate::arguments::{Consume, From, OnCorrupt};
-use crate::format::Format;
-use crate::json::json_bytes;
+use crate::format::Line;
 use crate::output::{Failure, Output, no_partition, say, say_stats};
 
-/// How many records are taken at a time: with a group, so many are printed before they are committed, and come again
-/// after a crash in between.
+/// How many records are taken at a time: so many are printed before they are committed, and come again after a crash in
+/// between.
 const RECORDS: usize = 1_000;
 
 /// Settings that this command has for itself.
@@ -25,10 +23,7 @@ const OURS: [&str; 2] = ["enable.auto.commit", "group.id"];
 type Bytes = [u8];
 
 pub(crate) fn run(command: &Consume, engine: &Engine, output: &mut Output) -> Result<Status, Failure> {
-    // Or they would be passed over: what is printed is committed, and nothing else.
-    if let Some((name, _)) = command.settings.iter().find(|(name, _)| OURS.contains(&name.as_str())) {
-        return Err(Failure::Usage(format!("--config {name}: --group says it")));
-    }
+    refuse_own_settings(command)?;
     let partitions = partitions(command, engine)?;
     let settings = command.settings.iter().map(|(name, value)| (name, value));
     let config = ConsumerConfig::builder().max_poll_records(RECORDS).set_all(settings)?;
@@ -50,6 +45,14 @@ pub(crate) fn run(command: &Consume, engine: &Engine, output: &mut Output) -> Re
     }
     let closed = reading.consumer.close().map_err(Failure::from);
     status.and_then(|status| closed.map(|()| status))
+}
+
+/// Or they would be passed over: what is printed is committed, if there is a group, and nothing else.
+pub(crate) fn refuse_own_settings(command: &Consume) -> Result<(), Failure> {
+    match command.settings.iter().find(|(name, _)| OURS.contains(&name.as_str())) {
+        Some((name, _)) => Err(Failure::Usage(format!("--config {name}: --group says it"))),
+        None => Ok(()),
+    }
 }
 
 /// Every partition that is read; a topic that does not exist is an error.
@@ -143,7 +146,7 @@ impl Reading<'_> {
         if is_late || is_early || self.left == Some(0) {
             return Ok(());
         }
-        print(record, &self.command.format, output)?;
+        Line::consumed(record).print(&self.command.format, output)?;
         self.left = self.left.map(|left| left - 1);
         match self.done.get_mut(partition) {
             Some(next) => *next = record.offset().next(),
@@ -157,7 +160,7 @@ impl Reading<'_> {
     /// Commits what has gone out, and nothing that was only read.
     fn commit(&mut self) -> Result<(), Failure> {
         let done = std::mem::take(&mut self.done);
-        if self.command.group.is_none() || done.is_empty() {
+        if done.is_empty() {
             return Ok(());
         }
         let offsets = done.into_iter().map(|(partition, next)| (partition, OffsetAndMetadata::new(next)));
@@ -165,42 +168,32 @@ impl Reading<'_> {
     }
 }
 
-/// Prints a record as text or as JSON.
-fn print(record: &ConsumerRecord<'_, Bytes, Bytes>, format: &Format, output: &mut Output) -> Result<(), Failure> {
-    if !output.is_json {
-        return format.print(record, output);
-    }
-    let headers: Vec<Value> = record.headers().iter().map(|(name, value)| json!([name, json_bytes(value)])).collect();
-    output.line(json!({
-        "topic": record.topic(),
-        "partition": record.partition(),
-        "offset": record.offset().0,
-        "timestamp": record.timestamp().0,
-        "key": json_bytes(record.key_bytes()),
-        "value": json_bytes(record.value_bytes()),
-        "headers": headers,
-    }))
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
+    use ottla::replay::Directory;
     use ottla::{Acks, MemoryDisk, NewTopic, Producer, ProducerConfig, ProducerRecord};
 
     use super::*;
     use crate::arguments::{Arguments, Command};
+    use crate::read;
 
     /// Runs `consume` with these arguments.
-    fn consume(arguments: &str, engine: &Engine) -> Status {
+    fn consume(arguments: &str, disk: &MemoryDisk, engine: &Engine) -> Status {
         let arguments = ["ottla", "consume"].into_iter().chain(arguments.split(' '));
         let Command::Consume(command) = Arguments::parse_from(arguments).command else { panic!("it is one") };
-        run(&command, engine, &mut Output::to(Box::new(std::io::sink()), false)).unwrap()
+        let mut output = Output::to(Box::new(std::io::sink()), false);
+        match command.group {
+            Some(_) => run(&command, engine, &mut output).unwrap(),
+            None => read::run(&command, &Directory::open_memory(disk).unwrap(), &mut output).unwrap(),
+        }
     }
 
     /// "Until the end" waits for partitions without records. Here time passes only while somebody waits for it.
     #[test]
     fn r029_reading_to_the_end_lets_no_time_pass() {
-        let engine = Engine::builder().open_memory(&MemoryDisk::stepped(7)).unwrap();
+        let disk = MemoryDisk::stepped(7);
+        let engine = Engine::builder().open_memory(&disk).unwrap();
         Admin::new(&engine).create_topic(NewTopic::new("t").partitions(4)).unwrap();
         let config = ProducerConfig::builder().acks(Acks::All).build().unwrap();
         let producer = Producer::<str, str>::with_config(&engine, config).unwrap();
@@ -210,7 +203,7 @@ mod tests {
         };
         let began = now();
         for arguments in ["t --partition 0", "t", "t --group g", "t --group g", "t --from end"] {
-            assert_eq!(consume(arguments, &engine), Status::Done);
+            assert_eq!(consume(arguments, &disk, &engine), Status::Done);
         }
         assert_eq!(now(), began);
     }
@@ -227,9 +220,9 @@ mod tests {
         }
         disk.flip_bit(segment, last + 65, 0).unwrap();
         let skipping = "t --group g --on-corrupt skip";
-        assert_eq!(consume(skipping, &engine), Status::Findings);
+        assert_eq!(consume(skipping, &disk, &engine), Status::Findings);
         let rows = Admin::new(&engine).describe_group("g").unwrap().partitions;
-        assert_eq!((rows[0].committed, rows[0].lag), (Offset(3), 0));
-        assert_eq!(consume(skipping, &engine), Status::Done);
+        assert_eq!((rows[0].committed, rows[0].lag), (Some(Offset(3)), Some(0)));
+        assert_eq!(consume(skipping, &disk, &engine), Status::Done);
     }
 }

@@ -251,7 +251,9 @@ impl Show<'_> {
         let described = Admin::new(&engine).describe_group(GROUP);
         engine.close()?;
         let committed = match described {
-            Ok(group) => group.partitions.first().map_or(0, |partition| partition.committed.0),
+            Ok(group) => {
+                group.partitions.first().and_then(|partition| partition.committed).map_or(0, |offset| offset.0)
+            }
             Err(Error::GroupIdNotFound { .. }) => 0,
             Err(error) => return Err(error.into()),
         };

@@ -1,8 +1,55 @@
 //! What `--format` means.
 
-use ottla::ConsumerRecord;
+use ottla::{ConsumerRecord, Headers, Offset, Record, Timestamp, TopicPartition};
+use serde_json::{Value, json};
 
+use crate::json::json_bytes;
 use crate::output::{Failure, Output};
+
+/// What a record has to show.
+pub(crate) struct Line<'a> {
+    partition: &'a TopicPartition,
+    offset: Offset,
+    timestamp: Timestamp,
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    headers: Headers<'a>,
+}
+
+impl<'a> Line<'a> {
+    pub(crate) fn of(partition: &'a TopicPartition, record: &Record<'a>) -> Self {
+        let (offset, timestamp) = (record.offset(), record.timestamp());
+        Self { partition, offset, timestamp, key: record.key(), value: record.value(), headers: record.headers() }
+    }
+
+    pub(crate) fn consumed(record: &ConsumerRecord<'a, [u8], [u8]>) -> Self {
+        Self {
+            partition: record.topic_partition(),
+            offset: record.offset(),
+            timestamp: record.timestamp(),
+            key: record.key_bytes(),
+            value: record.value_bytes(),
+            headers: record.headers(),
+        }
+    }
+
+    /// Prints it as text or as JSON.
+    pub(crate) fn print(&self, format: &Format, output: &mut Output) -> Result<(), Failure> {
+        if !output.is_json {
+            return format.print(self, output);
+        }
+        let headers: Vec<Value> = self.headers.iter().map(|(name, value)| json!([name, json_bytes(value)])).collect();
+        output.line(json!({
+            "topic": self.partition.topic(),
+            "partition": self.partition.partition(),
+            "offset": self.offset.0,
+            "timestamp": self.timestamp.0,
+            "key": json_bytes(self.key),
+            "value": json_bytes(self.value),
+            "headers": headers,
+        }))
+    }
+}
 
 /// What is printed of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,18 +97,18 @@ impl Format {
         Ok(Self { parts })
     }
 
-    pub(crate) fn print(&self, record: &ConsumerRecord<'_, [u8], [u8]>, output: &mut Output) -> Result<(), Failure> {
+    fn print(&self, record: &Line<'_>, output: &mut Output) -> Result<(), Failure> {
         for part in &self.parts {
             match part {
                 Part::Text(text) => output.bytes(text.as_bytes())?,
-                Part::Topic => output.bytes(record.topic().as_bytes())?,
-                Part::Partition => output.bytes(record.partition().to_string().as_bytes())?,
-                Part::Offset => output.bytes(record.offset().to_string().as_bytes())?,
-                Part::Timestamp => output.bytes(record.timestamp().to_string().as_bytes())?,
-                Part::Key => output.bytes(record.key_bytes().unwrap_or(b"null"))?,
-                Part::Value => output.bytes(record.value_bytes().unwrap_or(b"null"))?,
+                Part::Topic => output.bytes(record.partition.topic().as_bytes())?,
+                Part::Partition => output.bytes(record.partition.partition().to_string().as_bytes())?,
+                Part::Offset => output.bytes(record.offset.to_string().as_bytes())?,
+                Part::Timestamp => output.bytes(record.timestamp.to_string().as_bytes())?,
+                Part::Key => output.bytes(record.key.unwrap_or(b"null"))?,
+                Part::Value => output.bytes(record.value.unwrap_or(b"null"))?,
                 Part::Headers => {
-                    for (index, (name, value)) in record.headers().iter().enumerate() {
+                    for (index, (name, value)) in record.headers.iter().enumerate() {
                         output.bytes(if index == 0 { b"" } else { b"," })?;
                         output.bytes(name.as_bytes())?;
                         output.bytes(b"=")?;

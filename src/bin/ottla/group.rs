@@ -1,27 +1,26 @@
-//! `ottla group`.
+//! `ottla group`: changes nothing, beside whoever writes the directory.
 
-use ottla::{Admin, Engine};
+use ottla::replay::Directory;
 use serde_json::{Value, json};
 
 use crate::Status;
 use crate::arguments::GroupCommand;
 use crate::output::{Failure, Output};
 
-pub(crate) fn run(command: &GroupCommand, engine: &Engine, output: &mut Output) -> Result<Status, Failure> {
-    let admin = Admin::new(engine);
+pub(crate) fn look(command: &GroupCommand, directory: &Directory, output: &mut Output) -> Result<Status, Failure> {
     match command {
         GroupCommand::List => {
-            for group in admin.list_groups()? {
+            for group in directory.groups()? {
                 if output.is_json { output.line(json!({ "group": group.group }))? } else { output.line(group.group)? }
             }
         }
         GroupCommand::Describe { group } => {
-            let described = admin.describe_group(group)?;
+            let described = directory.group(group)?;
             let rows = described.partitions.iter().map(|each| {
                 [
                     Value::from(each.partition.topic()),
                     each.partition.partition().into(),
-                    each.committed.0.into(),
+                    each.committed.map(|offset| offset.0).into(),
                     each.high_watermark.0.into(),
                     each.lag.into(),
                 ]

@@ -6,7 +6,7 @@ Try it:
   seq 5 | ottla -d data produce numbers   store five records in data/
   ottla -d data consume numbers           print them
 
-One process at a time has a directory open.
+One process at a time produces, commits or changes topics; any number of others may look meanwhile.
 Exit status: 0 done, 1 findings (said on standard error), 2 error.";
 
 pub(crate) const OTTLA_LONG: &str = "\
@@ -21,7 +21,10 @@ Output:
   away ends the command quietly.
 
 Directory:
-  One process at a time has a directory open. A command that only looks makes none.
+  One process at a time has a directory open: to produce, to consume with a group, to create or
+  delete topics. Everything else only looks: it takes no lock, changes nothing and needs no
+  permission to write, so it works beside that process, and behind one that was killed. A command
+  that only looks makes no directory.
 
 Exit status:
   0  done
@@ -45,6 +48,8 @@ pub(crate) const CONSUME: &str = "\
 Examples:
   Print everything, with partition, offset, key and headers:
     ottla -d data consume orders --format '{partition} {offset} {key} {headers} {value}'
+  Print what a running application stores, as it comes:
+    ottla -d data consume orders --follow
   Ten records from a time on:
     ottla -d data consume orders --from @2026-11-26T08:00:00Z --max-records 10
   Go on where the group has stopped, and wait for more:
@@ -117,7 +122,6 @@ pub(crate) const TOPIC_DESCRIBE: &str = "\
 Offsets:
   LOG START       the first record that is there
   HIGH WATERMARK  one past the last record that consumers see
-  LOG END         one past the last record that is written
   DURABLE END     one past the last record that is known to be on the disk
 
 Examples:

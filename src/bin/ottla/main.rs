@@ -14,14 +14,19 @@ mod json;
 mod logger;
 mod output;
 mod produce;
+mod read;
 mod topic;
 mod verify;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::{CommandFactory, Parser};
+use ottla::replay::Directory;
 use ottla::{Engine, Error};
+use signal_hook::consts::SIGXFSZ;
 
 use crate::arguments::{Arguments, Command};
 use crate::output::{Failure, Output};
@@ -47,10 +52,20 @@ fn main() -> ExitCode {
     }
 }
 
+/// A write beyond the limit on the size of files (`ulimit -f`) fails as it does on a full disk; without this the signal
+/// that goes with it would end the process.
+fn outlive_file_size_limit() {
+    let unread = Arc::new(AtomicBool::new(false)); // the error of the write says all
+    if let Err(error) = signal_hook::flag::register(SIGXFSZ, unread) {
+        log::warn!("a limit on the size of files would end this process: {error}");
+    }
+}
+
 fn run(arguments: Arguments) -> Result<Status, Failure> {
     let mut output = Output::new(arguments.json);
     let Arguments { directory, command, verbose, .. } = arguments;
     logger::start(verbose);
+    outlive_file_size_limit();
     match &command {
         Command::Demo(demo) => return demo::run(demo, directory.as_deref(), &mut output),
         Command::Config { kind } => return config::run(*kind, &mut output),
@@ -70,7 +85,10 @@ fn run(arguments: Arguments) -> Result<Status, Failure> {
         return verify::run(&directory, &mut output);
     }
     check(&directory, command.creates())?;
-    let engine = Engine::open(&directory)?;
+    if !command.writes() {
+        return look(&command, &directory, verbose, &mut output);
+    }
+    let engine = Engine::open(&directory).map_err(|error| refused(error, &command))?;
     for finding in engine.report().iter() {
         if verbose == 0 {
             output::say(finding); // else it was logged
@@ -80,20 +98,46 @@ fn run(arguments: Arguments) -> Result<Status, Failure> {
         Command::Topic(command) => topic::run(command, &engine, &mut output),
         Command::Produce(produce) => produce::run(produce, &engine, &mut output),
         Command::Consume(consume) => consume::run(consume, &engine, &mut output),
-        Command::Group(command) => group::run(command, &engine, &mut output),
-        Command::Demo(_) | Command::Verify { .. } | Command::Config { .. } | Command::Completions { .. } => {
-            Ok(Status::Done)
-        }
+        _ => Ok(Status::Done), // they need no engine
     };
     let flushed = output.flush();
     let closed = engine.close().map_err(Failure::from);
     ran.and_then(|status| flushed.and(closed).map(|()| status))
 }
 
+/// What is done without an engine: no lock, no file made or changed, whoever has the directory open.
+fn look(command: &Command, directory: &Path, verbose: u8, output: &mut Output) -> Result<Status, Failure> {
+    let directory = Directory::open(directory)?;
+    for finding in directory.report()?.iter() {
+        if verbose == 0 {
+            output::say(finding); // else it was logged
+        }
+    }
+    let looked = match command {
+        Command::Topic(command) => topic::look(command, &directory, output),
+        Command::Consume(consume) => read::run(consume, &directory, output),
+        Command::Group(command) => group::look(command, &directory, output),
+        _ => Ok(Status::Done), // they open an engine
+    };
+    let flushed = output.flush();
+    looked.and_then(|status| flushed.map(|()| status))
+}
+
+/// Why an engine could not be opened, and what can be done all the same.
+fn refused(error: Error, command: &Command) -> Failure {
+    match error {
+        Error::DirectoryLocked { .. } if matches!(command, Command::Consume(_)) => {
+            Failure::Usage(format!("{error}; reading without --group works beside it"))
+        }
+        error => error.into(),
+    }
+}
+
 /// Refuses a directory that is none, and keeps a command that only looks from making itself at home in a strange one.
 fn check(directory: &Path, creates: bool) -> Result<(), Failure> {
     let name = directory.display();
-    let failure = match (directory.is_dir(), directory.exists()) {
+    let exists = directory.try_exists().map_err(|error| Failure::Usage(format!("cannot look up {name}: {error}")))?;
+    let failure = match (directory.is_dir(), exists) {
         (true, _) if creates || is_empty(directory) || OURS.iter().any(|file| directory.join(file).exists()) => {
             return Ok(());
         }

@@ -251,17 +251,26 @@ fn next_flushed(deliveries: &Receiver<Sent>, output: &mut Output) -> Result<Resu
 }
 
 /// Looks at each delivery when it has had time to resolve, and says which failed.
+///
+/// A full disk fails everything behind it for the same reason: that is said once, and how many it were in the end.
 fn check_deliveries(command: &Produce, deliveries: &Receiver<Sent>) -> Result<bool, Failure> {
     let mut has_failed = false;
+    let mut without_room: Option<WithoutRoom> = None;
     let mut check = |Sent { file, line, sent }| {
-        let Err(error) = sent.and_then(|delivery: Delivery| delivery.wait().map_err(|error| error.to_string())) else {
-            return;
+        let error = match sent.map(|delivery: Delivery| delivery.wait()) {
+            Ok(Ok(_)) => return,
+            Ok(Err(error @ Error::DiskFull { .. })) => match &mut without_room {
+                Some(more) => return more.add(file, line),
+                first => {
+                    *first = Some(WithoutRoom { more: 0, last: (file, line) });
+                    error.to_string()
+                }
+            },
+            Ok(Err(error)) => error.to_string(),
+            Err(reason) => reason,
         };
         has_failed = true;
-        match command.files.get(file).filter(|_| command.files.len() > 1) {
-            Some(file) => say(format_args!("{}: line {line}: {error}", file.display())),
-            None => say(format_args!("line {line}: {error}")),
-        }
+        say(format_args!("{}: {error}", place(command, file, line)));
     };
     let mut waiting = VecDeque::new();
     while let Ok(sent) = deliveries.recv() {
@@ -271,7 +280,32 @@ fn check_deliveries(command: &Produce, deliveries: &Receiver<Sent>) -> Result<bo
         }
     }
     waiting.into_iter().for_each(check);
+    if let Some(WithoutRoom { more: more @ 1.., last: (file, line) }) = without_room {
+        let last = place(command, file, line);
+        say(format_args!("{more} more were not stored for want of room, the last of them {last}"));
+    }
     Ok(has_failed)
+}
+
+/// What a full disk has refused behind the first line that met it.
+struct WithoutRoom {
+    more: u64,
+    last: (usize, u64),
+}
+
+impl WithoutRoom {
+    fn add(&mut self, file: usize, line: u64) {
+        self.more += 1;
+        self.last = (file, line);
+    }
+}
+
+/// Where a line is; the file has a name only if there are several.
+fn place(command: &Produce, file: usize, line: u64) -> String {
+    match command.files.get(file).filter(|_| command.files.len() > 1) {
+        Some(file) => format!("{}: line {line}", file.display()),
+        None => format!("line {line}"),
+    }
 }
 
 /// Shown on a terminal only, and not while lines are typed on it.

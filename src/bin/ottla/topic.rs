@@ -1,5 +1,6 @@
 //! `ottla topic`.
 
+use ottla::replay::Directory;
 use ottla::{Admin, Engine, NewTopic};
 use serde_json::{Value, json};
 
@@ -25,8 +26,17 @@ pub(crate) fn run(command: &TopicCommand, engine: &Engine, output: &mut Output) 
                     .line(json!({ "topic": created.name, "id": created.id.to_string(), "partitions": partitions }))?;
             }
         }
+        TopicCommand::Delete { name } => admin.delete_topic(name)?,
+        TopicCommand::List | TopicCommand::Describe { .. } => {} // they need no engine: see `look`
+    }
+    Ok(Status::Done)
+}
+
+/// The commands that change nothing, beside whoever writes the directory.
+pub(crate) fn look(command: &TopicCommand, directory: &Directory, output: &mut Output) -> Result<Status, Failure> {
+    match command {
         TopicCommand::List => {
-            for topic in admin.list_topics()? {
+            for topic in directory.topics()? {
                 if output.is_json {
                     let (id, partitions) = (topic.id.to_string(), topic.partitions);
                     output.line(json!({ "topic": topic.name, "id": id, "partitions": partitions }))?;
@@ -35,40 +45,30 @@ pub(crate) fn run(command: &TopicCommand, engine: &Engine, output: &mut Output) 
                 }
             }
         }
-        TopicCommand::Describe { name } => describe(&admin, name, output)?,
-        TopicCommand::Delete { name } => admin.delete_topic(name)?,
+        TopicCommand::Describe { name } => describe(directory, name, output)?,
+        TopicCommand::Create { .. } | TopicCommand::Delete { .. } => {}
     }
     Ok(Status::Done)
 }
 
-fn describe(admin: &Admin, name: &str, output: &mut Output) -> Result<(), Failure> {
-    let topic = admin.describe_topic(name)?;
+fn describe(directory: &Directory, name: &str, output: &mut Output) -> Result<(), Failure> {
+    let topic = directory.topic(name)?;
     if !output.is_json {
         output.line(format_args!("topic {}, id {}", topic.name, topic.id))?;
         for (name, value) in &topic.config {
             output.line(format_args!("{name}={value}"))?;
         }
     }
-    let headings = [
-        "topic",
-        "partition",
-        "leader_epoch",
-        "log_start",
-        "high_watermark",
-        "log_end",
-        "durable_end",
-        "bytes",
-        "segments",
-    ];
+    let headings =
+        ["topic", "partition", "leader_epoch", "log_start", "high_watermark", "durable_end", "bytes", "segments"];
     let rows = topic.partitions.iter().map(|each| {
         [
             Value::from(&*topic.name),
             each.partition.partition().into(),
-            each.leader_epoch.0.into(),
-            each.log_start_offset.0.into(),
-            each.high_watermark.0.into(),
-            each.log_end_offset.0.into(),
-            each.durable_end.0.into(),
+            each.bounds.leader_epoch.0.into(),
+            each.bounds.log_start_offset.0.into(),
+            each.bounds.high_watermark.0.into(),
+            each.bounds.durable_end.0.into(),
             each.size_bytes.into(),
             each.segments.into(),
         ]

@@ -12,6 +12,7 @@
 //! | a former member              | refused            | refused         |
 //! | a consumer that uses `assign` | accepted          | refused         |
 
+mod description;
 mod offsets;
 
 use std::sync::{Arc, Mutex};
@@ -19,6 +20,8 @@ use std::sync::{Arc, Mutex};
 use crate::error::{Error, Result};
 use crate::sync::lock;
 
+pub(crate) use description::Standing;
+pub use description::{GroupDescription, GroupListing, GroupPartition};
 pub(crate) use offsets::{CommitEntry, Committed, GroupOffsets};
 
 /// What stands behind a group's name in the name of its journal.

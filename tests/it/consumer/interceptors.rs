@@ -82,6 +82,7 @@ fn c34_interceptor_may_leave_records_out() {
     assert_eq!(committed(&consumer), Some(5), "what was left out counts as read");
 }
 
+// faults: P05
 #[test]
 fn c34_failing_interceptor_is_passed_by() {
     let engine = engine(&[("orders", 1)]);

@@ -26,6 +26,7 @@ impl Wake for Panics {
     }
 }
 
+// faults: P05
 #[test]
 fn waker_that_panics_concerns_nobody_else() {
     let (engine, producer) = producer();

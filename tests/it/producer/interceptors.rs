@@ -77,6 +77,7 @@ fn stored(engine: &Engine, topic: &str) -> Vec<(String, usize)> {
     seen.collect()
 }
 
+// faults: P05
 #[test]
 fn interceptor_that_fails_or_panics_is_passed_over() {
     let (engine, journal) = (Engine::in_memory().unwrap(), Journal::default());

@@ -88,6 +88,7 @@ fn partition_that_the_topic_does_not_have_is_refused() {
     assert_eq!(ends(&engine), [0; 4]);
 }
 
+// faults: P05
 #[test]
 fn partitioner_that_panics_concerns_its_record_alone() {
     struct Panics;

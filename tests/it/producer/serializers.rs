@@ -137,6 +137,7 @@ impl Serializer<str> for Moody {
     }
 }
 
+// faults: P05
 #[test]
 fn serializer_that_refuses_or_panics_concerns_its_record_alone() {
     let engine = Engine::in_memory().unwrap();
