@@ -264,7 +264,10 @@ impl Effect {
             Some(Fault::Interrupted | Fault::TooManyFiles) => 0,
             Some(Fault::Short) => chance.pick(count.max(1)).max(1).min(count),
             Some(Fault::Device | Fault::NoSpace | Fault::Quota | Fault::StaysDirty | Fault::Reverts) => {
-                chance.pick(count + 1)
+                match chance.pick(4) {
+                    0 => count, // all of it, and an error nevertheless
+                    _ => chance.pick(count + 1),
+                }
             }
         }
     }
