@@ -51,6 +51,7 @@
 //! | change a setting | [`ProducerConfig`], [`ConsumerConfig`], [`EngineConfig`], [`TopicConfig`]; [more](_documentation::settings) |
 //! | test what your application does when the power goes | [`MemoryDisk`] |
 //! | check every file of a directory, without changing it | [`verify`], [`VerifyReport`], [`Defect`] |
+//! | make a damaged directory whole again | [`repair`], [`RepairReport`], [`RepairStep`] |
 //! | decode stored batches | [`Batch`], [`Records`] |
 //!
 //! # What is promised
@@ -95,7 +96,7 @@ mod producer;
 
 pub use crate::admin::{
     Admin, GroupDescription, GroupListing, GroupPartition, ListedOffset, NewTopic, OffsetSpec, PartitionDescription,
-    TopicDescription, TopicListing,
+    RepairAction, RepairOptions, RepairReport, RepairStep, TopicDescription, TopicListing, repair,
 };
 pub use crate::config::Setting;
 pub use crate::consumer::{

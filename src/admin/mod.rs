@@ -1,13 +1,15 @@
-//! What an operator asks for: topics made, shown and deleted, groups shown, offsets looked up.
+//! What an operator asks for: topics made, shown and deleted, groups shown, offsets looked up, a directory repaired.
 
 mod groups;
 mod offsets;
+mod repair;
 mod topics;
 
 use crate::engine::Engine;
 
 pub use groups::{GroupDescription, GroupListing, GroupPartition};
 pub use offsets::{ListedOffset, OffsetSpec};
+pub use repair::{RepairAction, RepairOptions, RepairReport, RepairStep, repair};
 pub use topics::{NewTopic, PartitionDescription, TopicDescription, TopicListing};
 
 /// Makes, shows and deletes topics, and shows groups. Any number may be in use at a time, beside anything else.

@@ -3,3 +3,4 @@
 mod verify;
 
 pub use verify::{VerifyOptions, VerifyReport, verify};
+pub(crate) use verify::{is_ours, verify_dir};

@@ -6,9 +6,9 @@
 //! | a `log.dir` of a Kafka broker        | the rules of Kafka's formats                                            |
 //! | the directory of a partition, or a segment in it | what lies around it: the catalog, or the checkpoints beside it |
 //!
-//! Not looked at: what has no content of its own (`LOCK`, `.lock`, `reserve`), what is only history (`quarantine`,
-//! journals' generations before), and directories that are put aside (`-stray`, `-delete`, `-future`), which are told
-//! of. `LOCK` is not even opened: closing it would take the lock away from an engine of this process.
+//! Of what has no content of its own (`LOCK`, `.lock`, `reserve`, `quarantine`) only that it is a file or a directory,
+//! and `reserve` of its size. Not looked at: what is only history (journals' generations before), and directories that
+//! are put aside (`-stray`, `-delete`, `-future`), which are told of.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,14 +17,14 @@ use std::time::Duration;
 
 use crate::coordinator::group::{GroupOffsets, OFFSETS_SUFFIX};
 use crate::error::{Error, Result};
-use crate::io::{Dir, Disk, OsDisk, Reading};
+use crate::io::{Dir, Disk, Kind, OsDisk, Reading};
 use crate::record::Batch;
 use crate::storage::{
     BehindHole, CLEAN_SHUTDOWN, Defect, DefectKind, Journal, JournalDamage, JournalFinding, LOG_STARTS, LogFacts,
     LogVerdict, META_PROPERTIES, OurLog, POSITIONS, PREVIOUS, PartitionDirKind, Positions, PositionsByLog,
-    PositionsDamage, PositionsFinding, RECOVERY_POINTS, Seen, confirmed, has_clean_shutdown, parse_group_file_name,
-    parse_partition_dir, parse_segment_name, partition_dir_name, read_clean_shutdown, read_meta_properties,
-    read_offsets, read_partition_metadata, verify_log,
+    PositionsDamage, PositionsFinding, RECOVERY_POINTS, RESERVE, RESERVE_BYTES, Seen, confirmed, has_clean_shutdown,
+    parse_group_file_name, parse_partition_dir, parse_segment_name, partition_dir_name, read_clean_shutdown,
+    read_meta_properties, read_offsets, read_partition_metadata, verify_log,
 };
 use crate::sync::{Scheduler, Signal, Threads, in_parallel, parallelism};
 use crate::topics::{CATALOG, Catalog, Change, TopicEntry};
@@ -166,9 +166,20 @@ impl VerifyReport {
 /// ```
 pub fn verify(path: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyReport> {
     let target = Target::of(path.as_ref())?;
-    let surroundings = Surroundings::of(&target);
+    let (log_dir, root) = target.around();
+    let open = |path: Option<PathBuf>| path.and_then(|path| open(&path).ok());
+    run(&target, Surroundings::of(open(root), open(log_dir)), options)
+}
+
+/// The same of a directory of ours that is open already.
+pub(crate) fn verify_dir(root: &Arc<dyn Dir>, options: &VerifyOptions) -> Result<VerifyReport> {
+    let around = Surroundings::of(Some(Arc::clone(root)), root.dir("log").ok());
+    run(&Target::Ours(root.path().to_owned()), around, options)
+}
+
+fn run(target: &Target, surroundings: Surroundings, options: &VerifyOptions) -> Result<VerifyReport> {
     let mut verification = Verification { options, report: VerifyReport::default(), surroundings };
-    verification.run(&target)?;
+    verification.run(target)?;
     let mut report = verification.report;
     report.defects.sort_by(|one, other| (&one.path, one.position).cmp(&(&other.path, other.position)));
     Ok(report)
@@ -202,7 +213,7 @@ impl Target {
         }
         let entries = open(path)?.list()?;
         let has = |name: &str| entries.iter().any(|entry| entry.name == name);
-        if has(CATALOG) || has(POSITIONS) || has("LOCK") && has("log") {
+        if is_ours(has) {
             return Ok(Self::Ours(path.to_owned()));
         }
         let has_segments = entries
@@ -235,6 +246,11 @@ impl Target {
     }
 }
 
+/// Whether a directory with such names is one of ours.
+pub(crate) fn is_ours(has: impl Fn(&str) -> bool) -> bool {
+    has(CATALOG) || has(POSITIONS) || has("LOCK") && has("log")
+}
+
 fn open(path: &Path) -> Result<Arc<dyn Dir>> {
     let reading = Reading { mode: ReadMode::Buffered, max_open_segments: 16, max_mapped_bytes: 0 };
     Ok(OsDisk::open(path, false, &reading)?.root())
@@ -253,12 +269,10 @@ struct Surroundings {
 }
 
 impl Surroundings {
-    fn of(target: &Target) -> Self {
-        let (log_dir, root) = target.around();
-        let open = |path: Option<PathBuf>| path.and_then(|path| open(&path).ok());
+    fn of(root: Option<Arc<dyn Dir>>, log_dir: Option<Arc<dyn Dir>>) -> Self {
         let mut around = Self {
-            root: open(root),
-            log_dir: open(log_dir),
+            root,
+            log_dir,
             was_clean: false,
             catalog: None,
             positions: PositionsByLog::new(),
@@ -375,10 +389,18 @@ impl Verification<'_> {
             }
             Target::Ours(root) => {
                 self.report.defects.append(&mut self.surroundings.defects);
-                let log_dir = open(&root.join("log"))?;
-                let ends = self.verify_log_dir(&log_dir)?;
-                self.check_positions(&ends);
-                self.check_groups(&ends);
+                self.check_root();
+                match self.surroundings.log_dir.clone() {
+                    Some(log_dir) => {
+                        let ends = self.verify_log_dir(&log_dir)?;
+                        self.check_positions(&ends);
+                        self.check_groups(&ends);
+                    }
+                    None => {
+                        let what = "there is no such directory, and with it no record";
+                        self.report.defects.push(Defect::new(DefectKind::Damage, root.join("log"), what));
+                    }
+                }
             }
         }
         Ok(())
@@ -398,6 +420,36 @@ impl Verification<'_> {
         let around = &self.surroundings;
         let found = confirmed(!around.was_clean, &pause, || look(around));
         self.report.defects.extend(found);
+    }
+
+    /// What has no content that means anything: `LOCK`, `reserve`, `quarantine`. `LOCK` is not even opened: closing it
+    /// would take the lock away from an engine of this process.
+    fn check_root(&mut self) {
+        self.confirm(|around| {
+            let Some(root) = &around.root else { return Vec::new() };
+            let mut found = Vec::new();
+            let mut check = |dir: &dyn Dir, name: &str, expected: Kind| match dir.kind(name) {
+                Ok(Some(kind)) if kind != expected => {
+                    let detail = format!("it is {kind}, and not {expected}");
+                    found.push(Defect::new(DefectKind::Name, dir.path().join(name), detail));
+                }
+                Ok(_) => {}
+                Err(error) => found.push(Defect::from_error(&error, &dir.path().join(name))),
+            };
+            check(root.as_ref(), "LOCK", Kind::File);
+            check(root.as_ref(), RESERVE, Kind::File);
+            check(root.as_ref(), "quarantine", Kind::Dir);
+            if let Some(log_dir) = &around.log_dir {
+                check(log_dir.as_ref(), ".lock", Kind::File);
+            }
+            if let Ok(len) = root.open(RESERVE).and_then(|file| file.len())
+                && len != RESERVE_BYTES as u64
+            {
+                let detail = format!("it has {len} bytes in place of {RESERVE_BYTES}");
+                found.push(Defect::new(DefectKind::Cache, root.path().join(RESERVE), detail));
+            }
+            found
+        });
     }
 
     /// Checks the directory of all partitions, and says where each ends.
