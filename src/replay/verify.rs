@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::coordinator::group::{GroupOffsets, OFFSETS_SUFFIX};
 use crate::error::{Error, Result};
-use crate::io::{Dir, Disk, Kind, OsDisk, Reading};
+use crate::io::{Dir, Disk, Entry, Kind, OsDisk, Reading};
 use crate::record::Batch;
 use crate::storage::{
     BehindHole, CLEAN_SHUTDOWN, Defect, DefectKind, Journal, JournalDamage, JournalFinding, LOG_STARTS, LogFacts,
@@ -28,7 +28,7 @@ use crate::storage::{
 };
 use crate::sync::{Scheduler, Signal, Threads, in_parallel, parallelism};
 use crate::topics::{CATALOG, Catalog, Change, TopicEntry};
-use crate::types::{Offset, ReadMode, TopicId, TopicPartition};
+use crate::types::{LeaderEpoch, Offset, ReadMode, TopicId, TopicPartition};
 
 /// How [`verify`] goes about it.
 ///
@@ -178,7 +178,8 @@ pub(crate) fn verify_dir(root: &Arc<dyn Dir>, options: &VerifyOptions) -> Result
 }
 
 fn run(target: &Target, surroundings: Surroundings, options: &VerifyOptions) -> Result<VerifyReport> {
-    let mut verification = Verification { options, report: VerifyReport::default(), surroundings };
+    let mut verification =
+        Verification { options, report: VerifyReport::default(), surroundings, epochs: BTreeMap::new() };
     verification.run(target)?;
     let mut report = verification.report;
     report.defects.sort_by(|one, other| (&one.path, one.position).cmp(&(&other.path, other.position)));
@@ -225,9 +226,15 @@ impl Target {
         if has_segments {
             return Ok(Self::Partition(path.to_owned(), TopicPartition::new(name(path), 0)));
         }
-        let is_log_dir = [META_PROPERTIES, RECOVERY_POINTS, CLEAN_SHUTDOWN].into_iter().any(has)
-            || entries.iter().any(|entry| entry.is_dir && parse_partition_dir(&entry.name).is_some());
-        if is_log_dir { Ok(Self::LogDir(path.to_owned())) } else { Err(wrong("it is nothing of the kind")) }
+        // Of directories whose names end in a number there are some anywhere: one has to hold a segment.
+        let holds_segment = |entry: &Entry| {
+            let names = open(&path.join(&entry.name)).and_then(|dir| dir.names()).unwrap_or_default();
+            names.iter().any(|name| parse_segment_name(name).is_some())
+        };
+        let mut partitions = entries.iter().filter(|entry| entry.is_dir && parse_partition_dir(&entry.name).is_some());
+        let is_log_dir =
+            [META_PROPERTIES, RECOVERY_POINTS, CLEAN_SHUTDOWN].into_iter().any(has) || partitions.any(holds_segment);
+        if is_log_dir { Ok(Self::LogDir(path.to_owned())) } else { Err(wrong("it holds no log")) }
     }
 
     /// The directory of partitions, and that of ours around it, where they would be.
@@ -370,6 +377,8 @@ struct Verification<'a> {
     options: &'a VerifyOptions,
     report: VerifyReport,
     surroundings: Surroundings,
+    /// The latest leader epoch of each log.
+    epochs: BTreeMap<TopicPartition, LeaderEpoch>,
 }
 
 impl Verification<'_> {
@@ -472,6 +481,9 @@ impl Verification<'_> {
         for (partition, verdict) in partitions.into_iter().zip(verdicts) {
             match verdict {
                 Ok(verdict) if verdict.defects.is_empty() || self.surroundings.is_still_there(&partition) => {
+                    if let Some(epoch) = verdict.epoch {
+                        self.epochs.insert(partition.clone(), epoch);
+                    }
                     if let Some(end) = verdict.log_end {
                         ends.insert(partition, end);
                     }
@@ -562,8 +574,15 @@ impl Verification<'_> {
                 }
             }
         }
+        let epochs = std::mem::take(&mut self.epochs);
+        // What was committed in an earlier epoch a crash may have taken since: such an offset is read as where its
+        // epoch ends.
+        let is_lost = |partition: &TopicPartition, offset: Offset, epoch: LeaderEpoch| {
+            let is_behind = ends.get(partition).filter(|end| offset > **end);
+            is_behind.filter(|_| epochs.get(partition).is_none_or(|latest| epoch >= *latest)).copied()
+        };
         for (file, group) in files {
-            self.confirm(|around| group_defects(dir.as_ref(), &file, &group, around, ends));
+            self.confirm(|around| group_defects(dir.as_ref(), &file, &group, around, &is_lost));
         }
     }
 }
@@ -689,7 +708,7 @@ fn group_defects(
     file: &str,
     group: &str,
     around: &Surroundings,
-    ends: &BTreeMap<TopicPartition, Offset>,
+    is_lost: &dyn Fn(&TopicPartition, Offset, LeaderEpoch) -> Option<Offset>,
 ) -> Vec<Defect> {
     let was_clean = around.was_clean;
     let read = Journal::inspect(dir, file, was_clean, BehindHole::Keep);
@@ -714,7 +733,7 @@ fn group_defects(
     for entry in offsets.entries() {
         let Some(topic) = by_id.get(&entry.topic_id) else { continue };
         let partition = TopicPartition::new(Arc::clone(&topic.name), entry.partition);
-        if let Some(end) = ends.get(&partition).filter(|end| entry.offset > **end) {
+        if let Some(end) = is_lost(&partition, entry.offset, entry.leader_epoch) {
             let detail = format!("it has committed {} of {partition}, which ends at {end}", entry.offset);
             found.push(Defect::new(DefectKind::Damage, &path, detail));
         }

@@ -28,7 +28,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::Dir;
 use crate::record::{Batch, BatchFault, BatchHeader, Decompressor, empty_batch};
 use crate::storage::files::{parse_segment_name, segment_name};
@@ -86,7 +86,7 @@ pub(crate) struct LogMend {
     /// The file of leader epochs does not say what the batches do, and is better made again from them.
     pub(crate) has_wrong_epochs: bool,
     /// A segment could not be read, so that the rest of the log was not looked at.
-    pub(crate) unreadable: Option<crate::error::Error>,
+    pub(crate) unreadable: Option<Error>,
 }
 
 /// How far offsets may be apart for one file, and for one empty batch.

@@ -190,6 +190,8 @@ pub(crate) struct LogVerdict {
     pub(crate) seen: Seen,
     /// Behind the last batch; `None` if not all of it could be read.
     pub(crate) log_end: Option<Offset>,
+    /// The latest epoch that is on record.
+    pub(crate) epoch: Option<LeaderEpoch>,
 }
 
 /// Checks a partition's directory. `pause` lets a writer that may be there get on.
@@ -318,6 +320,7 @@ impl Verifier<'_> {
         let path = self.path(LEADER_EPOCHS);
         match LeaderEpochs::load(self.dir.as_ref()) {
             Ok((epochs, None)) => {
+                self.verdict.epoch = epochs.latest().map(|(epoch, _)| epoch);
                 self.epochs = Arc::new(epochs);
                 self.has_epochs = true;
             }
@@ -346,7 +349,9 @@ impl Verifier<'_> {
     fn check_segments(&mut self, bases: &[(Offset, u64)]) {
         let is_whole = self.facts.only.is_none();
         let first = bases.first().map(|(base, _)| *base);
-        let start = self.facts.ours.and_then(|ours| ours.log_start).filter(|_| is_whole);
+        // Without `positions` the epochs still tell that something stood before the first segment.
+        let begun = self.epochs.beginning().filter(|begun| first.is_none_or(|first| *begun < first));
+        let start = self.facts.ours.filter(|_| is_whole).and_then(|ours| ours.log_start.or(begun));
         let mut expected = start.or(first).unwrap_or(Offset::ZERO);
         for (index, (base, len)) in bases.iter().enumerate() {
             let is_first = index == 0;

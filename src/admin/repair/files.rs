@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::io::{Dir, Kind};
 use crate::storage::{
     CLEAN_SHUTDOWN, LEADER_EPOCHS, LOG_STARTS, META_PROPERTIES, PARTITION_METADATA, POSITIONS, PREVIOUS,
-    PartitionDirKind, RECOVERY_POINTS, RESERVE, parse_partition_dir, parse_segment_name, read_meta_properties,
-    read_offsets, salvage_meta_properties, write_meta_properties,
+    PartitionDirKind, RECOVERY_POINTS, RESERVE, free_name, parse_partition_dir, parse_segment_name,
+    read_meta_properties, read_offsets, salvage_meta_properties, write_meta_properties,
 };
 use crate::topics::CATALOG;
 
@@ -64,7 +64,7 @@ impl Repair<'_> {
         let detail = format!("it is {kind}, where {expected} belongs");
         if name == "quarantine" && self.is_executed {
             // There is no quarantine yet to move it to.
-            let aside = crate::storage::free_name(dir, "quarantine.aside")?;
+            let aside = free_name(dir, "quarantine.aside")?;
             dir.rename(name, &aside)?;
             dir.sync()?;
             let copy = dir.path().join(aside);
@@ -124,7 +124,8 @@ impl Repair<'_> {
             for name in &names {
                 let Some((_, "index" | "timeindex" | "txnindex")) = parse_segment_name(name) else { continue };
                 let segment = name.split('.').next().map(|base| format!("{base}.log"));
-                if !segment.is_some_and(|segment| names.contains(&segment)) {
+                let is_there = |segment: &String| names.contains(segment) || self.has_step(&dir.path().join(segment));
+                if !segment.as_ref().is_some_and(is_there) {
                     self.remove(dir.as_ref(), name, "it is the index of a segment that is not there")?;
                 }
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::admin::repair::{Repair, RepairAction, RepairStep};
 use crate::error::{Error, Result};
-use crate::io::Dir;
+use crate::io::{Dir, Kind};
 use crate::storage::{
     LEADER_EPOCHS, LogMend, Mending, PARTITION_METADATA, PartitionDirKind, Position, PositionsByLog, marked_dir_name,
     partition_dir_name, read_partition_metadata, segment_name, write_partition_metadata,
@@ -135,7 +135,7 @@ impl Repair<'_> {
     fn drop_wrong_epochs(&mut self, dir: &dyn Dir, plan: &LogMend) -> Result<()> {
         let path = dir.path().join(LEADER_EPOCHS);
         let is_wrong = plan.has_wrong_epochs || self.found.iter().any(|defect| defect.path == path);
-        let is_there = dir.kind(LEADER_EPOCHS)? == Some(crate::io::Kind::File);
+        let is_there = dir.kind(LEADER_EPOCHS)? == Some(Kind::File);
         if !is_wrong || !is_there || self.has_step(&path) {
             return Ok(());
         }

@@ -44,7 +44,8 @@ use crate::io::{Dir, Disk, Kind, OsDisk};
 use crate::record::Batch;
 use crate::replay::{VerifyOptions, VerifyReport, is_ours, verify_dir};
 use crate::storage::{
-    Defect, DefectKind, Finding, TopicConfig, free_name, has_clean_shutdown, remove_clean_shutdown, save,
+    CLEAN_SHUTDOWN, Defect, DefectKind, Finding, TopicConfig, free_name, has_clean_shutdown, parse_segment_name,
+    remove_clean_shutdown, save,
 };
 use crate::types::Offset;
 
@@ -351,10 +352,7 @@ impl<'a> Repair<'a> {
     ) -> Result<Self> {
         let root = disk.root();
         let was_clean = match root.dir("log") {
-            Ok(log_dir) => {
-                log_dir.kind(crate::storage::CLEAN_SHUTDOWN)? == Some(Kind::File)
-                    && has_clean_shutdown(log_dir.as_ref())?
-            }
+            Ok(log_dir) => log_dir.kind(CLEAN_SHUTDOWN)? == Some(Kind::File) && has_clean_shutdown(log_dir.as_ref())?,
             Err(_) => false,
         };
         let (steps, copied) = (Vec::new(), BTreeSet::new());
@@ -452,11 +450,16 @@ impl<'a> Repair<'a> {
     /// What was found and has no step of its own is made again or cut off by the opening at the end, or it stays.
     fn note_rest(&mut self) -> Result<()> {
         let found = self.found;
-        let rest: Vec<&Defect> = found.iter().filter(|defect| !self.has_step(&defect.path)).collect();
+        let rest: Vec<&Defect> = found.iter().filter(|defect| !self.is_dealt_with(defect)).collect();
         for defect in rest {
+            let name = defect.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let kind = parse_segment_name(&name).map(|(_, kind)| kind);
             let action = match defect.kind {
+                // Made again by nobody, such as what unpacks to more than the limit.
+                DefectKind::Damage if kind == Some("log") => RepairAction::Leave,
                 DefectKind::Damage | DefectKind::Cache => RepairAction::Rebuild,
                 DefectKind::Torn => RepairAction::Cut,
+                DefectKind::Name if matches!(kind, Some("index" | "timeindex")) => RepairAction::Rebuild,
                 DefectKind::Name | DefectKind::NotRead | DefectKind::Unreadable => RepairAction::Leave,
             };
             let mut copy = None;
@@ -467,6 +470,19 @@ impl<'a> Repair<'a> {
             (step.position, step.copy) = (defect.position, copy);
         }
         Ok(())
+    }
+
+    /// Whether there is a step for what was found: one of that file, or one that makes good for the same offsets.
+    fn is_dealt_with(&self, defect: &Defect) -> bool {
+        let dir = |path: &Path| {
+            if path.extension().is_some() { path.parent().map(Path::to_owned) } else { Some(path.to_owned()) }
+        };
+        let covers = |step: &RepairStep| {
+            let both = defect.offsets.zip(step.lost);
+            let is_covered = both.is_some_and(|((first, last), lost)| lost.0 <= first && last <= lost.1);
+            is_covered && dir(&step.path) == dir(&defect.path)
+        };
+        self.steps.iter().any(|step| step.path == defect.path || covers(step))
     }
 
     /// Copies the file at `path`, which lies in one of the directories of ours.

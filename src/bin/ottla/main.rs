@@ -14,6 +14,7 @@ mod json;
 mod logger;
 mod output;
 mod produce;
+mod repair;
 mod topic;
 mod verify;
 
@@ -69,6 +70,9 @@ fn run(arguments: Arguments) -> Result<Status, Failure> {
     if let Command::Verify { .. } = command {
         return verify::run(&directory, &mut output);
     }
+    if let Command::Repair { execute } = command {
+        return repair::run(&directory, execute, &mut output);
+    }
     check(&directory, command.creates())?;
     let engine = Engine::open(&directory)?;
     for finding in engine.report().iter() {
@@ -81,9 +85,11 @@ fn run(arguments: Arguments) -> Result<Status, Failure> {
         Command::Produce(produce) => produce::run(produce, &engine, &mut output),
         Command::Consume(consume) => consume::run(consume, &engine, &mut output),
         Command::Group(command) => group::run(command, &engine, &mut output),
-        Command::Demo(_) | Command::Verify { .. } | Command::Config { .. } | Command::Completions { .. } => {
-            Ok(Status::Done)
-        }
+        Command::Demo(_)
+        | Command::Verify { .. }
+        | Command::Repair { .. }
+        | Command::Config { .. }
+        | Command::Completions { .. } => Ok(Status::Done),
     };
     let flushed = output.flush();
     let closed = engine.close().map_err(Failure::from);
