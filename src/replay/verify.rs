@@ -168,12 +168,14 @@ pub fn verify(path: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyR
     let target = Target::of(path.as_ref())?;
     let (log_dir, root) = target.around();
     let open = |path: Option<PathBuf>| path.and_then(|path| open(&path).ok());
-    run(&target, Surroundings::of(open(root), open(log_dir)), options)
+    run(&target, Surroundings::of(open(root), open(log_dir), pause), options)
 }
 
-/// The same of a directory of ours that is open already.
-pub(crate) fn verify_dir(root: &Arc<dyn Dir>, options: &VerifyOptions) -> Result<VerifyReport> {
-    let around = Surroundings::of(Some(Arc::clone(root)), root.dir("log").ok());
+/// The same of a directory of ours that is open already. Where the caller keeps writers out, nothing is half done, and
+/// nothing is waited for.
+pub(crate) fn verify_dir(root: &Arc<dyn Dir>, options: &VerifyOptions, is_locked: bool) -> Result<VerifyReport> {
+    let pause = if is_locked { || {} } else { pause };
+    let around = Surroundings::of(Some(Arc::clone(root)), root.dir("log").ok(), pause);
     run(&Target::Ours(root.path().to_owned()), around, options)
 }
 
@@ -267,6 +269,8 @@ fn open(path: &Path) -> Result<Arc<dyn Dir>> {
 struct Surroundings {
     root: Option<Arc<dyn Dir>>,
     log_dir: Option<Arc<dyn Dir>>,
+    /// Lets a writer that may be there get on.
+    pause: fn(),
     was_clean: bool,
     /// `None` if there is no catalog that can be read.
     catalog: Option<Catalog>,
@@ -276,10 +280,11 @@ struct Surroundings {
 }
 
 impl Surroundings {
-    fn of(root: Option<Arc<dyn Dir>>, log_dir: Option<Arc<dyn Dir>>) -> Self {
+    fn of(root: Option<Arc<dyn Dir>>, log_dir: Option<Arc<dyn Dir>>, pause: fn()) -> Self {
         let mut around = Self {
             root,
             log_dir,
+            pause,
             was_clean: false,
             catalog: None,
             positions: PositionsByLog::new(),
@@ -307,7 +312,7 @@ impl Surroundings {
             Err(error) if error.is_not_found() => vec![Defect::new(DefectKind::Damage, &path, "it is missing")],
             Err(error) => vec![Defect::from_error(&error, &path)],
         };
-        self.defects.extend(confirmed(!was_clean, &pause, look));
+        self.defects.extend(confirmed(!was_clean, &self.pause, look));
         if let Ok((positions, _)) = Positions::inspect(root) {
             self.positions = positions;
         }
@@ -326,7 +331,7 @@ impl Surroundings {
             }
             Err(error) => of_journal(root, CATALOG, Err(error), was_clean),
         };
-        self.defects.extend(confirmed(!was_clean, &pause, look));
+        self.defects.extend(confirmed(!was_clean, &self.pause, look));
         self.catalog = catalog_now(root, was_clean);
     }
 
@@ -386,11 +391,11 @@ impl Verification<'_> {
         match target {
             Target::Segment(dir, partition, base) => {
                 let facts = self.surroundings.facts(partition.as_ref(), Some(*base), self.options);
-                self.take(verify_log(&open(dir)?, &facts, &pause)?);
+                self.take(verify_log(&open(dir)?, &facts, &self.surroundings.pause)?);
             }
             Target::Partition(dir, partition) => {
                 let facts = self.surroundings.facts(Some(partition), None, self.options);
-                self.take(verify_log(&open(dir)?, &facts, &pause)?);
+                self.take(verify_log(&open(dir)?, &facts, &self.surroundings.pause)?);
             }
             Target::LogDir(dir) => {
                 let log_dir = open(dir)?;
@@ -427,7 +432,7 @@ impl Verification<'_> {
 
     fn confirm(&mut self, look: impl Fn(&Surroundings) -> Vec<Defect>) {
         let around = &self.surroundings;
-        let found = confirmed(!around.was_clean, &pause, || look(around));
+        let found = confirmed(!around.was_clean, &around.pause, || look(around));
         self.report.defects.extend(found);
     }
 
@@ -475,7 +480,7 @@ impl Verification<'_> {
         let (around, options) = (&self.surroundings, self.options);
         let verdicts = in_parallel(&partitions, options.threads, |partition| {
             let dir = log_dir.dir(&partition_dir_name(partition))?;
-            verify_log(&dir, &around.facts(Some(partition), None, options), &pause)
+            verify_log(&dir, &around.facts(Some(partition), None, options), &around.pause)
         });
         let mut ends = BTreeMap::new();
         for (partition, verdict) in partitions.into_iter().zip(verdicts) {

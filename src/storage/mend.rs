@@ -29,10 +29,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::io::Dir;
+use crate::io::{Dir, Kind};
 use crate::record::{Batch, BatchFault, BatchHeader, Decompressor, empty_batch};
 use crate::storage::files::{parse_segment_name, segment_name};
-use crate::storage::leader_epochs::LeaderEpochs;
+use crate::storage::leader_epochs::{LEADER_EPOCHS, LeaderEpochs, LeaderEpochsFinding};
 use crate::storage::quarantine::{copy_bytes, save};
 use crate::storage::segment::Segment;
 use crate::storage::walk::{Check, EpochBounds, Step, Walk};
@@ -97,10 +97,18 @@ const FAR_AWAY: i64 = 1 << 40;
 impl Mending<'_> {
     /// Finds out what is to be changed, and changes nothing.
     pub(crate) fn plan(&self) -> Result<LogMend> {
-        let (epochs, damage) = LeaderEpochs::load(self.dir.as_ref())?;
+        let is_file = |name: &str| Ok::<_, Error>(self.dir.kind(name)? == Some(Kind::File));
+        let (epochs, damage) = if is_file(LEADER_EPOCHS)? {
+            LeaderEpochs::load(self.dir.as_ref())?
+        } else {
+            let path = self.dir.path().join(LEADER_EPOCHS);
+            (LeaderEpochs::default(), Some(LeaderEpochsFinding::Missing(path)))
+        };
         let mut segments = BTreeSet::new();
-        for entry in self.dir.list()?.into_iter().filter(|entry| !entry.is_dir) {
-            if let Some((base, "log")) = parse_segment_name(&entry.name) {
+        for entry in self.dir.list()? {
+            if let Some((base, "log")) = parse_segment_name(&entry.name)
+                && is_file(&entry.name)?
+            {
                 segments.insert((base, entry.len));
             }
         }

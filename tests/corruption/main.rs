@@ -86,6 +86,9 @@ fn run(seed: u64) -> Outcome {
     if blows::is_renumbered(&sample, &tree) {
         return Outcome::Undetectable;
     }
+    if std::env::var_os("OTTLA_CORRUPTION_SHOW").is_some() {
+        println!("seed {seed}: {blows:?}"); // of one that does not end, the last
+    }
     let work = || {
         blows::check(&sample, &tree);
         let root = tree.write();
@@ -123,7 +126,7 @@ fn run_all(seeds: Range<u64>) {
 
 #[test]
 fn no_damage_makes_a_panic_a_hang_a_wrong_record_or_much_memory() {
-    run_all(0..150);
+    run_all(0..60);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Names and small files: what stands in the place of something else, what was left behind, and Kafka's text files.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::admin::repair::{Repair, RepairAction};
@@ -120,11 +121,14 @@ impl Repair<'_> {
         for name in log_dir.names()?.iter().filter(|name| is_live(name)) {
             let Ok(dir) = log_dir.dir(name) else { continue };
             self.clear_leftovers_of(dir.as_ref())?;
-            let names = dir.names()?;
-            for name in &names {
+            for name in &dir.names()? {
                 let Some((_, "index" | "timeindex" | "txnindex")) = parse_segment_name(name) else { continue };
                 let segment = name.split('.').next().map(|base| format!("{base}.log"));
-                let is_there = |segment: &String| names.contains(segment) || self.has_step(&dir.path().join(segment));
+                let is_made = |path: &Path| {
+                    self.steps.iter().any(|step| step.path == path && step.action == RepairAction::Replace)
+                };
+                let is_file = |name: &str| dir.kind(name).is_ok_and(|kind| kind == Some(Kind::File));
+                let is_there = |segment: &String| is_file(segment) || is_made(&dir.path().join(segment));
                 if !segment.as_ref().is_some_and(is_there) {
                     self.remove(dir.as_ref(), name, "it is the index of a segment that is not there")?;
                 }

@@ -59,7 +59,7 @@ impl Repair<'_> {
         let mut plan = dir.as_ref().map(|dir| mending(dir).plan()).transpose()?;
         if let (Some(found), Some(planned)) = (&dir, &plan)
             && let Ok(Some(id)) = read_partition_metadata(found.as_ref())
-            && id != entry.id
+            && !id.is_almost(entry.id)
         {
             let said = format!("its topic id is {id}, and the catalog says {}", entry.id);
             // The records are those that `positions` knows of, or they are another topic's.
@@ -83,7 +83,11 @@ impl Repair<'_> {
                 (dir, plan) = (None, None);
             }
         }
-        if dir.is_none() && self.is_executed {
+        let had_dir = dir.is_some();
+        if !had_dir && !self.has_step(&path) {
+            self.step(RepairAction::Rebuild, path.clone(), "the partition's directory is missing: it is made again");
+        }
+        if !had_dir && self.is_executed {
             let made = log_dir.create_dir(&dir_name)?;
             write_partition_metadata(made.as_ref(), entry.id)?;
             log_dir.sync()?;
@@ -91,10 +95,11 @@ impl Repair<'_> {
             dir = Some(made);
         }
         let (Some(dir), Some(plan)) = (dir, plan) else {
-            let lost = position.filter(|position| position.log_start < position.durable_end);
-            let lost = lost.map(|position| (position.log_start, Offset(position.durable_end.0 - 1)));
-            let detail = "the partition's directory is missing: it is made again";
-            self.step(RepairAction::Replace, path, detail).lost = lost;
+            if let Some(position) = position.filter(|position| position.log_start < position.durable_end) {
+                let path = path.join(segment_name(position.log_start, "log"));
+                let step = self.step(RepairAction::Replace, path, "there is no segment that has them");
+                step.lost = Some((position.log_start, Offset(position.durable_end.0 - 1)));
+            }
             return Ok(());
         };
         self.carry_out(&mending(&dir), &plan)?;

@@ -287,7 +287,7 @@ pub(super) fn repair_disk(disk: &Arc<dyn Disk>, options: &RepairOptions) -> Resu
         }
     }
     let verify_options = VerifyOptions::default().max_unpacked_bytes(options.max_unpacked_bytes);
-    let found = verify_dir(&root, &verify_options)?;
+    let found = verify_dir(&root, &verify_options, options.execute)?;
     let plan = Repair::new(disk, options, &found, false)?.run()?;
     if !options.execute || plan.iter().all(|step| step.action == RepairAction::Leave) {
         return Ok(RepairReport { steps: plan, was_executed: options.execute, remaining: Vec::new() });
@@ -301,7 +301,7 @@ pub(super) fn repair_disk(disk: &Arc<dyn Disk>, options: &RepairOptions) -> Resu
     }
     engine.close()?;
     drop(engine);
-    let remaining = verify_dir(&root, &verify_options)?.iter().cloned().collect();
+    let remaining = verify_dir(&root, &verify_options, true)?.iter().cloned().collect();
     Ok(RepairReport { steps, was_executed: true, remaining })
 }
 
@@ -475,7 +475,9 @@ impl<'a> Repair<'a> {
     /// Whether there is a step for what was found: one of that file, or one that makes good for the same offsets.
     fn is_dealt_with(&self, defect: &Defect) -> bool {
         let dir = |path: &Path| {
-            if path.extension().is_some() { path.parent().map(Path::to_owned) } else { Some(path.to_owned()) }
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let is_segment = parse_segment_name(&name).is_some();
+            if is_segment { path.parent().map(Path::to_owned) } else { Some(path.to_owned()) }
         };
         let covers = |step: &RepairStep| {
             let both = defect.offsets.zip(step.lost);
