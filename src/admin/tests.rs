@@ -87,14 +87,14 @@ fn damaged(is_closed: bool) -> (MemoryDisk, Vec<i64>) {
     disk.kill();
     drop(engine);
     let len = |name: &str| disk.files().into_iter().find(|(path, _)| path.ends_with(name)).map(|(_, len)| len).unwrap();
-    disk.flip_bit(FIRST, 70 + 61 + 9, 3).unwrap(); // in the second batch
+    disk.flip_bit(FIRST, 70 + 61 + 9, 3).unwrap(); // in the third batch
     disk.flip_bit("catalog", len("catalog") - 1, 0).unwrap();
     disk.flip_bit("groups/billing.offsets", 60, 1).unwrap(); // one copy of the header
     disk.flip_bit("groups/billing.offsets", 124, 1).unwrap(); // and the other one
     disk.flip_bit("positions", 3, 1).unwrap();
     disk.flip_bit("log/meta.properties", 2, 1).unwrap();
     disk.remove("log/t-0/leader-epoch-checkpoint").unwrap();
-    (disk, vec![1])
+    (disk, vec![2])
 }
 
 /// The offsets of `t-0` that can be read, without an error at any of them.

@@ -40,9 +40,10 @@ impl Repair<'_> {
         let dirs = self.partition_dirs()?;
         let is_missing = salvage.state == SalvageState::Nothing && !dirs.is_empty();
         let mut catalog = Catalog::default();
-        if !(salvage.has_lost() || is_foreign || is_missing) {
-            let changes = if salvage.state == SalvageState::HalfRenamed { before } else { now };
-            changes.into_iter().for_each(|change| catalog.apply(change));
+        let changes = if salvage.state == SalvageState::HalfRenamed { &before } else { &now };
+        changes.iter().for_each(|change| catalog.apply(change.clone()));
+        let is_short = self.is_short(&catalog, changes, &dirs);
+        if !(salvage.has_lost() || is_foreign || is_missing || is_short) {
             return Ok(catalog);
         }
         let (catalog, told) = self.put_together(now, before, &dirs)?;
@@ -52,7 +53,11 @@ impl Repair<'_> {
             copy = self.keep_copy(root.as_ref(), CATALOG)?;
             salvage.replace(root.as_ref(), CATALOG, &|| self.disk.random(), catalog.snapshot())?;
         }
-        let why = if is_foreign { "it is none of a catalog".to_owned() } else { reason(&salvage) };
+        let why = match () {
+            () if is_foreign => "it is none of a catalog".to_owned(),
+            () if is_short && !salvage.has_lost() => "it lacks topics that positions knows".to_owned(),
+            () => reason(&salvage),
+        };
         self.step(RepairAction::Replace, path, format!("{why}: {told}")).copy = copy;
         Ok(catalog)
     }
@@ -69,9 +74,23 @@ impl Repair<'_> {
         Ok(dirs)
     }
 
+    /// Whether the catalog lacks a topic that has a directory and, under the same id, a slot in `positions`, though none
+    /// of its frames says that it was deleted: its end is gone, which alone looks like a write that a crash cut short.
+    fn is_short(&self, catalog: &Catalog, changes: &[Change], dirs: &Dirs) -> bool {
+        let Ok((positions, _)) = Positions::inspect(self.root.as_ref()) else { return false };
+        let is_lost = |number: u32, id: TopicId| {
+            positions.contains_key(&(id, number))
+                && !changes.contains(&Change::Deleted(id))
+                && !catalog.topics().any(|entry| entry.id == id)
+        };
+        dirs.values().flatten().any(|(number, id)| id.is_some_and(|id| is_lost(*number, id)))
+    }
+
     /// The catalog that the frames which hold, the generation before and the directories make, and what is from where.
     fn put_together(&self, now: Vec<Change>, before: Vec<Change>, dirs: &Dirs) -> Result<(Catalog, String)> {
         let knows_epoch = !(now.is_empty() && before.is_empty());
+        let deleted: BTreeSet<TopicId> =
+            now.iter().filter_map(|change| if let Change::Deleted(id) = change { Some(*id) } else { None }).collect();
         let stated: BTreeSet<TopicId> = now
             .iter()
             .filter_map(|change| if let Change::Created(entry) = change { Some(entry.id) } else { None })
@@ -93,7 +112,8 @@ impl Repair<'_> {
             catalog.apply(Change::Created(entry.clone()));
         }
         for (name, found) in dirs {
-            if catalog.topics().any(|entry| entry.name == *name) {
+            let is_left_over = found.values().all(|id| id.is_some_and(|id| deleted.contains(&id)));
+            if is_left_over || catalog.topics().any(|entry| entry.name == *name) {
                 continue;
             }
             catalog.apply(Change::Created(self.adopt(name, found)));

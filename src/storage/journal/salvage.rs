@@ -9,8 +9,9 @@ use crate::error::{Error, Result};
 use crate::io::{Dir, Kind};
 use crate::storage::journal::format::{HEADER_BYTES, Header};
 use crate::storage::journal::scan::{self, Content};
-use crate::storage::journal::write_generation;
-use crate::storage::journal::{BehindHole, Journal, JournalFinding, JournalIds, beside, is_there, previous};
+use crate::storage::journal::{
+    BehindHole, Journal, JournalFinding, JournalIds, beside, is_there, previous, write_generation,
+};
 
 /// A journal that may be damaged, and the generation before it.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ impl Journal {
             Ok(_) | Err(Error::UnsupportedVersion { .. } | Error::Io { .. }) => None,
             Err(error) => return Err(error),
         };
-        let is_half_renamed = || is_there(dir, &super::beside(name));
+        let is_half_renamed = || is_there(dir, &beside(name));
         let state = match &now {
             Found::Missing if before.is_none() => SalvageState::Nothing,
             Found::Missing if is_half_renamed()? => SalvageState::HalfRenamed,
