@@ -1,11 +1,11 @@
 //! Gathers records into batches until the writer takes them.
 //!
-//! Each partition has a queue: one open batch, which records are encoded into, and sealed ones before it, which wait
+//! Each partition has a queue: one open batch, which records are encoded into, and full ones before it, which wait
 //! for the writer. A queue's lock fixes the order of its records, and is all that two senders to one partition share.
 //!
 //! ```text
-//!   send -> [ open batch ] --full, due, wanted, flush, close--> [ sealed ][ sealed ] --take--> writer
-//!                                                                             ^---full disk----'
+//!   send -> [ open batch ] --full, due, wanted, flush, close--> [ full ][ full ] --take, seal--> writer
+//!                                                                          ^------full disk------'
 //! ```
 //!
 //! The writer is woken when it has to learn something:
@@ -15,14 +15,17 @@
 //! | a batch is opened, none is due before  | the writer knows no moment to ask again, or a later one     |
 //! | somebody waits: delivery, flush, close | the batch is due now                                        |
 //! | somebody waits for memory              | all open batches are due now: they hold it                  |
-//! | 256 KiB are sealed                     | a large write is worth a wake-up, which a single batch is not |
+//! | 1 MiB is queued                        | a large write is worth a wake-up, which a single batch is not |
+//! | 256 KiB are queued to be compressed    | it has time for that while the sender goes on               |
 //!
-//! Not for each batch that is full: waking a thread costs more than writing one. A sealed batch that nobody asks for
+//! Not for each batch that is full: waking a thread costs more than writing one. A full batch that nobody asks for
 //! is taken when the linger ends that the writer was told of, which is no later than its own.
 //!
 //! A batch that is going to be compressed takes in as many records as are expected to fill it then: what the topic's
-//! batches came to so far says how many. It is compressed where it is sealed, by the thread that seals it. What comes
-//! out larger than was hoped for is still no larger than the topic takes, since it was not before either.
+//! batches came to so far says how many. What comes out larger than was hoped for is still no larger than the topic
+//! takes, since it was not before either. The writer compresses what it takes, a bounded piece a round and without the
+//! queue's lock: the sender goes on meanwhile. When much waits for that already, the writer has no time to spare, and
+//! a sender seals and compresses its batch itself: so many senders use many processors.
 //!
 //! A batch that the writer could not write, because the disk is full, goes back to the head of its queue and waits there
 //! for its next attempt. Nothing overtakes it: while it waits the writer gets none of those behind it.
@@ -36,6 +39,7 @@
 //! Kafka: `RecordAccumulator`.
 
 mod returns;
+mod sealing;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -45,21 +49,20 @@ use std::time::Duration;
 
 use crate::engine::{BatchSource, Callbacks, ReadyBatch, WriterWaker};
 use crate::error::{Error, Result};
+use crate::producer::accumulator::sealing::{Budget, QueuedBatch, QueuedBytes};
 use crate::producer::config::ProducerConfig;
 use crate::producer::delivery::{BatchOutcome, CallbackQueue, Delivery, DeliveryCallback, RecordPlace, Ticket};
 use crate::producer::memory::{Memory, MemoryUse};
-use crate::producer::metrics::{BatchFacts, ProducerMetrics};
+use crate::producer::metrics::ProducerMetrics;
 use crate::producer::ratio::CompressionRatio;
 use crate::producer::retry::Backoff;
-use crate::record::{BatchBuilder, BatchHeader, Compressor, ProducerStamp, SealedBatch};
+use crate::record::{BatchBuilder, BatchHeader, Compressor};
 use crate::replication::Partition;
 use crate::sync::{Moment, Scheduler, lock};
 use crate::types::{Acks, Compression, Timestamp};
 
 /// The most batches of one producer that are open or queued while a single one takes all the memory it may.
 const LEAST_BATCHES: usize = 16;
-/// How many sealed bytes may be queued before the writer is woken for their number alone.
-const QUEUED_BYTES: usize = 1024 * 1024;
 
 /// The batches of one producer.
 pub(super) struct Accumulator {
@@ -73,7 +76,7 @@ pub(super) struct Accumulator {
     unresolved: Mutex<Unresolved>,
     /// Those that are not in use: one for each thread that ever compressed while others did.
     compressors: Mutex<Vec<Compressor>>,
-    queued_bytes: AtomicUsize,
+    queued: QueuedBytes,
     backoff: Backoff,
     /// As in `unresolved`, to be read without its lock.
     is_closed: AtomicBool,
@@ -84,7 +87,7 @@ pub(super) struct Accumulator {
 /// What the writer has to look at.
 #[derive(Debug, Default)]
 struct Ready {
-    /// Queues with a sealed batch, or with an open one that is due, each once.
+    /// Queues with a full batch, or with an open one that is due, each once.
     queues: VecDeque<Arc<PartitionQueue>>,
     /// Queues with an open batch, by the end of its linger and the batch's number; and those whose first batch waits for
     /// its next attempt, by when that is and the batch's number.
@@ -112,7 +115,7 @@ pub(super) struct PartitionQueue {
     /// Of the topic; without compression there is none.
     ratio: Option<Arc<CompressionRatio>>,
     state: Mutex<QueueState>,
-    /// How many batches are sealed, to be read without the lock.
+    /// How many batches are full, to be read without the lock.
     waiting: AtomicUsize,
     callbacks: CallbackQueue,
 }
@@ -120,7 +123,7 @@ pub(super) struct PartitionQueue {
 #[derive(Default)]
 struct QueueState {
     open: Option<OpenBatch>,
-    sealed: VecDeque<(SealedBatch, Arc<Ticket>)>,
+    full: VecDeque<(QueuedBatch, Arc<Ticket>)>,
     /// Where `Ready::lingering` has it, if the first of these waits for its next attempt.
     backoff: Option<(Moment, u64)>,
     /// How many bytes of batches were completed since records without a key last moved on from here.
@@ -205,13 +208,19 @@ impl PartitionQueue {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Tells others how many batches are sealed; after each change to them, under the lock.
+    /// Tells others how many batches are full; after each change to them, under the lock.
     fn note_waiting(&self, state: &QueueState) {
-        self.waiting.store(state.sealed.len(), Ordering::Relaxed);
+        self.waiting.store(state.full.len(), Ordering::Relaxed);
     }
 }
 
 impl OpenBatch {
+    /// Whether `record` goes in: the first one does, however large.
+    #[inline]
+    fn takes(&self, record: &EncodedRecord<'_>) -> bool {
+        self.builder.is_empty() || self.builder.len_bytes() + record.size <= self.room
+    }
+
     /// Encodes `record`, and answers its index.
     #[inline]
     fn append(&mut self, record: &EncodedRecord<'_>) -> u32 {
@@ -271,7 +280,7 @@ impl Accumulator {
             ready: Mutex::default(),
             unresolved: Mutex::default(),
             compressors: Mutex::default(),
-            queued_bytes: AtomicUsize::new(0),
+            queued: QueuedBytes::default(),
             is_closed: AtomicBool::new(false),
             is_ending: AtomicBool::new(false),
         }
@@ -323,10 +332,9 @@ impl Accumulator {
         blocked: &mut Duration,
     ) -> Result<Option<Delivery>> {
         let mut spare = Spare { memory: &self.memory, taken: None };
+        let mut state = lock(&queue.state);
         loop {
-            let mut state = lock(&queue.state);
-            let fits = |open: &OpenBatch| open.builder.len_bytes() + record.size <= open.room;
-            if state.open.as_ref().is_some_and(fits) {
+            if state.open.as_ref().is_some_and(|open| open.takes(record)) {
                 return Ok(Some(self.add(queue, &mut state, record, callback.take())));
             }
             if state.open.is_some() {
@@ -337,10 +345,11 @@ impl Accumulator {
             }
             if let Some((buffer, charged)) = spare.taken.take() {
                 self.begin(queue, &mut state, buffer, charged)?;
-                return Ok(Some(self.add(queue, &mut state, record, callback.take())));
+            } else {
+                drop(state); // what is needed may have to be waited for
+                spare.taken = Some(self.take_memory(queue, record, blocked)?);
+                state = lock(&queue.state);
             }
-            drop(state); // what is needed may have to be waited for
-            spare.taken = Some(self.take_memory(queue, record, blocked)?);
         }
     }
 
@@ -464,40 +473,13 @@ impl Accumulator {
     }
 
     /// Completes the open batch, which is full.
+    #[cold]
     fn seal(&self, queue: &Arc<PartitionQueue>, state: &mut QueueState) {
-        let queued = self.complete(queue, state);
+        self.complete(queue, state);
         self.list_locked(queue, state);
-        if queued >= QUEUED_BYTES {
+        if self.queued.are_worth_a_round() {
             self.wake_writer();
         }
-    }
-
-    /// Completes the open batch and queues it behind the others. Answers how many bytes are queued now.
-    fn complete(&self, queue: &PartitionQueue, state: &mut QueueState) -> usize {
-        let Some(OpenBatch { builder, ticket, largest_record, .. }) = state.open.take() else { return 0 };
-        let unpacked_bytes = builder.len_bytes();
-        lock(&self.ready).lingering.remove(&ticket.outcome().due());
-        state.completed_bytes += queue.expected_len(builder.len_bytes());
-        let batch = match &queue.ratio {
-            None => builder.seal(ProducerStamp::NONE),
-            Some(ratio) => self.compress(builder, ratio),
-        };
-        let len_bytes = batch.len_bytes();
-        let facts = BatchFacts { records: batch.count(), unpacked_bytes, packed_bytes: len_bytes, largest_record };
-        ticket.outcome().set_facts(facts);
-        state.sealed.push_back((batch, Arc::new(ticket)));
-        queue.note_waiting(state);
-        self.queued_bytes.fetch_add(len_bytes, Ordering::Relaxed) + len_bytes
-    }
-
-    /// Seals a batch compressed, and learns from it.
-    fn compress(&self, builder: BatchBuilder, ratio: &CompressionRatio) -> SealedBatch {
-        let unpacked = builder.len_bytes() - BatchHeader::LEN_BYTES;
-        let mut compressor = lock(&self.compressors).pop().unwrap_or_default();
-        let batch = builder.seal_compressed(ProducerStamp::NONE, self.config.codec(), &mut compressor);
-        lock(&self.compressors).push(compressor);
-        ratio.observe(unpacked, batch.len_bytes() - BatchHeader::LEN_BYTES);
-        batch
     }
 
     /// Has the writer look at `queue` in its next round.
@@ -576,40 +558,14 @@ impl Accumulator {
     }
 }
 
-impl Accumulator {
-    /// Hands the writer what waits in `queue`, at most about `limit` bytes. Answers how many these are.
-    fn take_from(
-        &self,
-        queue: &PartitionQueue,
-        state: &mut QueueState,
-        now: Moment,
-        limit: usize,
-        into: &mut Vec<ReadyBatch>,
-    ) -> usize {
-        let mut taken = 0;
-        while taken < limit
-            && let Some((batch, ticket)) = state.sealed.pop_front()
-        {
-            taken += batch.len_bytes();
-            let refused = (now >= ticket.outcome().expires_at()).then(|| ticket.outcome().expiry());
-            if refused.is_none() {
-                ticket.mark_taken(now);
-            }
-            let partition = Arc::clone(&queue.partition);
-            into.push(ReadyBatch { partition, acks: self.config.acks, batch, completion: ticket, refused });
-        }
-        queue.note_waiting(state);
-        taken
-    }
-}
-
 impl BatchSource for Accumulator {
     fn take(&self, now: Moment, limit: usize, into: &mut Vec<ReadyBatch>) -> Option<Moment> {
         // Somebody waits for memory that open batches hold.
         let is_starved = self.memory.is_wanted();
         self.list_due(now, is_starved);
         let listed = std::mem::take(&mut lock(&self.ready).queues);
-        let mut taken = 0;
+        let mut budget = Budget::of_a_round(limit);
+        let mut taken = Vec::new();
         for queue in listed {
             let mut state = lock(&queue.state);
             state.is_listed = false;
@@ -619,12 +575,13 @@ impl BatchSource for Accumulator {
             if self.backs_off(&mut state, now) {
                 continue; // it is listed again when that is over
             }
-            taken += self.take_from(&queue, &mut state, now, limit.saturating_sub(taken), into);
-            if !state.sealed.is_empty() {
+            self.take_from(&queue, &mut state, &mut budget, &mut taken);
+            if !state.full.is_empty() {
                 self.list_locked(&queue, &mut state); // behind all others: none starves
             }
+            drop(state); // compressing takes its time
+            into.extend(taken.drain(..).map(|(batch, ticket)| self.hand_over(&queue, batch, ticket, now)));
         }
-        self.queued_bytes.fetch_sub(taken, Ordering::Relaxed);
         lock(&self.ready).ask_again_at(now)
     }
 

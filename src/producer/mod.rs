@@ -85,6 +85,8 @@ struct Inner<K: ?Sized, V: ?Sized> {
     config: ProducerConfig,
     key_serializer: Box<dyn Serializer<K>>,
     value_serializer: Box<dyn Serializer<V>>,
+    /// Whether one of them does.
+    needs_scratch: bool,
     interceptors: Interceptors<K, V>,
     partitioner: Option<Box<dyn Partitioner>>,
     accumulator: Arc<Accumulator>,
@@ -236,6 +238,7 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
         engine.add_source(Arc::clone(&accumulator) as Arc<dyn BatchSource>)?;
         let inner = Inner {
             engine: engine.clone(),
+            needs_scratch: key_serializer.needs_scratch() || value_serializer.needs_scratch(),
             config,
             key_serializer,
             value_serializer,
@@ -280,7 +283,12 @@ impl<K: ?Sized, V: ?Sized> Producer<K, V> {
     /// ```
     pub fn send(&self, record: ProducerRecord<'_, K, V>) -> Result<Delivery> {
         let topic = record.topic;
-        self.inner.send(record, None).inspect_err(|_| self.inner.note_refused(topic))
+        let sent = self.inner.send(record, None);
+        // By reference: a delivery is not moved once more for each record.
+        if sent.is_err() {
+            self.inner.note_refused(topic);
+        }
+        sent
     }
 
     /// As [`send`](Self::send), and calls `callback` when it is known what became of the record: once, if this returns
@@ -490,8 +498,7 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
 
     fn send_as_it_is(&self, record: &ProducerRecord<'_, K, V>, callback: Option<DeliveryCallback>) -> Result<Delivery> {
         self.check_open()?;
-        let needs_scratch = self.key_serializer.needs_scratch() || self.value_serializer.needs_scratch();
-        if !needs_scratch {
+        if !self.needs_scratch {
             return self.serialize_and_send(record, callback, &mut (Vec::new(), Vec::new()));
         }
         let mut scratch = (self.take_scratch(), self.take_scratch());

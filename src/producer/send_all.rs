@@ -95,9 +95,8 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
 
     /// Sends at least one of `records`, and with it those behind it that go the same way.
     fn send_run(&self, records: &[ProducerRecord<'_, K, V>], progress: &mut Progress) -> Result<()> {
-        let needs_scratch = self.key_serializer.needs_scratch() || self.value_serializer.needs_scratch();
         // A partitioner is asked once for each record, and a run ends with one that goes elsewhere.
-        if needs_scratch || !self.interceptors.is_empty() || self.partitioner.is_some() {
+        if self.needs_scratch || !self.interceptors.is_empty() || self.partitioner.is_some() {
             progress.note(self.send(records[0].clone(), None)?, 1);
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use crate::record::batch::{BatchHeader, SealedFields, attributes_of, write_append_time, write_header, write_place};
 use crate::record::compression::{Codec, Compressor};
-use crate::record::varint;
+use crate::record::varint::{self, Short};
 use crate::types::{Compression, LeaderEpoch, Offset, Timestamp};
 
 /// What a record takes beyond its key, value and headers at the most: five bytes of length, one of attributes, ten of
@@ -16,9 +16,7 @@ pub(crate) fn record_size_upper_bound(
     value: Option<&[u8]>,
     headers: &[(&str, Option<&[u8]>)],
 ) -> usize {
-    let headers_bytes: usize =
-        headers.iter().map(|(name, value)| size_of_part(Some(name.as_bytes())) + size_of_part(*value)).sum();
-    MAX_RECORD_OVERHEAD + size_of_part(key) + size_of_part(value) + varint::size(len_i64(headers.len())) + headers_bytes
+    MAX_RECORD_OVERHEAD + size_of_part(key) + size_of_part(value) + headers_size(headers)
 }
 
 /// How many bytes a record takes that stands alone in its batch, without the batch's header.
@@ -28,10 +26,25 @@ pub(crate) fn single_record_size(key: Option<&[u8]>, value: Option<&[u8]>, heade
     varint::size(len_i64(length)) + length
 }
 
-fn size_of_part(part: Option<&[u8]>) -> usize {
-    part.map_or(1, |bytes| varint::size(len_i64(bytes.len())) + bytes.len())
+/// What a record's headers take, and their count.
+#[inline]
+fn headers_size(headers: &[(&str, Option<&[u8]>)]) -> usize {
+    let size = |(name, value): &(&str, Option<&[u8]>)| size_of_part(Some(name.as_bytes())) + size_of_part(*value);
+    varint::size(len_i64(headers.len())) + headers.iter().map(size).sum::<usize>()
 }
 
+#[inline]
+fn size_of_part(part: Option<&[u8]>) -> usize {
+    varint::size(part_len(part)) + part.map_or(0, <[u8]>::len)
+}
+
+/// The length that stands before a key, a value, a header's name or its value.
+#[inline]
+fn part_len(part: Option<&[u8]>) -> i64 {
+    part.map_or(-1, |bytes| len_i64(bytes.len()))
+}
+
+#[inline]
 fn len_i64(len: usize) -> i64 {
     i64::try_from(len).expect("what is in memory has less than 2^63 bytes")
 }
@@ -80,24 +93,27 @@ impl BatchBuilder {
         }
         self.max_timestamp = self.max_timestamp.max(timestamp);
         let timestamp_delta = timestamp.0.wrapping_sub(self.base_timestamp.0);
-        let offset_delta = i64::from(self.count);
-        let headers_bytes: usize =
-            headers.iter().map(|(name, value)| size_of_part(Some(name.as_bytes())) + size_of_part(*value)).sum();
-        let length = 1
-            + varint::size(timestamp_delta)
-            + varint::size(offset_delta)
-            + size_of_part(key)
-            + size_of_part(value)
-            + varint::size(len_i64(headers.len()))
-            + headers_bytes;
+        // What stands between its length and its key, and if there is none, its value. The attributes are a byte of 0.
+        let head = [0, timestamp_delta, i64::from(self.count), part_len(key), part_len(value)];
+        let head = if key.is_none() { &head[..] } else { &head[..4] };
+        let behind_key = if key.is_none() { 0 } else { varint::size(part_len(value)) };
+        let short = Short::of(head);
+        let head_size = short.map_or_else(|| head.iter().map(|&field| varint::size(field)).sum(), |short| short.len);
+        let bytes_of = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
+        let length = head_size + bytes_of(key) + behind_key + bytes_of(value) + headers_size(headers);
+
         let into = &mut self.buffer;
         into.reserve(length + varint::MAX_BYTES);
         varint::push(into, len_i64(length));
-        into.push(0);
-        varint::push(into, timestamp_delta);
-        varint::push(into, offset_delta);
-        push_part(into, key);
-        push_part(into, value);
+        match short {
+            Some(short) => short.append_to(into),
+            None => head.iter().for_each(|&field| varint::push(into, field)),
+        }
+        if let Some(key) = key {
+            into.extend_from_slice(key);
+            varint::push(into, part_len(value));
+        }
+        into.extend_from_slice(value.unwrap_or_default());
         varint::push(into, len_i64(headers.len()));
         for (name, value) in headers {
             push_part(into, Some(name.as_bytes()));
@@ -106,6 +122,11 @@ impl BatchBuilder {
         let index = self.count.cast_unsigned();
         self.count += 1;
         index
+    }
+
+    /// Whether it has no record yet.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
     /// How long the batch is so far, its header included.
@@ -173,13 +194,8 @@ pub(crate) fn empty_batch(first: Offset, last: Offset, epoch: LeaderEpoch) -> Ve
 
 #[inline]
 fn push_part(into: &mut Vec<u8>, part: Option<&[u8]>) {
-    match part {
-        Some(bytes) => {
-            varint::push(into, len_i64(bytes.len()));
-            into.extend_from_slice(bytes);
-        }
-        None => varint::push(into, -1),
-    }
+    varint::push(into, part_len(part));
+    into.extend_from_slice(part.unwrap_or_default());
 }
 
 /// A batch that is complete but for its place in a log.

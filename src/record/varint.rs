@@ -10,7 +10,7 @@ pub(crate) const MAX_BYTES: usize = 10;
 #[inline]
 pub(crate) const fn size(value: i64) -> usize {
     let bits = 64 - (zigzag(value) | 1).leading_zeros() as usize;
-    bits.div_ceil(7)
+    (bits * 9 + 64) / 64 // as dividing by 7 and rounding up, for up to 64 bits, without the division
 }
 
 /// Writes `value` to the end of `into`.
@@ -26,6 +26,40 @@ pub(crate) fn push(into: &mut Vec<u8>, value: i64) {
         rest >>= 7;
     }
     into.push(low_byte(rest));
+}
+
+/// Several varints, one behind the other, that take eight bytes at the most: in a register until they go where they
+/// belong, all at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Short {
+    bytes: u64,
+    pub(crate) len: usize,
+}
+
+impl Short {
+    /// `None` if one of them takes more than two bytes, or all of them more than eight.
+    #[inline]
+    pub(crate) fn of(values: &[i64]) -> Option<Self> {
+        let (mut bytes, mut len, mut largest) = (0, 0, 0);
+        for &value in values {
+            let value = zigzag(value);
+            largest |= value;
+            let is_two = value >= 0x80;
+            let low = (value & 0x7f) | (u64::from(is_two) << 7);
+            // The first byte is the highest. Behind the eighth it is not used.
+            bytes |= ((low << 56) | (value >> 7 << 48)).wrapping_shr(8 * len);
+            len += 1 + u32::from(is_two);
+        }
+        (largest < 1 << 14 && len <= 8).then_some(Self { bytes, len: len as usize })
+    }
+
+    /// Writes them to the end of `into`.
+    #[inline]
+    pub(crate) fn append_to(self, into: &mut Vec<u8>) {
+        let end = into.len() + self.len;
+        into.extend_from_slice(&self.bytes.to_be_bytes()); // a known number: one move, and no call
+        into.truncate(end);
+    }
 }
 
 /// Takes a varint of at most 64 bits off the front of `bytes`; `None` if it is not whole, or longer.
@@ -65,10 +99,12 @@ fn take_long(bytes: &mut &[u8], most: usize) -> Option<u64> {
     None
 }
 
+#[inline]
 const fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 
+#[inline]
 const fn unzigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
@@ -120,6 +156,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn short_ones_are_the_same_bytes(values in proptest::collection::vec(-9000..9000_i64, 0..7)) {
+            let whole: Vec<_> = values.iter().flat_map(|&value| bytes_of(value)).collect();
+            let mut bytes = vec![7];
+            match Short::of(&values) {
+                Some(short) => {
+                    short.append_to(&mut bytes);
+                    assert_eq!(bytes[1..], whole);
+                    assert_eq!(short.len, whole.len());
+                }
+                None => assert!(whole.len() > 8 || values.iter().any(|&value| size(value) > 2)),
+            }
+        }
+
         #[test]
         fn what_is_written_is_read(value in any::<i64>()) {
             let bytes = bytes_of(value);

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::engine::Completion;
 use crate::error::Error;
+use crate::producer::accumulator::sealing::QueuedBatch;
 use crate::producer::accumulator::{Accumulator, QueueState};
 use crate::producer::delivery::Ticket;
 use crate::record::SealedBatch;
@@ -31,8 +32,9 @@ impl Accumulator {
         if attempts == 1 && state.backoff.is_none() {
             log::warn!("{}: {error}; it is tried again", queue.partition.name());
         }
-        self.queued_bytes.fetch_add(batch.len_bytes(), Ordering::Relaxed);
-        state.sealed.push_front((batch, Arc::clone(ticket)));
+        let batch = QueuedBatch::Sealed(batch);
+        self.queued.add(&batch);
+        state.full.push_front((batch, Arc::clone(ticket)));
         queue.note_waiting(&state);
         let next = (now + self.backoff.after(attempts)).min(outcome.expires_at());
         let place = (next, outcome.due().1);
@@ -67,13 +69,13 @@ impl Accumulator {
                 if let Some(place) = state.backoff.take() {
                     lock(&self.ready).lingering.remove(&place);
                 }
-                let given_up = std::mem::take(&mut state.sealed);
+                let given_up = std::mem::take(&mut state.full);
                 queue.note_waiting(&state);
                 given_up
             };
             for (batch, ticket) in given_up {
-                self.queued_bytes.fetch_sub(batch.len_bytes(), Ordering::Relaxed);
-                ticket.recycle(batch.into_buffer());
+                self.queued.remove(&batch);
+                ticket.recycle(batch.seal(&ticket).into_buffer());
                 ticket.resolve(Err(Error::Closed { what: "producer" }));
             }
         }

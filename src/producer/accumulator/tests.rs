@@ -371,6 +371,67 @@ fn memory_counts_what_a_batch_takes_before_it_is_compressed() {
     assert_eq!(bench.accumulator.usual_buffer(61), 0);
 }
 
+/// Fills batches of 16 KiB until more wait than the writer is left to compress, and answers how many of them do.
+#[cfg(feature = "lz4")]
+fn unpacked_of_full(bench: &Bench) -> (usize, usize) {
+    (0..20_000).for_each(|_| drop(bench.append(0, &[7; 100])));
+    let state = lock(&bench.queues[0].state);
+    let unpacked = state.full.iter().take_while(|(batch, _)| matches!(batch, QueuedBatch::Unpacked(_))).count();
+    (unpacked, state.full.len())
+}
+
+#[cfg(feature = "lz4")]
+fn lz4_bench() -> Bench {
+    let config = ProducerConfig::builder().compression(Compression::Lz4).linger(Duration::from_secs(60)).build();
+    Bench::new(config.unwrap(), 1, &[])
+}
+
+#[test]
+#[cfg(feature = "lz4")]
+fn sender_compresses_only_what_the_writer_cannot_keep_up_with() {
+    let bench = lz4_bench();
+    let (unpacked, full) = unpacked_of_full(&bench);
+    assert!((60..80).contains(&unpacked), "a mebibyte waits for the writer: {unpacked}");
+    assert!(full > unpacked + 5, "{full}");
+    // The writer takes a bounded piece a round, is to come again at once, and gets all of it compressed and in order.
+    let mut next = 0;
+    while next < full {
+        let (taken, ask_at) = bench.take(Moment::default());
+        assert!(taken.len() < 20 || next >= unpacked, "{}", taken.len());
+        for ready in &taken {
+            assert_eq!(ready.batch.header().compression().ok(), Some(Compression::Lz4));
+            ready.completion.resolve(appended(0));
+        }
+        next += taken.len();
+        assert!(ask_at.is_some());
+    }
+    assert_eq!((next, bench.accumulator.queued.are_worth_a_round()), (full, false));
+    assert!(
+        bench
+            .accumulator
+            .metrics()
+            .snapshot(&bench.accumulator.memory_use(), Moment::default())
+            .get("record-send-total")
+            >= Some(19_000.0)
+    );
+}
+
+#[test]
+#[cfg(feature = "lz4")]
+fn batches_that_were_not_compressed_yet_are_given_up_like_others() {
+    let bench = lz4_bench();
+    let first = bench.append(0, &[7; 100]);
+    let (unpacked, full) = unpacked_of_full(&bench);
+    assert!(unpacked > 0 && full > unpacked);
+    bench.accumulator.abort();
+    assert!(matches!(first.try_get(), Some(Err(Error::Closed { what: "producer" }))));
+    let usage = bench.accumulator.memory_use();
+    assert_eq!(usage.available, usage.total);
+    assert!(!bench.accumulator.queued.are_worth_a_round());
+    let metrics = bench.accumulator.metrics().snapshot(&usage, Moment::default());
+    assert_eq!(metrics.get("record-error-total"), Some(20_001.0));
+}
+
 struct Count(AtomicUsize);
 
 impl Wake for Count {
