@@ -393,7 +393,9 @@ impl Planner<'_> {
         let first = self.expected;
         let (behind, resumes_at) = behind;
         let is_end = behind >= visit.end;
-        let is_torn = self.durable_end.map_or(is_end && visit.next.is_none(), |end| first >= end);
+        // Where the next segment begins at the durable end, the opening begins with that one.
+        let is_before_end = visit.next == Some(first) && self.durable_end == Some(first);
+        let is_torn = self.durable_end.map_or(is_end && visit.next.is_none(), |end| first >= end && !is_before_end);
         if is_torn {
             visit.keep(position..visit.end);
             return Passed::Torn;

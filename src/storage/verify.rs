@@ -442,7 +442,9 @@ impl Verifier<'_> {
                             break;
                         }
                         let behind = walk.position();
-                        if !self.is_torn(first, behind >= segment.end() && next.is_none()) {
+                        // Where the next segment begins at the durable end, the opening begins with that one.
+                        let is_before_end = next == Some(first) && self.facts.durable_end == Some(first);
+                        if is_before_end || !self.is_torn(first, behind >= segment.end() && next.is_none()) {
                             indexes.has_damage = true;
                             let is_known = self.facts.ours.is_some() && self.facts.durable_end.is_some();
                             self.has_lost_end |= behind >= segment.end() && next.is_none() && !is_known;
