@@ -135,3 +135,28 @@ fn group_goes_on_from_the_generation_before_when_its_journal_is_lost() {
     assert_eq!(consumer.committed(&t()).unwrap().map(|committed| committed.offset), Some(Offset(GROUP_OFFSET)));
     consumer.close().unwrap();
 }
+
+/// Issue 5: the end of a catalog that is gone looks like a write that a crash cut short, and topics with records were put
+/// aside for it.
+#[test]
+fn issue_5_topic_that_the_end_of_the_catalog_named_comes_back() {
+    let sample = Sample::killed();
+    let mut tree = sample.tree.clone();
+    let len = tree.files[Path::new("catalog")].len();
+    tree.bytes("catalog").truncate(len - 20);
+    let report = check(&sample, &tree);
+    assert!(lines(&report).iter().any(|line| line.contains("it lacks topics that positions knows")));
+}
+
+/// Issue 5: an opening begins with the segment that holds the durable end, and what lies between that and the one before
+/// stayed.
+#[test]
+fn issue_5_bytes_in_front_of_the_segment_at_the_durable_end_go() {
+    let sample = Sample::killed_with_tail();
+    let segments = sample.segments();
+    let at_end = segments.iter().position(|path| sample.offsets_in(path).start == sample.durable_end).unwrap();
+    let mut tree = sample.tree.clone();
+    tree.bytes(&segments[at_end - 1]).extend([123; 3000]);
+    let report = check(&sample, &tree);
+    assert!(report.iter().all(|step| step.lost.is_none()), "{:#?}", lines(&report));
+}
