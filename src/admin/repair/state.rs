@@ -8,8 +8,8 @@ use crate::coordinator::group::{GroupOffsets, OFFSETS_SUFFIX};
 use crate::error::{Error, Result};
 use crate::storage::{
     BehindHole, Journal, LOG_STARTS, LeaderEpochs, POSITIONS, PREVIOUS, PartitionDirKind, Position, Positions,
-    PositionsByLog, RECOVERY_POINTS, Salvage, SalvageState, parse_group_file_name, parse_partition_dir, read_offsets,
-    read_partition_metadata,
+    PositionsByLog, RECOVERY_POINTS, Salvage, SalvageState, parse_group_file_name, parse_partition_dir,
+    parse_segment_name, partition_dir_name, read_offsets, read_partition_metadata,
 };
 use crate::topics::{CATALOG, Catalog, Change, TopicEntry};
 use crate::types::{LeaderEpoch, Offset, TopicId, TopicPartition};
@@ -42,7 +42,8 @@ impl Repair<'_> {
         let mut catalog = Catalog::default();
         let changes = if salvage.state == SalvageState::HalfRenamed { &before } else { &now };
         changes.iter().for_each(|change| catalog.apply(change.clone()));
-        let is_short = self.is_short(&catalog, changes, &dirs);
+        let has_tear = matches!(&salvage.state, SalvageState::Read(findings) if !findings.is_empty());
+        let is_short = self.is_short(&catalog, changes, &dirs, has_tear);
         if !(salvage.has_lost() || is_foreign || is_missing || is_short) {
             return Ok(catalog);
         }
@@ -55,7 +56,7 @@ impl Repair<'_> {
         }
         let why = match () {
             () if is_foreign => "it is none of a catalog".to_owned(),
-            () if is_short && !salvage.has_lost() => "it lacks topics that positions knows".to_owned(),
+            () if is_short && !salvage.has_lost() => "it lacks topics whose records are there".to_owned(),
             () => reason(&salvage),
         };
         self.step(RepairAction::Replace, path, format!("{why}: {told}")).copy = copy;
@@ -76,14 +77,21 @@ impl Repair<'_> {
 
     /// Whether the catalog lacks a topic that has a directory and, under the same id, a slot in `positions`, though none
     /// of its frames says that it was deleted: its end is gone, which alone looks like a write that a crash cut short.
-    fn is_short(&self, catalog: &Catalog, changes: &[Change], dirs: &Dirs) -> bool {
-        let Ok((positions, _)) = Positions::inspect(self.root.as_ref()) else { return false };
-        let is_lost = |number: u32, id: TopicId| {
-            positions.contains_key(&(id, number))
-                && !changes.contains(&Change::Deleted(id))
-                && !catalog.topics().any(|entry| entry.id == id)
+    /// With such a tear records are enough: the frame that makes a topic is durable before any record of it is written.
+    fn is_short(&self, catalog: &Catalog, changes: &[Change], dirs: &Dirs, has_tear: bool) -> bool {
+        let positions = Positions::inspect(self.root.as_ref()).map(|(known, _)| known).unwrap_or_default();
+        let has_records = |name: &Arc<str>, number: u32| {
+            let name = partition_dir_name(&TopicPartition::new(Arc::clone(name), number));
+            let entries = self.root.dir("log").and_then(|log_dir| log_dir.dir(&name)).and_then(|dir| dir.list());
+            let is_log = |name: &str| parse_segment_name(name).is_some_and(|(_, kind)| kind == "log");
+            entries.unwrap_or_default().iter().any(|entry| !entry.is_dir && entry.len > 0 && is_log(&entry.name))
         };
-        dirs.values().flatten().any(|(number, id)| id.is_some_and(|id| is_lost(*number, id)))
+        let is_lost = |name: &Arc<str>, number: u32, id: TopicId| {
+            let is_unnamed = !changes.contains(&Change::Deleted(id)) && !catalog.topics().any(|entry| entry.id == id);
+            is_unnamed && (positions.contains_key(&(id, number)) || has_tear && has_records(name, number))
+        };
+        let all = dirs.iter().flat_map(|(name, found)| found.iter().map(move |(number, id)| (name, number, id)));
+        all.into_iter().any(|(name, number, id)| id.is_some_and(|id| is_lost(name, *number, id)))
     }
 
     /// The catalog that the frames which hold, the generation before and the directories make, and what is from where.

@@ -145,7 +145,7 @@ fn issue_5_topic_that_the_end_of_the_catalog_named_comes_back() {
     let len = tree.files[Path::new("catalog")].len();
     tree.bytes("catalog").truncate(len - 20);
     let report = check(&sample, &tree);
-    assert!(lines(&report).iter().any(|line| line.contains("it lacks topics that positions knows")));
+    assert!(lines(&report).iter().any(|line| line.contains("it lacks topics whose records are there")));
 }
 
 /// Issue 5: an opening begins with the segment that holds the durable end, and what lies between that and the one before
