@@ -62,8 +62,11 @@ impl Repair<'_> {
             && !id.is_almost(entry.id)
         {
             let said = format!("its topic id is {id}, and the catalog says {}", entry.id);
-            // The records are those that `positions` knows of, or they are another topic's.
-            if planned.changes.is_empty() && position.is_some() {
+            // The records are those that `positions` knows of, if any of them is where it should be; or another topic's.
+            let lost = planned.changes.iter().flat_map(|change| &change.losses).filter_map(|loss| loss.offsets);
+            let lost: i64 = lost.map(|(first, last)| last.0 - first.0 + 1).sum();
+            let fits = position.is_some_and(|known| lost == 0 || lost < known.durable_end.0 - known.log_start.0);
+            if fits {
                 let mut copy = None;
                 if self.is_executed {
                     copy = self.keep_copy(found.as_ref(), PARTITION_METADATA)?;
