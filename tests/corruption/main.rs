@@ -11,6 +11,7 @@
 //! A binary of its own, since it counts what every thread of the process allocates.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, helpers included")]
+#![expect(clippy::print_stdout, reason = "a long run says what it came to")]
 #![allow(dead_code, reason = "the helpers are shared with tests/it, which uses the others")]
 
 #[path = "../it/rot/blows.rs"]
