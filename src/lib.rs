@@ -52,6 +52,7 @@
 //! | test what your application does when the power goes | [`MemoryDisk`] |
 //! | read a directory that another process writes, without a lock | [`replay::Directory`], [`replay::PartitionReader`] |
 //! | check every file of a directory, without changing it | [`verify`], [`VerifyReport`], [`Defect`] |
+//! | make a damaged directory whole again | [`repair`], [`RepairReport`], [`RepairStep`] |
 //! | decode stored batches | [`Batch`], [`Records`] |
 //!
 //! # What is promised
@@ -96,7 +97,7 @@ mod producer;
 
 pub use crate::admin::{
     Admin, GroupDescription, GroupListing, GroupPartition, ListedOffset, NewTopic, OffsetSpec, PartitionDescription,
-    TopicDescription, TopicListing,
+    RepairAction, RepairOptions, RepairReport, RepairStep, TopicDescription, TopicListing, repair,
 };
 pub use crate::config::Setting;
 pub use crate::consumer::{

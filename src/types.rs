@@ -218,6 +218,11 @@ impl<T: Into<Arc<str>>> From<(T, u32)> for TopicPartition {
 pub struct TopicId(pub(crate) [u8; 16]);
 
 impl TopicId {
+    /// Whether it is the other one with one of its letters damaged: ids are random, and no two are that close by chance.
+    pub(crate) fn is_almost(self, other: Self) -> bool {
+        self.0.iter().zip(&other.0).filter(|(one, other)| one != other).count() <= 2 // a letter has bits of two bytes
+    }
+
     /// Makes an id of random bytes; the few values that Kafka keeps for itself are not used.
     pub(crate) fn from_random(mut bytes: [u8; 16]) -> Self {
         // The version (4) and variant bits of a random UUID: never all zero, never 0 or 1.

@@ -1,7 +1,8 @@
-//! What an operator asks for: topics made, shown and deleted, groups shown, offsets looked up.
+//! What an operator asks for: topics made, shown and deleted, groups shown, offsets looked up, a directory repaired.
 
 mod groups;
 mod offsets;
+mod repair;
 mod topics;
 
 use crate::engine::Engine;
@@ -9,6 +10,7 @@ use crate::engine::Engine;
 pub use crate::coordinator::group::{GroupDescription, GroupListing, GroupPartition};
 pub use crate::topics::TopicListing;
 pub use offsets::{ListedOffset, OffsetSpec};
+pub use repair::{RepairAction, RepairOptions, RepairReport, RepairStep, repair};
 pub use topics::{NewTopic, PartitionDescription, TopicDescription};
 
 /// Makes, shows and deletes topics, and shows groups. Any number may be in use at a time, beside anything else.

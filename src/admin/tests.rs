@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::admin::repair::repair_disk;
 use crate::coordinator::group::CommitEntry;
-use crate::error::Error;
-use crate::types::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
+use crate::error::{Error, Result};
+use crate::io::MemoryDisk;
+use crate::record::{BatchBuilder, ProducerStamp};
+use crate::types::{Acks, LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 
 fn commit(engine: &Engine, topic_id: TopicId, partition: u32, offset: i64) {
     let entry = CommitEntry {
@@ -76,5 +79,102 @@ fn name_that_no_group_has_is_refused_as_a_name() {
     for name in ["", " ", &"X".repeat(200)] {
         let refused = admin.describe_group(name).unwrap_err();
         assert!(matches!(refused, Error::InvalidGroupId { .. }), "{refused}");
+    }
+}
+
+const FIRST: &str = "log/t-0/00000000000000000000.log";
+
+/// A directory that was closed, or not, with damage of all kinds in it, and what of `t-0` cannot be read.
+fn damaged(is_closed: bool) -> (MemoryDisk, Vec<i64>) {
+    let disk = MemoryDisk::stepped(7);
+    let engine = Engine::builder().open_memory(&disk).unwrap();
+    let topic = NewTopic::new("t").config("segment.bytes", "350").config("index.interval.bytes", "0");
+    let id = Admin::new(&engine).create_topic(topic).unwrap().id;
+    let partition = engine.topic("t").unwrap().partition(0).unwrap().clone();
+    for number in 0..14 {
+        let mut builder = BatchBuilder::new(Vec::new());
+        builder.append(Timestamp(1_700_000_000_000 + number), None, Some(number.to_string().as_bytes()), &[]);
+        let mut batch = builder.seal(ProducerStamp::NONE);
+        let mut results = Vec::new();
+        partition.append(&mut [(&mut batch, Acks::All)], engine.now(), &mut results);
+        assert_eq!(results.pop().unwrap().unwrap(), Offset(number));
+        let work = partition.sync_work().unwrap();
+        work.targets.iter().for_each(|target| target.sync().unwrap());
+        partition.finish_sync(&work).unwrap();
+    }
+    commit(&engine, id, 0, 5);
+    if is_closed {
+        engine.close().unwrap();
+    }
+    disk.kill();
+    drop(engine);
+    let len = |name: &str| disk.files().into_iter().find(|(path, _)| path.ends_with(name)).map(|(_, len)| len).unwrap();
+    disk.flip_bit(FIRST, 70 + 61 + 9, 3).unwrap(); // in the third batch
+    disk.flip_bit("catalog", len("catalog") - 1, 0).unwrap();
+    disk.flip_bit("groups/billing.offsets", 60, 1).unwrap(); // one copy of the header
+    disk.flip_bit("groups/billing.offsets", 124, 1).unwrap(); // and the other one
+    disk.flip_bit("positions", 3, 1).unwrap();
+    disk.flip_bit("log/meta.properties", 2, 1).unwrap();
+    disk.remove("log/t-0/leader-epoch-checkpoint").unwrap();
+    (disk, vec![2])
+}
+
+/// The offsets of `t-0` that can be read, without an error at any of them.
+fn read_all(engine: &Engine) -> Result<Vec<i64>> {
+    let partition = engine.topic("t")?.partition(0)?.clone();
+    let (mut found, mut from, mut place) = (Vec::new(), Offset::ZERO, None);
+    while from < partition.high_watermark() {
+        for batch in partition.read(&mut place, from, 1 << 20)? {
+            from = batch.header().next_offset();
+            found.extend(batch.records().unwrap().map(|record| record.unwrap().offset().0));
+        }
+    }
+    Ok(found)
+}
+
+/// Cuts the power at each step of a repair in turn, keeping what `crash` keeps, and repairs again.
+fn check_interrupted(is_closed: bool, crash: impl Fn(&MemoryDisk, u64)) {
+    let options = RepairOptions::default().execute(true);
+    for step in 0.. {
+        let (disk, lost) = damaged(is_closed);
+        disk.fail_from(disk.steps() + step);
+        let outcome = repair_disk(&disk.disk(), &options);
+        crash(&disk, step);
+        let again = repair_disk(&disk.disk(), &options).unwrap_or_else(|error| panic!("step {step}: {error}"));
+        assert_eq!(again.remaining().count(), 0, "step {step}: {:?}", again.remaining().collect::<Vec<_>>());
+        let engine = Engine::builder().open_memory(&disk).unwrap();
+        assert!(engine.report().is_empty(), "step {step}: {:?}", engine.report());
+        let expected: Vec<i64> = (0..14).filter(|offset| !lost.contains(offset)).collect();
+        assert_eq!(read_all(&engine).unwrap(), expected, "step {step}");
+        let id = engine.topic("t").unwrap().id();
+        assert_eq!(engine.group("billing").unwrap().committed(id, 0), None, "both copies of the header were damaged");
+        engine.close().unwrap();
+        let copies = disk.files().into_iter().filter(|(path, _)| path.starts_with("quarantine")).count();
+        assert!(copies >= 4, "step {step}: {copies}");
+        if outcome.is_ok() {
+            assert!(step > 50, "{step} steps");
+            break;
+        }
+    }
+}
+
+#[test]
+fn repair_that_loses_power_at_any_step_is_finished_by_the_next_one() {
+    for is_closed in [true, false] {
+        check_interrupted(is_closed, |disk, _| disk.power_cut());
+    }
+}
+
+#[test]
+fn repair_that_is_killed_at_any_step_is_finished_by_the_next_one() {
+    for is_closed in [true, false] {
+        check_interrupted(is_closed, |disk, _| disk.kill());
+    }
+}
+
+#[test]
+fn repair_that_loses_any_part_of_what_was_not_synced_is_finished_by_the_next_one() {
+    for is_closed in [true, false] {
+        check_interrupted(is_closed, MemoryDisk::power_cut_keeping);
     }
 }

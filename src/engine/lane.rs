@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use crate::error::{Error, Result};
 use crate::io::{Dir, Disk, Entry};
 use crate::replication::{Offline, Partition};
-use crate::storage::{Journal, Positions};
+use crate::storage::{Journal, Positions, RESERVE, RESERVE_BYTES};
 use crate::sync::lock;
 
 /// One directory: its disk, and what is written beside the logs.
@@ -61,12 +61,9 @@ pub(crate) struct Reserve {
 }
 
 impl Reserve {
-    const NAME: &'static str = "reserve";
-    const BYTES: usize = 1 << 20;
-
     /// The reserve of a directory, held or not.
     pub(crate) fn of(root: &Arc<dyn Dir>) -> Result<Self> {
-        let is_whole = |entry: &Entry| entry.name == Self::NAME && entry.len == Self::BYTES as u64;
+        let is_whole = |entry: &Entry| entry.name == RESERVE && entry.len == RESERVE_BYTES as u64;
         Ok(Self { root: Arc::clone(root), is_held: Mutex::new(root.list()?.iter().any(is_whole)) })
     }
 
@@ -81,7 +78,7 @@ impl Reserve {
         }
         match self.fill() {
             Err(error) => {
-                drop(self.root.remove(Self::NAME)); // a part of it would hold room that nobody gives back
+                drop(self.root.remove(RESERVE)); // a part of it would hold room that nobody gives back
                 if matches!(error, Error::DiskFull { .. }) {
                     return Err(error);
                 }
@@ -94,7 +91,7 @@ impl Reserve {
 
     fn fill(&self) -> Result<()> {
         // Written, not only lengthened: a hole takes no room.
-        self.root.create(Self::NAME)?.write_all_at(&vec![0; Self::BYTES], 0)
+        self.root.create(RESERVE)?.write_all_at(&vec![0; RESERVE_BYTES], 0)
     }
 
     /// Gives the room back; `false` if that was done before.
@@ -103,7 +100,7 @@ impl Reserve {
     }
 
     fn release_locked(&self, is_held: &mut bool) -> bool {
-        std::mem::take(is_held) && self.root.remove(Self::NAME).inspect_err(|error| log::warn!("{error}")).is_ok()
+        std::mem::take(is_held) && self.root.remove(RESERVE).inspect_err(|error| log::warn!("{error}")).is_ok()
     }
 
     /// Does `work` with the room given back; nobody takes it, or tries to, before that is done.

@@ -168,7 +168,8 @@ impl Engine {
         EngineBuilder { config: EngineConfig::default(), topic_defaults: TopicConfig::default() }
     }
 
-    fn start(disk: Arc<dyn Disk>, config: EngineConfig, topic_defaults: TopicConfig) -> Result<Self> {
+    /// Opens the engine on a disk.
+    pub(crate) fn start(disk: Arc<dyn Disk>, config: EngineConfig, topic_defaults: TopicConfig) -> Result<Self> {
         let Opened { lane, log_dir, topics, groups, catalog, catalog_journal, report, locks } =
             open_directory(&disk, &topic_defaults)?;
         let scheduler = lane.disk.scheduler();

@@ -225,7 +225,7 @@ impl Opener<'_> {
     fn has_id_of(&self, partition: &TopicPartition, entry: &TopicEntry) -> bool {
         let found =
             self.log_dir.dir(&partition_dir_name(partition)).and_then(|dir| read_partition_metadata(dir.as_ref()));
-        !matches!(found, Ok(Some(id)) if !is_almost(id, entry.id))
+        !matches!(found, Ok(Some(id)) if !id.is_almost(entry.id))
     }
 
     /// Makes `partition.metadata` say what the catalog does.
@@ -311,11 +311,6 @@ impl Opener<'_> {
         self.lane.write_position(&partition);
         Ok(partition)
     }
-}
-
-/// Whether one id is the other with one of its letters damaged: ids are random, and no two are that close by chance.
-fn is_almost(one: TopicId, other: TopicId) -> bool {
-    one.0.iter().zip(&other.0).filter(|(one, other)| one != other).count() <= 2 // a letter has bits of two bytes
 }
 
 /// Loads the groups, and reports what they have committed beyond where a log now ends.

@@ -98,6 +98,31 @@ pub(crate) struct Entry {
     pub(crate) len: u64,
 }
 
+/// What stands under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    File,
+    Dir,
+    /// A symbolic link to something that is there. None is followed below the root.
+    Link,
+    /// A symbolic link to nothing, or round in a circle.
+    DeadLink,
+    /// A pipe, a device, a socket.
+    Other,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::File => "a file",
+            Self::Dir => "a directory",
+            Self::Link => "a symbolic link",
+            Self::DeadLink => "a symbolic link to nothing",
+            Self::Other => "no file",
+        })
+    }
+}
+
 /// A directory that is there. Every error names the action and the path.
 pub(crate) trait Dir: fmt::Debug + Send + Sync {
     /// Where it is, for messages.
@@ -138,6 +163,13 @@ pub(crate) trait Dir: fmt::Debug + Send + Sync {
 
     /// Removes an empty directory.
     fn remove_dir(&self, name: &str) -> Result<()>;
+
+    /// What is called `name`; `None` if nothing is.
+    fn kind(&self, name: &str) -> Result<Option<Kind>>;
+
+    /// Moves what is called `name`, whatever it is, into the directory `target`, where nothing may have the name `to`.
+    /// Once `target` and this one were synced, in this order, a crash finds it there; before that, here or there.
+    fn move_to(&self, name: &str, target: &dyn Dir, to: &str) -> Result<()>;
 
     /// Makes the names in it durable.
     fn sync(&self) -> Result<()>;

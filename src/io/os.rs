@@ -19,7 +19,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::error::{Error, Result};
 use crate::io::os::handles::{FileId, Handles};
-use crate::io::{Dir, Disk, Entry, File, Lock, Reading, SyncDone, SyncTarget, read_full, write_full};
+use crate::io::{Dir, Disk, Entry, File, Kind, Lock, Reading, SyncDone, SyncTarget, read_full, write_full};
 use crate::sync::{Scheduler, Threads, lock};
 use crate::types::Timestamp;
 
@@ -77,9 +77,10 @@ fn sync_dir(path: &Path) -> Result<()> {
     fs::File::open(path).and_then(|dir| dir.sync_all()).map_err(|error| Error::io("sync directory", path, error))
 }
 
-/// A symbolic link in the place of a file of ours is somebody's mistake or trick: it is not followed.
+/// A symbolic link in the place of a file of ours is somebody's mistake or trick: it is not followed. Nor is a pipe
+/// waited for.
 fn no_follow() -> i32 {
-    i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0)
+    i32::try_from((rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits()).unwrap_or(0)
 }
 
 impl Disk for OsDisk {
@@ -225,6 +226,28 @@ impl Dir for OsDir {
     fn remove_dir(&self, name: &str) -> Result<()> {
         let path = self.path.join(name);
         fs::remove_dir(&path).map_err(|error| Error::io("remove directory", &path, error))
+    }
+
+    fn kind(&self, name: &str) -> Result<Option<Kind>> {
+        let path = self.path.join(name);
+        let found = match fs::symlink_metadata(&path) {
+            Ok(found) => found.file_type(),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("look up", &path, error)),
+        };
+        Ok(Some(match () {
+            () if found.is_file() => Kind::File,
+            () if found.is_dir() => Kind::Dir,
+            () if !found.is_symlink() => Kind::Other,
+            () if fs::metadata(&path).is_ok() => Kind::Link,
+            () => Kind::DeadLink,
+        }))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "io is where names change")]
+    fn move_to(&self, name: &str, target: &dyn Dir, to: &str) -> Result<()> {
+        let path = self.path.join(name);
+        fs::rename(&path, target.path().join(to)).map_err(|error| Error::io("move", &path, error))
     }
 
     fn sync(&self) -> Result<()> {

@@ -171,6 +171,27 @@ impl BatchBuilder {
     }
 }
 
+/// A batch without records that stands for the offsets from `first` on, up to `last` or as far as one can, as Kafka
+/// leaves one where a compaction took all records. Readers pass it.
+pub(crate) fn empty_batch(first: Offset, last: Offset, epoch: LeaderEpoch) -> Vec<u8> {
+    debug_assert!(first <= last);
+    let mut bytes = vec![0; BatchHeader::LEN_BYTES];
+    let ProducerStamp { producer_id, producer_epoch, base_sequence } = ProducerStamp::NONE;
+    let fields = SealedFields {
+        attributes: 0,
+        last_offset_delta: i32::try_from(last.0 - first.0).unwrap_or(i32::MAX),
+        base_timestamp: Timestamp::NONE,
+        max_timestamp: Timestamp::NONE,
+        producer_id,
+        producer_epoch,
+        base_sequence,
+        count: 0,
+    };
+    write_header(&mut bytes, &fields);
+    write_place(&mut bytes, first, epoch);
+    bytes
+}
+
 #[inline]
 fn push_part(into: &mut Vec<u8>, part: Option<&[u8]>) {
     varint::push(into, part_len(part));

@@ -17,7 +17,9 @@ mod varint;
 
 pub(crate) use batch::BatchChecksum;
 pub use batch::{Batch, BatchFault, BatchHeader};
-pub(crate) use builder::{BatchBuilder, ProducerStamp, SealedBatch, record_size_upper_bound, single_record_size};
+pub(crate) use builder::{
+    BatchBuilder, ProducerStamp, SealedBatch, empty_batch, record_size_upper_bound, single_record_size,
+};
 pub(crate) use compression::{Codec, Compressor, Decompressor, is_compiled, levels};
 pub use control::ControlType;
 pub use records::{Headers, Record, Records};

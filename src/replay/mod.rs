@@ -32,3 +32,4 @@ pub use directory::{Bounds, Directory, StoredPartition, StoredTopic};
 pub use follow::PartitionReader;
 pub use records::{StoredIter, StoredRecords};
 pub use verify::{VerifyOptions, VerifyReport, verify};
+pub(crate) use verify::{is_ours, verify_dir};

@@ -6,9 +6,9 @@
 //! | a `log.dir` of a Kafka broker        | the rules of Kafka's formats                                            |
 //! | the directory of a partition, or a segment in it | what lies around it: the catalog, or the checkpoints beside it |
 //!
-//! Not looked at: what has no content of its own (`LOCK`, `.lock`, `reserve`), what is only history (`quarantine`,
-//! journals' generations before), and directories that are put aside (`-stray`, `-delete`, `-future`), which are told
-//! of. `LOCK` is not even opened: closing it would take the lock away from an engine of this process.
+//! Of what has no content of its own (`LOCK`, `.lock`, `reserve`, `quarantine`) only that it is a file or a directory,
+//! and `reserve` of its size. Not looked at: what is only history (journals' generations before), and directories that
+//! are put aside (`-stray`, `-delete`, `-future`), which are told of.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,18 +17,18 @@ use std::time::Duration;
 
 use crate::coordinator::group::{GroupOffsets, OFFSETS_SUFFIX};
 use crate::error::{Error, Result};
-use crate::io::{Dir, Disk, OsDisk, Reading};
+use crate::io::{Dir, Disk, Entry, Kind, OsDisk, Reading};
 use crate::record::Batch;
 use crate::storage::{
     BehindHole, CLEAN_SHUTDOWN, Defect, DefectKind, Journal, JournalDamage, JournalFinding, LOG_STARTS, LogFacts,
     LogVerdict, META_PROPERTIES, OurLog, POSITIONS, PREVIOUS, PartitionDirKind, Positions, PositionsByLog,
-    PositionsDamage, PositionsFinding, RECOVERY_POINTS, Seen, confirmed, has_clean_shutdown, parse_group_file_name,
-    parse_partition_dir, parse_segment_name, partition_dir_name, read_clean_shutdown, read_meta_properties,
-    read_offsets, read_partition_metadata, verify_log,
+    PositionsDamage, PositionsFinding, RECOVERY_POINTS, RESERVE, RESERVE_BYTES, Seen, confirmed, has_clean_shutdown,
+    parse_group_file_name, parse_partition_dir, parse_segment_name, partition_dir_name, read_clean_shutdown,
+    read_meta_properties, read_offsets, read_partition_metadata, verify_log,
 };
 use crate::sync::{Scheduler, Signal, Threads, in_parallel, parallelism};
 use crate::topics::{CATALOG, Catalog, Change, TopicEntry};
-use crate::types::{Offset, ReadMode, TopicId, TopicPartition};
+use crate::types::{LeaderEpoch, Offset, ReadMode, TopicId, TopicPartition};
 
 /// How [`verify`] goes about it.
 ///
@@ -166,9 +166,23 @@ impl VerifyReport {
 /// ```
 pub fn verify(path: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyReport> {
     let target = Target::of(path.as_ref())?;
-    let surroundings = Surroundings::of(&target);
-    let mut verification = Verification { options, report: VerifyReport::default(), surroundings };
-    verification.run(&target)?;
+    let (log_dir, root) = target.around();
+    let open = |path: Option<PathBuf>| path.and_then(|path| open(&path).ok());
+    run(&target, Surroundings::of(open(root), open(log_dir), pause), options)
+}
+
+/// The same of a directory of ours that is open already. Where the caller keeps writers out, nothing is half done, and
+/// nothing is waited for.
+pub(crate) fn verify_dir(root: &Arc<dyn Dir>, options: &VerifyOptions, is_locked: bool) -> Result<VerifyReport> {
+    let pause = if is_locked { || {} } else { pause };
+    let around = Surroundings::of(Some(Arc::clone(root)), root.dir("log").ok(), pause);
+    run(&Target::Ours(root.path().to_owned()), around, options)
+}
+
+fn run(target: &Target, surroundings: Surroundings, options: &VerifyOptions) -> Result<VerifyReport> {
+    let mut verification =
+        Verification { options, report: VerifyReport::default(), surroundings, epochs: BTreeMap::new() };
+    verification.run(target)?;
     let mut report = verification.report;
     report.defects.sort_by(|one, other| (&one.path, one.position).cmp(&(&other.path, other.position)));
     Ok(report)
@@ -202,7 +216,7 @@ impl Target {
         }
         let entries = open(path)?.list()?;
         let has = |name: &str| entries.iter().any(|entry| entry.name == name);
-        if has(CATALOG) || has(POSITIONS) || has("LOCK") && has("log") {
+        if is_ours(has) {
             return Ok(Self::Ours(path.to_owned()));
         }
         let has_segments = entries
@@ -214,9 +228,15 @@ impl Target {
         if has_segments {
             return Ok(Self::Partition(path.to_owned(), TopicPartition::new(name(path), 0)));
         }
-        let is_log_dir = [META_PROPERTIES, RECOVERY_POINTS, CLEAN_SHUTDOWN].into_iter().any(has)
-            || entries.iter().any(|entry| entry.is_dir && parse_partition_dir(&entry.name).is_some());
-        if is_log_dir { Ok(Self::LogDir(path.to_owned())) } else { Err(wrong("it is nothing of the kind")) }
+        // Of directories whose names end in a number there are some anywhere: one has to hold a segment.
+        let holds_segment = |entry: &Entry| {
+            let names = open(&path.join(&entry.name)).and_then(|dir| dir.names()).unwrap_or_default();
+            names.iter().any(|name| parse_segment_name(name).is_some())
+        };
+        let mut partitions = entries.iter().filter(|entry| entry.is_dir && parse_partition_dir(&entry.name).is_some());
+        let is_log_dir =
+            [META_PROPERTIES, RECOVERY_POINTS, CLEAN_SHUTDOWN].into_iter().any(has) || partitions.any(holds_segment);
+        if is_log_dir { Ok(Self::LogDir(path.to_owned())) } else { Err(wrong("it holds no log")) }
     }
 
     /// The directory of partitions, and that of ours around it, where they would be.
@@ -235,6 +255,11 @@ impl Target {
     }
 }
 
+/// Whether a directory with such names is one of ours.
+pub(crate) fn is_ours(has: impl Fn(&str) -> bool) -> bool {
+    has(CATALOG) || has(POSITIONS) || has("LOCK") && has("log")
+}
+
 fn open(path: &Path) -> Result<Arc<dyn Dir>> {
     let reading = Reading { mode: ReadMode::Buffered, max_open_segments: 16, max_mapped_bytes: 0 };
     Ok(OsDisk::open(path, false, &reading)?.root())
@@ -244,6 +269,8 @@ fn open(path: &Path) -> Result<Arc<dyn Dir>> {
 struct Surroundings {
     root: Option<Arc<dyn Dir>>,
     log_dir: Option<Arc<dyn Dir>>,
+    /// Lets a writer that may be there get on.
+    pause: fn(),
     was_clean: bool,
     /// `None` if there is no catalog that can be read.
     catalog: Option<Catalog>,
@@ -253,12 +280,11 @@ struct Surroundings {
 }
 
 impl Surroundings {
-    fn of(target: &Target) -> Self {
-        let (log_dir, root) = target.around();
-        let open = |path: Option<PathBuf>| path.and_then(|path| open(&path).ok());
+    fn of(root: Option<Arc<dyn Dir>>, log_dir: Option<Arc<dyn Dir>>, pause: fn()) -> Self {
         let mut around = Self {
-            root: open(root),
-            log_dir: open(log_dir),
+            root,
+            log_dir,
+            pause,
             was_clean: false,
             catalog: None,
             positions: PositionsByLog::new(),
@@ -286,7 +312,7 @@ impl Surroundings {
             Err(error) if error.is_not_found() => vec![Defect::new(DefectKind::Damage, &path, "it is missing")],
             Err(error) => vec![Defect::from_error(&error, &path)],
         };
-        self.defects.extend(confirmed(!was_clean, &pause, look));
+        self.defects.extend(confirmed(!was_clean, &self.pause, look));
         if let Ok((positions, _)) = Positions::inspect(root) {
             self.positions = positions;
         }
@@ -305,7 +331,7 @@ impl Surroundings {
             }
             Err(error) => of_journal(root, CATALOG, Err(error), was_clean),
         };
-        self.defects.extend(confirmed(!was_clean, &pause, look));
+        self.defects.extend(confirmed(!was_clean, &self.pause, look));
         self.catalog = catalog_now(root, was_clean);
     }
 
@@ -356,6 +382,8 @@ struct Verification<'a> {
     options: &'a VerifyOptions,
     report: VerifyReport,
     surroundings: Surroundings,
+    /// The latest leader epoch of each log.
+    epochs: BTreeMap<TopicPartition, LeaderEpoch>,
 }
 
 impl Verification<'_> {
@@ -363,11 +391,11 @@ impl Verification<'_> {
         match target {
             Target::Segment(dir, partition, base) => {
                 let facts = self.surroundings.facts(partition.as_ref(), Some(*base), self.options);
-                self.take(verify_log(&open(dir)?, &facts, &pause)?);
+                self.take(verify_log(&open(dir)?, &facts, &self.surroundings.pause)?);
             }
             Target::Partition(dir, partition) => {
                 let facts = self.surroundings.facts(Some(partition), None, self.options);
-                self.take(verify_log(&open(dir)?, &facts, &pause)?);
+                self.take(verify_log(&open(dir)?, &facts, &self.surroundings.pause)?);
             }
             Target::LogDir(dir) => {
                 let log_dir = open(dir)?;
@@ -375,10 +403,18 @@ impl Verification<'_> {
             }
             Target::Ours(root) => {
                 self.report.defects.append(&mut self.surroundings.defects);
-                let log_dir = open(&root.join("log"))?;
-                let ends = self.verify_log_dir(&log_dir)?;
-                self.check_positions(&ends);
-                self.check_groups(&ends);
+                self.check_root();
+                match self.surroundings.log_dir.clone() {
+                    Some(log_dir) => {
+                        let ends = self.verify_log_dir(&log_dir)?;
+                        self.check_positions(&ends);
+                        self.check_groups(&ends);
+                    }
+                    None => {
+                        let what = "there is no such directory, and with it no record";
+                        self.report.defects.push(Defect::new(DefectKind::Damage, root.join("log"), what));
+                    }
+                }
             }
         }
         Ok(())
@@ -396,8 +432,38 @@ impl Verification<'_> {
 
     fn confirm(&mut self, look: impl Fn(&Surroundings) -> Vec<Defect>) {
         let around = &self.surroundings;
-        let found = confirmed(!around.was_clean, &pause, || look(around));
+        let found = confirmed(!around.was_clean, &around.pause, || look(around));
         self.report.defects.extend(found);
+    }
+
+    /// What has no content that means anything: `LOCK`, `reserve`, `quarantine`. `LOCK` is not even opened: closing it
+    /// would take the lock away from an engine of this process.
+    fn check_root(&mut self) {
+        self.confirm(|around| {
+            let Some(root) = &around.root else { return Vec::new() };
+            let mut found = Vec::new();
+            let mut check = |dir: &dyn Dir, name: &str, expected: Kind| match dir.kind(name) {
+                Ok(Some(kind)) if kind != expected => {
+                    let detail = format!("it is {kind}, and not {expected}");
+                    found.push(Defect::new(DefectKind::Name, dir.path().join(name), detail));
+                }
+                Ok(_) => {}
+                Err(error) => found.push(Defect::from_error(&error, &dir.path().join(name))),
+            };
+            check(root.as_ref(), "LOCK", Kind::File);
+            check(root.as_ref(), RESERVE, Kind::File);
+            check(root.as_ref(), "quarantine", Kind::Dir);
+            if let Some(log_dir) = &around.log_dir {
+                check(log_dir.as_ref(), ".lock", Kind::File);
+            }
+            if let Ok(len) = root.open(RESERVE).and_then(|file| file.len())
+                && len != RESERVE_BYTES as u64
+            {
+                let detail = format!("it has {len} bytes in place of {RESERVE_BYTES}");
+                found.push(Defect::new(DefectKind::Cache, root.path().join(RESERVE), detail));
+            }
+            found
+        });
     }
 
     /// Checks the directory of all partitions, and says where each ends.
@@ -414,12 +480,15 @@ impl Verification<'_> {
         let (around, options) = (&self.surroundings, self.options);
         let verdicts = in_parallel(&partitions, options.threads, |partition| {
             let dir = log_dir.dir(&partition_dir_name(partition))?;
-            verify_log(&dir, &around.facts(Some(partition), None, options), &pause)
+            verify_log(&dir, &around.facts(Some(partition), None, options), &around.pause)
         });
         let mut ends = BTreeMap::new();
         for (partition, verdict) in partitions.into_iter().zip(verdicts) {
             match verdict {
                 Ok(verdict) if verdict.defects.is_empty() || self.surroundings.is_still_there(&partition) => {
+                    if let Some(epoch) = verdict.epoch {
+                        self.epochs.insert(partition.clone(), epoch);
+                    }
                     if let Some(end) = verdict.log_end {
                         ends.insert(partition, end);
                     }
@@ -510,8 +579,15 @@ impl Verification<'_> {
                 }
             }
         }
+        let epochs = std::mem::take(&mut self.epochs);
+        // What was committed in an earlier epoch a crash may have taken since: such an offset is read as where its
+        // epoch ends.
+        let is_lost = |partition: &TopicPartition, offset: Offset, epoch: LeaderEpoch| {
+            let is_behind = ends.get(partition).filter(|end| offset > **end);
+            is_behind.filter(|_| epochs.get(partition).is_none_or(|latest| epoch >= *latest)).copied()
+        };
         for (file, group) in files {
-            self.confirm(|around| group_defects(dir.as_ref(), &file, &group, around, ends));
+            self.confirm(|around| group_defects(dir.as_ref(), &file, &group, around, &is_lost));
         }
     }
 }
@@ -637,7 +713,7 @@ fn group_defects(
     file: &str,
     group: &str,
     around: &Surroundings,
-    ends: &BTreeMap<TopicPartition, Offset>,
+    is_lost: &dyn Fn(&TopicPartition, Offset, LeaderEpoch) -> Option<Offset>,
 ) -> Vec<Defect> {
     let was_clean = around.was_clean;
     let read = Journal::inspect(dir, file, was_clean, BehindHole::Keep);
@@ -662,7 +738,7 @@ fn group_defects(
     for entry in offsets.entries() {
         let Some(topic) = by_id.get(&entry.topic_id) else { continue };
         let partition = TopicPartition::new(Arc::clone(&topic.name), entry.partition);
-        if let Some(end) = ends.get(&partition).filter(|end| entry.offset > **end) {
+        if let Some(end) = is_lost(&partition, entry.offset, entry.leader_epoch) {
             let detail = format!("it has committed {} of {partition}, which ends at {end}", entry.offset);
             found.push(Defect::new(DefectKind::Damage, &path, detail));
         }

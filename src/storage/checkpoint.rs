@@ -213,6 +213,26 @@ pub(crate) fn read_meta_properties(dir: &dyn Dir) -> Result<Option<MetaPropertie
     Ok(Some(MetaProperties { version, cluster_id, node_id, directory_id }))
 }
 
+/// What can be made of a `meta.properties` that is damaged: the ids in it that are whole, and new ones of random bytes
+/// for the others.
+///
+/// # Errors
+/// The operating system's.
+pub(crate) fn salvage_meta_properties(dir: &dyn Dir, mut random: impl FnMut() -> [u8; 16]) -> Result<MetaProperties> {
+    let content = match read_if_there(dir, META_PROPERTIES, SMALL_LIMIT) {
+        Err(error) if error.is_corruption() => None,
+        content => content?,
+    };
+    let mut values = parse_properties(&String::from_utf8_lossy(&content.unwrap_or_default()));
+    let node_id = values.get("node.id").and_then(|text| decimal(text)).unwrap_or(0);
+    let mut id = |key| {
+        let whole = values.remove(key).filter(|id| TopicId::parse(id).is_some());
+        Some(whole.unwrap_or_else(|| TopicId::from_random(random()).to_string()))
+    };
+    let (cluster_id, directory_id) = (id("cluster.id"), id("directory.id"));
+    Ok(MetaProperties { version: 1, cluster_id, node_id: Some(node_id), directory_id })
+}
+
 /// Reads Java's properties, as far as Kafka's files use them: a line is a comment, or a key and a value.
 fn parse_properties(text: &str) -> BTreeMap<String, String> {
     let mut values = BTreeMap::new();

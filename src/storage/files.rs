@@ -14,6 +14,10 @@
 use crate::error::{Error, Result};
 use crate::types::{Offset, TopicPartition};
 
+/// The file that holds a little room for a full disk, and how much.
+pub(crate) const RESERVE: &str = "reserve";
+pub(crate) const RESERVE_BYTES: usize = 1 << 20;
+
 /// The name of a file of the segment that begins at `base`, such as its `log` or its `index`.
 pub(crate) fn segment_name(base: Offset, extension: &str) -> String {
     debug_assert!(base.0 >= 0);

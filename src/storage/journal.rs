@@ -32,6 +32,7 @@
 //! disk before anybody acts on it, even where a failed sync had left it in the page cache alone.
 
 mod format;
+mod salvage;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,7 @@ use crate::error::{Error, Result};
 use crate::io::{Dir, File};
 use crate::storage::journal::format::{APPENDED, Header, encode_frame};
 
+pub(crate) use crate::storage::journal::salvage::{Salvage, SalvageState};
 pub(crate) use crate::storage::journal::scan::{BehindHole, JournalDamage, JournalFinding};
 
 /// The generation before, under the journal's name and this.

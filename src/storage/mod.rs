@@ -11,6 +11,8 @@
 //! | [`positions`] | how far each log is known to be on the disk; read by recovery and by other processes |
 //! | [`checkpoint`], [`leader_epochs`], [`producer_state`] | Kafka's small files |
 //! | [`files`] | the names of files and directories, and what may be a name |
+//! | [`quarantine`] | keeps what recovery cuts off, and what repairing replaces |
+//! | [`mend`] | takes what cannot be read out of a log |
 //! | [`report`] | what opening a directory found |
 //! | [`verify`] | checks all files of a log against each other, and changes nothing |
 //! | [`view`] | a log that another process writes, as it is read here |
@@ -26,8 +28,10 @@ mod journal;
 mod leader_epochs;
 mod log;
 mod measure;
+mod mend;
 mod positions;
 mod producer_state;
+mod quarantine;
 mod read;
 mod recovery;
 mod report;
@@ -42,19 +46,25 @@ pub(crate) use append::AppendError;
 pub(crate) use checkpoint::{
     CLEAN_SHUTDOWN, LOG_STARTS, META_PROPERTIES, PARTITION_METADATA, RECOVERY_POINTS, ensure_meta_properties,
     has_clean_shutdown, has_meta_properties, read_clean_shutdown, read_meta_properties, read_offsets,
-    read_partition_metadata, remove_clean_shutdown, write_clean_shutdown, write_offsets, write_partition_metadata,
+    read_partition_metadata, remove_clean_shutdown, salvage_meta_properties, write_clean_shutdown,
+    write_meta_properties, write_offsets, write_partition_metadata,
 };
 pub use config::{TopicConfig, TopicConfigBuilder};
 pub(crate) use files::{
-    PartitionDirKind, group_file_name, marked_dir_name, parse_group_file_name, parse_partition_dir, parse_segment_name,
-    partition_dir_name, topic_collision_key, validate_topic_name,
+    PartitionDirKind, RESERVE, RESERVE_BYTES, group_file_name, marked_dir_name, parse_group_file_name,
+    parse_partition_dir, parse_segment_name, partition_dir_name, segment_name, topic_collision_key,
+    validate_topic_name,
 };
-pub(crate) use journal::{BehindHole, Journal, JournalDamage, JournalFinding, JournalIds, JournalOpening, PREVIOUS};
-pub(crate) use leader_epochs::LeaderEpochs;
+pub(crate) use journal::{
+    BehindHole, Journal, JournalDamage, JournalFinding, JournalIds, JournalOpening, PREVIOUS, Salvage, SalvageState,
+};
+pub(crate) use leader_epochs::{LEADER_EPOCHS, LeaderEpochs};
 pub(crate) use log::{Log, SyncWork};
+pub(crate) use mend::{LogMend, Mending};
 pub(crate) use positions::{
     Known, POSITIONS, Position, Positions, PositionsByLog, PositionsDamage, PositionsFinding, PositionsWatch, SlotId,
 };
+pub(crate) use quarantine::{free_name, save};
 pub(crate) use read::ReadPlace;
 pub(crate) use recovery::Opening;
 pub use report::{Finding, OpenReport};

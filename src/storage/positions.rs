@@ -46,7 +46,7 @@ use std::sync::{Arc, Mutex};
 use bytes::{Buf, BufMut};
 
 use crate::error::{Error, Result};
-use crate::io::{Dir, File};
+use crate::io::{Dir, File, replace};
 use crate::sync::lock;
 use crate::types::{LeaderEpoch, Offset, TopicId};
 
@@ -153,6 +153,19 @@ impl Positions {
         let (table, _) = Table::load(&*file, &mut findings)?;
         let used = table.slots.into_iter().flatten().filter(Used::is_written);
         Ok((used.map(|used| (used.log, used.position)).collect(), findings))
+    }
+
+    /// Writes the whole file anew, with a slot for each of these logs: after a crash it is the old one or the new one.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) fn replace(dir: &dyn Dir, positions: &PositionsByLog) -> Result<()> {
+        let mut bytes = header();
+        for (log, position) in positions {
+            bytes.extend(Used::new(*log).next(position).encode());
+            bytes.resize(bytes.len() + HALF_BYTES, 0);
+        }
+        replace(dir, POSITIONS, &bytes)
     }
 
     /// What is known of a log; `None` if nothing is.

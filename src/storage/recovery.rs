@@ -20,23 +20,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::io::{Dir, File};
+use crate::io::Dir;
 use crate::record::BatchHeader;
 use crate::storage::config::TopicConfig;
 use crate::storage::files::{parse_segment_name, segment_name};
 use crate::storage::leader_epochs::{LEADER_EPOCHS, LeaderEpochs};
 use crate::storage::log::{Log, Parts, Segments};
 use crate::storage::producer_state::is_snapshot;
+use crate::storage::quarantine::{COPY_BYTES, save};
 use crate::storage::report::Finding;
 use crate::storage::segment::{IndexFiller, Indexes, Segment};
 use crate::storage::walk::{Check, EpochBounds, Step, Walk};
 use crate::types::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 
-/// How much is copied at a time.
-const COPY_BYTES: usize = 256 * 1024;
 /// How often what was read differently is read again.
 const READINGS: usize = 3;
-static ZEROS: [u8; COPY_BYTES] = [0; COPY_BYTES];
 
 /// What is known of a log before its directory is looked at.
 #[derive(Debug)]
@@ -330,24 +328,8 @@ impl<'a> Recovery<'a> {
 
     /// Copies what lies behind `from` into the quarantine; `None` if it is nothing but zeros.
     fn save(&self, segment: &Segment, from: u64) -> Result<Option<PathBuf>> {
-        let source = segment.file()?;
-        if is_zero(source.as_ref(), from, segment.end())? {
-            return Ok(None);
-        }
         let place = format!("{}.{}.{from}", self.opening.name, segment.file_name());
-        let name = free_name(self.opening.quarantine, &place)?;
-        let copy = self.opening.quarantine.create(&name)?;
-        let mut position = from;
-        while position < segment.end() {
-            let bytes = source.slice(position, chunk(position, segment.end()))?;
-            if bytes.is_empty() {
-                break;
-            }
-            copy.write_all_at(&bytes, position - from)?;
-            position += bytes.len() as u64;
-        }
-        copy.sync()?; // before the original goes
-        Ok(Some(self.opening.quarantine.path().join(name)))
+        save(self.opening.quarantine, &place, segment.file()?.as_ref(), from..segment.end())
     }
 
     /// Sees to it that the log ends in a segment that can be appended to.
@@ -443,31 +425,4 @@ impl<'a> Recovery<'a> {
         let (name, config) = (opening.name.clone(), Arc::clone(&opening.config));
         Ok(Log::from_parts(opening.dir, name, config, parts, self.filler, self.first_timestamp, opening.now))
     }
-}
-
-fn chunk(position: u64, end: u64) -> usize {
-    usize::try_from(end - position).unwrap_or(COPY_BYTES).min(COPY_BYTES)
-}
-
-fn is_zero(file: &dyn File, from: u64, end: u64) -> Result<bool> {
-    let mut position = from;
-    while position < end {
-        let bytes = file.slice(position, chunk(position, end))?;
-        if bytes.is_empty() {
-            break;
-        }
-        // Compared as a block: a file that somebody has lengthened may have many gigabytes of them.
-        if bytes[..] != ZEROS[..bytes.len()] {
-            return Ok(false);
-        }
-        position += bytes.len() as u64;
-    }
-    Ok(true)
-}
-
-/// `name`, or with a number behind it if that is taken: nothing in the quarantine is ever overwritten.
-fn free_name(dir: &dyn Dir, name: &str) -> Result<String> {
-    let taken: Vec<String> = dir.list()?.into_iter().map(|entry| entry.name).collect();
-    let candidates = std::iter::once(name.to_owned()).chain((1u64..).map(|number| format!("{name}.{number}")));
-    Ok(candidates.into_iter().find(|candidate| !taken.contains(candidate)).expect("there is always another number"))
 }

@@ -190,6 +190,8 @@ pub(crate) struct LogVerdict {
     pub(crate) seen: Seen,
     /// Behind the last batch; `None` if not all of it could be read.
     pub(crate) log_end: Option<Offset>,
+    /// The latest epoch that is on record.
+    pub(crate) epoch: Option<LeaderEpoch>,
 }
 
 /// Checks a partition's directory. `pause` lets a writer that may be there get on.
@@ -318,6 +320,7 @@ impl Verifier<'_> {
         let path = self.path(LEADER_EPOCHS);
         match LeaderEpochs::load(self.dir.as_ref()) {
             Ok((epochs, None)) => {
+                self.verdict.epoch = epochs.latest().map(|(epoch, _)| epoch);
                 self.epochs = Arc::new(epochs);
                 self.has_epochs = true;
             }
@@ -346,7 +349,9 @@ impl Verifier<'_> {
     fn check_segments(&mut self, bases: &[(Offset, u64)]) {
         let is_whole = self.facts.only.is_none();
         let first = bases.first().map(|(base, _)| *base);
-        let start = self.facts.ours.and_then(|ours| ours.log_start).filter(|_| is_whole);
+        // Without `positions` the epochs still tell that something stood before the first segment.
+        let begun = self.epochs.beginning().filter(|begun| first.is_none_or(|first| *begun < first));
+        let start = self.facts.ours.filter(|_| is_whole).and_then(|ours| ours.log_start.or(begun));
         let mut expected = start.or(first).unwrap_or(Offset::ZERO);
         for (index, (base, len)) in bases.iter().enumerate() {
             let is_first = index == 0;
@@ -373,9 +378,14 @@ impl Verifier<'_> {
                 }
             }
         }
-        if let Some(end) = self.facts.durable_end.filter(|end| bases.is_empty() && is_whole && expected < *end) {
-            let detail = "there is no segment that has them";
-            self.found(Defect::new(DefectKind::Damage, self.dir.path(), detail).of(expected, Offset(end.0 - 1)));
+        let known_end = self.facts.durable_end.filter(|_| is_whole && (bases.is_empty() || self.facts.ours.is_some()));
+        if let Some(end) = known_end.filter(|end| expected < *end) {
+            let (path, detail) = match bases.last() {
+                None => (self.dir.path().to_owned(), "there is no segment that has them"),
+                Some((base, _)) => (self.path(&segment_name(*base, "log")), "the log ends before them"),
+            };
+            self.found(Defect::new(DefectKind::Damage, path, detail).of(expected, Offset(end.0 - 1)));
+            self.verdict.log_end = Some(end).filter(|_| !bases.is_empty());
         } else if bases.is_empty() && is_whole && self.facts.ours.is_some() && self.facts.was_clean {
             self.found(Defect::new(DefectKind::Damage, self.dir.path(), "there is no segment"));
         } else if !self.has_lost_end {
@@ -409,6 +419,7 @@ impl Verifier<'_> {
         let has_indexes = self.facts.was_clean || next.is_some();
         let mut indexes = IndexChecks::load(self, base, segment.end(), has_indexes);
         let (mut position, mut expected) = (0, base);
+        let mut looked_at = None;
         let mut is_over = false;
         while !is_over {
             let mut walk = self.walk(&segment, position, expected, next);
@@ -431,7 +442,9 @@ impl Verifier<'_> {
                             break;
                         }
                         let behind = walk.position();
-                        if !self.is_torn(first, behind >= segment.end() && next.is_none()) {
+                        // Where the next segment begins at the durable end, the opening begins with that one.
+                        let is_before_end = next == Some(first) && self.facts.durable_end == Some(first);
+                        if is_before_end || !self.is_torn(first, behind >= segment.end() && next.is_none()) {
                             indexes.has_damage = true;
                             let is_known = self.facts.ours.is_some() && self.facts.durable_end.is_some();
                             self.has_lost_end |= behind >= segment.end() && next.is_none() && !is_known;
@@ -439,7 +452,10 @@ impl Verifier<'_> {
                             self.found(Defect::new(DefectKind::Damage, path, reason).at(at).of(first, last));
                             continue;
                         }
-                        match self.look_again(&segment, at, first)? {
+                        // Once a place: what a second look takes for a batch may not fit what is around it.
+                        let has_looked = looked_at.replace(at) == Some(at);
+                        let longer = if has_looked { None } else { self.look_again(&segment, at, first, next)? };
+                        match longer {
                             Some(longer) => {
                                 drop(walk);
                                 segment = longer;
@@ -485,7 +501,13 @@ impl Verifier<'_> {
     }
 
     /// Whether a writer has got on at the bad place: the segment as it is now, if so.
-    fn look_again(&self, segment: &Segment, position: u64, expected: Offset) -> Result<Option<Segment>> {
+    fn look_again(
+        &self,
+        segment: &Segment,
+        position: u64,
+        expected: Offset,
+        next: Option<Offset>,
+    ) -> Result<Option<Segment>> {
         for _ in 0..LOOKS {
             (self.pause)();
             let again = self.segment(segment.base_offset(), 0);
@@ -493,7 +515,7 @@ impl Verifier<'_> {
             if again.end() <= position {
                 return Ok(Some(again)); // cut off there: it ends before the bad place
             }
-            let mut walk = self.walk(&again, position, expected, None);
+            let mut walk = self.walk(&again, position, expected, next);
             if matches!(walk.next_step()?, Some(Step::Batch { .. })) {
                 return Ok(Some(again));
             }

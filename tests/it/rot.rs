@@ -4,9 +4,12 @@
 //! there, and what lies behind goes to the quarantine.
 
 mod bits;
+mod blows;
 mod content;
 mod files;
+mod mended;
 mod random;
+mod repaired;
 mod sample;
 mod segments;
 pub(crate) mod tree;

@@ -298,3 +298,83 @@ fn the_command_prints_a_line_for_each_finding_and_a_summary() {
     assert!(nothing.contains("/no/such/place"), "{nothing}");
     assert!(run(bare().arg("verify"), b"").refused().contains("-d"));
 }
+
+#[cfg(feature = "cli")]
+#[test]
+fn the_command_plans_a_repair_and_does_it_when_told_to() {
+    use crate::command::{Home, damage};
+
+    let home = Home::new();
+    home.feed("paid\nsent\n", "produce orders").done();
+    assert_eq!(home.run("repair").done(), "nothing to repair; offsets lost: 0, left as it is: 0\n");
+    let segment = home.segment("orders-0");
+    damage(&segment, 65);
+    let plan = home.run("repair");
+    let text = String::from_utf8(plan.out).unwrap();
+    assert_eq!((plan.status, plan.err.as_str()), (1, ""), "{text}");
+    assert!(text.starts_with(&format!("{}: 0: 0 to 1: replace: the checksum is ", segment.display())), "{text}");
+    assert!(
+        text.ends_with("1 step, none of them done: --execute does them; offsets lost: 2, left as it is: 0\n"),
+        "{text}"
+    );
+    assert_eq!(home.run("consume orders").status, 2);
+
+    let done = home.run("repair --execute --json").done();
+    let json: Vec<serde_json::Value> = done.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((json[0]["action"].as_str(), json[0]["last_offset"].as_i64()), (Some("replace"), Some(1)));
+    assert!(json[0]["kept"].as_str().unwrap().contains("quarantine"), "{done}");
+    assert_eq!((&json[1]["executed"], &json[1]["remaining"]), (&true.into(), &0.into()));
+    assert!(home.run("verify").done().starts_with("no findings"));
+    assert_eq!(home.run("consume orders").done(), "");
+    home.feed("paid again\n", "produce orders").done();
+    assert_eq!(home.run_with(&["consume", "orders", "--format", "{offset} {value}"]).done(), "2 paid again\n");
+    assert!(crate::command::run(crate::command::bare().arg("repair"), b"").refused().contains("-d"));
+}
+
+#[test]
+fn tree_that_holds_no_log_is_refused() {
+    let mut tree =
+        Tree { files: Default::default(), dirs: vec!["X11-1".into(), "python-3/lib".into()], links: Vec::new() };
+    tree.files.insert("hosts-0/allow".into(), b"ALL".to_vec());
+    let root = tree.write();
+    let refused = verify(root.path(), &VerifyOptions::default()).unwrap_err();
+    assert!(refused.to_string().contains("it holds no log"), "{refused}");
+}
+
+/// Issue 5: a segment that ends in damage before one that is a directory was looked at again and again.
+#[test]
+fn issue_5_bad_place_that_a_second_look_takes_for_a_batch_is_looked_at_once() {
+    let root = temporary_dir();
+    let engine = write(root.path());
+    let mut tree = Tree::read(root.path()); // as a kill leaves it
+    engine.close().unwrap();
+    let segments = tree.of("log/t-0", "log");
+    tree.remove("positions");
+    tree.replace_by_dir(&segments[segments.len() - 2]);
+    let root = tree.write();
+    assert!(!check(root.path()).is_clean());
+}
+
+/// Issue 5: what a crash took of a log was told of its group as damage, at each check from then on.
+#[test]
+fn issue_5_offset_beyond_a_log_that_a_crash_has_cut_is_no_damage() {
+    let root = temporary_dir();
+    let engine = write(root.path());
+    let config = ProducerConfig::builder().acks(Acks::One).build().unwrap();
+    let producer = Producer::<str, str>::with_config(&engine, config).unwrap();
+    let before = Tree::read(root.path());
+    producer.send(ProducerRecord::to("t").value("not synced")).unwrap().wait().unwrap();
+    let mut consumer = Consumer::<str, str>::new(&engine, "h").unwrap();
+    consumer.commit_sync_offsets([(("t", 0).into(), Offset(21).into())]).unwrap();
+    let mut tree = Tree::read(root.path());
+    drop((consumer, producer));
+    engine.close().unwrap();
+    for path in before.of("log/t-0", "log") {
+        tree.files.insert(path.clone(), before.files[&path].clone()); // a power cut takes what was not synced
+    }
+    let root = tree.write();
+    let engine = Engine::open(root.path()).unwrap();
+    assert!(engine.report().iter().any(|finding| matches!(finding, ottla::Finding::Clamped { .. })));
+    engine.close().unwrap();
+    assert_eq!(lines(&check(root.path())), [""; 0]);
+}

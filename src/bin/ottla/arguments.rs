@@ -70,6 +70,17 @@ pub(crate) enum Command {
         /// [default: that of -d]
         path: Option<PathBuf>,
     },
+    /// Say what can be done about damage, and with --execute do it
+    ///
+    /// Where records cannot be read, an empty batch takes their place: reading goes on without an error, and the lines
+    /// say which offsets are lost. Catalog, groups' offsets and all other files are put together from what is left.
+    /// Whatever goes or is replaced is kept in DIR/quarantine.
+    #[command(after_help = help::REPAIR)]
+    Repair {
+        /// Do it; else nothing is changed
+        #[arg(long)]
+        execute: bool,
+    },
     /// List all settings: what they do, their defaults, and how those differ from Kafka's
     #[command(after_help = help::CONFIG)]
     Config {
@@ -99,6 +110,7 @@ impl Command {
             Self::Topic(command) => !matches!(command, TopicCommand::List | TopicCommand::Describe { .. }),
             Self::Consume(consume) => consume.group.is_some(),
             Self::Produce(_) | Self::Demo(_) => true,
+            Self::Repair { execute } => *execute,
             Self::Group(_) | Self::Verify { .. } | Self::Config { .. } | Self::Completions { .. } => false,
         }
     }

@@ -81,6 +81,29 @@ Examples:
 
 Exit status: 0 nothing found, 1 findings, 2 something could not be read.";
 
+pub(crate) const REPAIR: &str = "\
+It prints a line for each step, `file: position: lost offsets: action: what`, with - where there
+is none, and a summary. The actions:
+  replace     what cannot be read goes, and what is known is put in its place
+  rebuild     made again from other files; nothing is lost
+  cut         no whole batch behind what is durable: cut off, as any opening does
+  remove      it does not belong there: moved to the quarantine
+  leave       it stays as it is
+
+With --json it prints
+{\"file\",\"position\",\"first_offset\",\"last_offset\",\"action\",\"detail\",\"kept\"} for each,
+and in the end {\"steps\",\"left\",\"lost_offsets\",\"executed\",\"remaining\"}.
+
+Examples:
+  See what would be done; it may run beside a program that has the directory open:
+    ottla -d data repair
+  Do it, when nobody has the directory open, and see that nothing is left:
+    ottla -d data repair --execute
+    ottla -d data verify
+
+Exit status: 0 nothing to repair, or all of it done; 1 there is something to repair, or something
+stays as it is; 2 error.";
+
 pub(crate) const CONFIG: &str = "\
 With --json it prints for each setting
 {\"kind\",\"name\",\"type\",\"default\",\"kafka_default\",\"difference\",\"doc\"}, and for each of

@@ -15,6 +15,7 @@ mod logger;
 mod output;
 mod produce;
 mod read;
+mod repair;
 mod topic;
 mod verify;
 
@@ -83,6 +84,9 @@ fn run(arguments: Arguments) -> Result<Status, Failure> {
     let directory = directory.ok_or_else(no_directory)?;
     if let Command::Verify { .. } = command {
         return verify::run(&directory, &mut output);
+    }
+    if let Command::Repair { execute } = command {
+        return repair::run(&directory, execute, &mut output);
     }
     check(&directory, command.creates())?;
     if !command.writes() {

@@ -91,6 +91,14 @@ impl GroupOffsets {
         Ok(())
     }
 
+    /// Whose offsets a journal holds, if `payload` is the frame that says so.
+    pub(crate) fn owner(payload: &[u8]) -> Option<String> {
+        match Payload::decode(payload) {
+            Ok(Payload::Name(name)) => Some(name),
+            _ => None,
+        }
+    }
+
     /// The payloads of a journal that says the same in the fewest frames: the name, then the offsets.
     pub(crate) fn snapshot(&self) -> Vec<Vec<u8>> {
         let name = Payload::Name(self.name.to_string()).encode();

@@ -14,7 +14,7 @@ use crate::io::memory::Inner;
 use crate::io::memory::faults::{Fault, Operation};
 use crate::io::memory::medium::{NameChange, Node, NodeId, State, no_power};
 use crate::io::memory::sim::PendingSync;
-use crate::io::{Dir, Disk, Entry, File, Lock, SyncDone, SyncTarget, read_full, write_full};
+use crate::io::{Dir, Disk, Entry, File, Kind, Lock, SyncDone, SyncTarget, read_full, write_full};
 use crate::sync::{Chance, Scheduler, lock};
 use crate::types::Timestamp;
 
@@ -57,7 +57,7 @@ impl fmt::Debug for MemoryLife {
 
 impl Disk for MemoryLife {
     fn root(&self) -> Arc<dyn Dir> {
-        Arc::new(MemoryDir { disk: self.clone(), node: 0, path: PathBuf::from("memory:") })
+        Arc::new(MemoryDir { disk: self.clone(), node: 0, path: PathBuf::from(ROOT) })
     }
 
     fn scheduler(&self) -> Arc<dyn Scheduler> {
@@ -90,6 +90,9 @@ impl Disk for MemoryLife {
         }
     }
 }
+
+/// What the paths of such a disk begin with.
+const ROOT: &str = "memory:";
 
 #[derive(Clone, Debug)]
 struct MemoryDir {
@@ -219,6 +222,28 @@ impl Dir for MemoryDir {
             Node::Dir { .. } => Err(ErrorKind::DirectoryNotEmpty.into()),
             Node::File { .. } => Err(ErrorKind::NotADirectory.into()),
         })
+    }
+
+    fn kind(&self, name: &str) -> Result<Option<Kind>> {
+        let found = self.disk.state().and_then(|state| match state.find(self.node, name) {
+            Ok(node) if matches!(state.nodes[node], Node::Dir { .. }) => Ok(Some(Kind::Dir)),
+            Ok(_) => Ok(Some(Kind::File)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        });
+        found.map_err(self.failed("look up", name))
+    }
+
+    fn move_to(&self, name: &str, target: &dyn Dir, to: &str) -> Result<()> {
+        let moved = self.disk.state().and_then(|mut state| {
+            let node = state.find(self.node, name)?;
+            let place = target.path().strip_prefix(ROOT).ok().and_then(|path| state.look_up(path));
+            let place = place.ok_or(ErrorKind::NotFound)?;
+            state.whole_step(Operation::Rename, node, &self.path.join(name))?;
+            state.change(place, NameChange::Made(to.to_owned(), node))?;
+            state.change(self.node, NameChange::Removed(name.to_owned()))
+        });
+        moved.map_err(self.failed("move", name))
     }
 
     fn sync(&self) -> Result<()> {

@@ -80,6 +80,11 @@ impl Header {
         copy.repeat(2)
     }
 
+    /// Whether one of the copies begins as a header of any version does.
+    pub(super) fn is_any(bytes: &[u8]) -> bool {
+        bytes.chunks(COPY_BYTES).take(2).any(|copy| copy.starts_with(&MAGIC))
+    }
+
     /// Reads what [`encode`](Self::encode) wrote; says too whether both copies were whole.
     ///
     /// # Errors

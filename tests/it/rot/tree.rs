@@ -14,18 +14,23 @@ pub(crate) struct Tree {
     pub(crate) files: BTreeMap<PathBuf, Vec<u8>>,
     /// Directories in the place of files.
     pub(crate) dirs: Vec<PathBuf>,
+    /// Symbolic links in the place of files, which lead to themselves.
+    pub(crate) links: Vec<PathBuf>,
 }
 
 impl Tree {
     pub(crate) fn read(root: &Path) -> Self {
-        let mut tree = Self { files: BTreeMap::new(), dirs: Vec::new() };
+        let mut tree = Self { files: BTreeMap::new(), dirs: Vec::new(), links: Vec::new() };
         let mut todo = vec![PathBuf::new()];
         while let Some(dir) = todo.pop() {
             for entry in fs::read_dir(root.join(&dir)).unwrap() {
                 let entry = entry.unwrap();
                 let path = dir.join(entry.file_name());
-                if entry.file_type().unwrap().is_dir() {
+                let found = entry.file_type().unwrap();
+                if found.is_dir() {
                     todo.push(path);
+                } else if found.is_symlink() {
+                    tree.links.push(path);
                 } else {
                     tree.files.insert(path, fs::read(entry.path()).unwrap());
                 }
@@ -44,6 +49,11 @@ impl Tree {
             let path = root.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, content).unwrap();
+        }
+        for link in &self.links {
+            let link = root.path().join(link);
+            fs::create_dir_all(link.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink(&link, &link).unwrap();
         }
         root
     }
