@@ -10,11 +10,12 @@
 //! A binary of its own, since it counts what every thread of the process allocates; so its tests run one after the other.
 //! What the C library of zstd takes is not counted: a context, and no window, since the limits here are small.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "corruption/counting.rs"]
+mod counting;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -24,43 +25,10 @@ use ottla::{
     ProducerRecord, TopicPartition,
 };
 
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-#[expect(unsafe_code, reason = "an allocator is unsafe by nature; this one hands everything on")]
-// SAFETY: every call goes to the system's allocator with the same arguments.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: the caller keeps the allocator's contract, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the pointer came from `alloc` above, so from the system's allocator.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 /// One test at a time, or each would count what the others take.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// What `work` answers, and how much more memory there was in use at most while it ran.
-fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    let before = NOW.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
-    let answer = work();
-    (answer, PEAK.load(Ordering::Relaxed) - before)
 }
 
 const BOMB: usize = 64 << 20;
@@ -125,7 +93,7 @@ fn zstd(plain: &[u8]) -> Vec<u8> {
 /// How unpacking fails, and how much memory it took at most.
 fn unpack(stored: Bytes) -> (BatchFault, usize) {
     let batch = Batch::decode(stored).expect("it is whole");
-    peak(|| batch.unpack(LIMIT).expect_err("it is a bomb"))
+    counting::peak(|| batch.unpack(LIMIT).expect_err("it is a bomb"))
 }
 
 #[test]
@@ -229,7 +197,7 @@ fn k13_consumer_names_partition_and_offsets_of_a_bomb_and_seeks_past_it() {
     let segment = directory.path().join("log").join(partition.to_string()).join("00000000000000000000.log");
     let mut places = Vec::new();
     for (codec, stream) in &bombs {
-        let (error, peak) = peak(|| poll(&mut consumer).expect_err("it is a bomb"));
+        let (error, peak) = counting::peak(|| poll(&mut consumer).expect_err("it is a bomb"));
         let Error::CorruptBatch { first, last, path, file_position, .. } = &error else { panic!("{codec}: {error}") };
         assert_eq!(path, &segment, "{codec}");
         places.push(*file_position);
@@ -252,7 +220,7 @@ fn k02_batch_that_counts_2_31_minus_1_records_takes_what_its_bytes_take() {
     let streams = [(0, one.clone()), (1, gzip(&one)), (2, snappy(&one)), (3, lz4(&one)), (4, zstd(&one))];
     for (codec, stream) in streams {
         let stored = batch(codec, i32::MAX, &stream);
-        let (fault, peak) = peak(|| {
+        let (fault, peak) = counting::peak(|| {
             let batch = Batch::decode(stored).and_then(|batch| batch.unpack(LIMIT)).expect("it is not large");
             let mut records = batch.records().expect("it is unpacked");
             assert!(records.next().is_some_and(|first| first.is_ok()), "{codec}");
@@ -282,7 +250,7 @@ fn k02_headers_by_the_hundred_thousand_are_read_if_they_are_there_and_refused_if
     const HEADERS: usize = 300_000;
     let rest = [varint(HEADERS), [2, b'h', 2, b'v'].repeat(HEADERS)].concat();
     let stored = batch(0, 1, &record(&rest));
-    let (count, taken) = peak(|| {
+    let (count, taken) = counting::peak(|| {
         let batch = Batch::decode(stored).expect("it is whole");
         let record = batch.records().expect("it is not compressed").next().expect("it has one").expect("it is whole");
         record.headers().iter().filter(|header| *header == ("h", Some(b"v"))).count()
@@ -297,7 +265,7 @@ fn k02_headers_by_the_hundred_thousand_are_read_if_they_are_there_and_refused_if
     ] {
         let rest = [varint(declared), [2, b'h', 2, b'v'].repeat(HEADERS)].concat();
         let stored = batch(0, 1, &record(&rest));
-        let (fault, taken) = peak(|| {
+        let (fault, taken) = counting::peak(|| {
             let batch = Batch::decode(stored).expect("it is whole");
             let mut records = batch.records().expect("it is not compressed");
             records.next().expect("it has one").expect_err("there are fewer headers")
@@ -341,7 +309,7 @@ fn record_of_the_limit_is_taken_and_one_byte_more_names_the_setting() {
             let noise = noise(most + 1);
             let send = |value| producer.send(ProducerRecord::to(TOPIC).value(value)).and_then(|sent| sent.wait());
             send(&noise[..most]).expect("it is as large as the limit");
-            let (refused, peak) = peak(|| send(&noise).expect_err("it is one byte larger"));
+            let (refused, peak) = counting::peak(|| send(&noise).expect_err("it is one byte larger"));
             let Error::RecordTooLarge { size, limit: named, setting: by, .. } = &refused else { panic!("{refused}") };
             assert_eq!((*size, *named, *by), (limit as u64 + 1, limit as u64, setting), "{codec}: {refused}");
             assert!(peak <= 8 << 20, "{codec}: {peak}");

@@ -156,15 +156,7 @@ fn open_catalog(
         offline.set(Error::corrupt_file(&rot.path, rot.position, "what it said of topics there is lost"));
     }
     report_journal(findings, report);
-    let mut catalog = Catalog::default();
-    for payload in payloads {
-        let unknown = || Error::UnsupportedVersion {
-            path: root.path().join(CATALOG),
-            reason: "it has a frame that this version does not know".into(),
-        };
-        catalog.apply(Change::decode(&payload).ok_or_else(unknown)?);
-    }
-    Ok((journal, catalog))
+    Ok((journal, Catalog::read(&payloads, &root.path().join(CATALOG))?))
 }
 
 fn report_journal(findings: Vec<JournalFinding>, report: &mut OpenReport) {

@@ -22,7 +22,7 @@ use crate::storage::{
     parse_segment_name, partition_dir_name, read_offsets, read_partition_metadata, validate_topic_name,
 };
 use crate::sync::Signal;
-use crate::topics::{CATALOG, Catalog, Change, TopicEntry, TopicListing};
+use crate::topics::{CATALOG, Catalog, TopicEntry, TopicListing};
 use crate::types::{LeaderEpoch, Offset, ReadMode, TopicId, TopicPartition};
 
 /// How often something is looked at again before it counts: an owner may be in the middle of a change.
@@ -622,15 +622,7 @@ impl Directory {
             Err(error) if error.is_not_found() => return self.check_new().map(|()| (Catalog::default(), Vec::new())),
             read => read?,
         };
-        let mut catalog = Catalog::default();
-        for payload in payloads {
-            let unknown = || Error::UnsupportedVersion {
-                path: root.path().join(CATALOG),
-                reason: "it has a frame that this version does not know".into(),
-            };
-            catalog.apply(Change::decode(&payload).ok_or_else(unknown)?);
-        }
-        Ok((catalog, findings))
+        Ok((Catalog::read(&payloads, &root.path().join(CATALOG))?, findings))
     }
 
     /// There is no catalog: well if nothing needs one yet.

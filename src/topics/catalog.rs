@@ -11,8 +11,10 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
+use crate::error::{Error, Result};
 use crate::types::{LeaderEpoch, TopicId};
 
 /// The name of its journal.
@@ -50,6 +52,22 @@ impl Default for Catalog {
 }
 
 impl Catalog {
+    /// What the frames of the journal at `path` say.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedVersion`] if one of them is of a kind that this version does not know.
+    pub(crate) fn read(payloads: &[Vec<u8>], path: &Path) -> Result<Self> {
+        let mut catalog = Self::default();
+        for payload in payloads {
+            let unknown = || Error::UnsupportedVersion {
+                path: path.to_owned(),
+                reason: "it has a frame that this version does not know".into(),
+            };
+            catalog.apply(Change::decode(payload).ok_or_else(unknown)?);
+        }
+        Ok(catalog)
+    }
+
     pub(crate) fn epoch(&self) -> LeaderEpoch {
         self.epoch
     }

@@ -20,6 +20,7 @@ mod blows;
 mod chance;
 #[path = "../it/rot/content.rs"]
 mod content;
+mod counting;
 #[path = "../it/rot/repaired.rs"]
 mod repaired;
 #[path = "../it/rot/sample.rs"]
@@ -27,10 +28,8 @@ mod sample;
 #[path = "../it/rot/tree.rs"]
 mod tree;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ottla::{VerifyOptions, verify};
 
@@ -40,31 +39,6 @@ use sample::Sample;
 /// How much memory is in use at most while one damaged directory of a few kilobytes is opened, read, verified and
 /// repaired, beyond what was in use before: read buffers, the reserve's megabyte, threads, tables.
 const BOUND: usize = 24 << 20;
-
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-#[expect(unsafe_code, reason = "an allocator is unsafe by nature; this one hands everything on")]
-// SAFETY: every call goes to the system's allocator with the same arguments.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: the caller keeps the allocator's contract, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the pointer came from `alloc` above, so from the system's allocator.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// What a seed came to.
 enum Outcome {
@@ -108,14 +82,12 @@ fn run_all(seeds: Range<u64>) {
     }
     let (mut failed, mut undetectable, mut most) = (Vec::new(), 0, 0);
     for seed in seeds.clone() {
-        let before = NOW.load(Ordering::Relaxed);
-        PEAK.store(before, Ordering::Relaxed);
-        match run(seed) {
+        let (outcome, peak) = counting::peak(|| run(seed));
+        match outcome {
             Outcome::Passed => {}
             Outcome::Undetectable => undetectable += 1,
             Outcome::Failed(what) => failed.push(what),
         }
-        let peak = PEAK.load(Ordering::Relaxed).saturating_sub(before);
         most = peak.max(most);
         if peak > BOUND {
             failed.push(format!("seed {seed}: {peak} bytes of memory"));
