@@ -34,6 +34,7 @@ enum Kind {
     /// As many files as that.
     Inodes(u32),
     Ext4,
+    Xfs,
     Limit,
 }
 
@@ -58,9 +59,16 @@ impl Scratch {
             Kind::Ext4 => {
                 format!("mkfs.ext4 -q -m 0 -O ^has_journal image {SMALL_MIB}m && mount -t ext4 -o loop image disk")
             }
+            // It has 300 megabytes at least, of which all but a few are taken by a file that nobody writes.
+            Kind::Xfs => "truncate -s 300m image && mkfs.xfs -q image && mount -t xfs -o loop image disk".to_owned(),
             Kind::Limit => "trap '' XFSZ".to_owned(),
         };
+        let small_kib = (SMALL_MIB - BALLAST_MIB) * 1024;
         let ballast = match self.kind {
+            Kind::Xfs => format!(
+                "head -c {BALLAST_MIB}m /dev/zero > disk/ballast
+                 fallocate -l $(($(df -k --output=avail disk | tail -n 1) - {small_kib}))k disk/rest"
+            ),
             Kind::Tmpfs | Kind::Ext4 => format!("head -c {BALLAST_MIB}m /dev/zero > disk/ballast"),
             Kind::Inodes(count) => format!("for n in $(seq {}); do : > disk/ballast$n; done", count / 2),
             Kind::Limit => ":".to_owned(),
@@ -73,7 +81,7 @@ impl Scratch {
         let script = format!("cd \"$1\"; mkdir disk; {{ {mount}; }} || exit 77; set -e; {ballast}\n{parts}");
         let mut command = match (self.kind, getuid().is_root()) {
             (Kind::Limit, _) => Command::new("sh"),
-            (Kind::Ext4, false) => return None, // only root has loop devices
+            (Kind::Ext4 | Kind::Xfs, false) => return None, // only root has loop devices
             (_, is_root) => {
                 let mut command = Command::new("unshare");
                 command.args(if is_root { &["--mount"][..] } else { &["--mount", "--map-root-user"] }).arg("sh");
@@ -118,6 +126,12 @@ fn full_file_system_takes_nothing_back_and_is_written_again_when_there_is_room()
 #[test]
 fn full_ext4_takes_nothing_back_and_is_written_again_when_there_is_room() {
     on(&[Kind::Ext4, Kind::Limit], &["fills", "reads"]);
+}
+
+// faults: D02
+#[test]
+fn full_xfs_takes_nothing_back_and_is_written_again_when_there_is_room() {
+    on(&[Kind::Xfs, Kind::Limit], &["fills", "reads"]);
 }
 
 // faults: D08
