@@ -196,6 +196,8 @@ impl BatchHeader {
     pub const LEN_BYTES: usize = RECORDS_AT;
     /// Where the length field ends: what it counts begins there.
     pub(crate) const LENGTH_END: usize = EPOCH_AT;
+    /// Where the leader epoch stands, which the checksum does not cover.
+    pub(crate) const LEADER_EPOCH_AT: u64 = EPOCH_AT as u64;
 
     /// Reads a header off the front of `bytes`, and checks what can be told without the rest of the batch.
     ///

@@ -3,7 +3,7 @@
 //! Where batches are unreadable, an empty batch takes their place, which stands for the same offsets and holds no
 //! record, as Kafka leaves one behind a compaction. So the offsets follow on each other as before, every reader passes
 //! the place, Kafka's tools too, and nobody is given an offset twice. The bytes go to the quarantine first; every batch
-//! that can be read stays as it is, byte for byte.
+//! that can be read stays as it is, byte for byte; one whose leader epoch alone is damaged gets the right one.
 //!
 //! ```text
 //!   before    batch 0-3 | ######## | batch 9-12            a segment, a bad place in it
@@ -75,6 +75,8 @@ pub(crate) struct SegmentChange {
 enum Piece {
     /// Bytes of the segment as it is.
     Keep(Range<u64>),
+    /// A batch of the segment, with this leader epoch in place of its own. No checksum covers that.
+    Stamp { bytes: Range<u64>, epoch: LeaderEpoch },
     /// An empty batch.
     Fill { first: Offset, last: Offset, epoch: LeaderEpoch },
 }
@@ -171,6 +173,12 @@ impl Mending<'_> {
                 Piece::Keep(bytes) => {
                     let source = self.dir.open(file)?;
                     end = copy_bytes(source.as_ref(), bytes.clone(), target.as_ref(), end)?;
+                }
+                Piece::Stamp { bytes, epoch } => {
+                    let source = self.dir.open(file)?;
+                    let begin = end;
+                    end = copy_bytes(source.as_ref(), bytes.clone(), target.as_ref(), begin)?;
+                    target.write_all_at(&epoch.0.to_be_bytes(), begin + BatchHeader::LEADER_EPOCH_AT)?;
                 }
                 Piece::Fill { first, last, epoch } => {
                     let batch = empty_batch(*first, *last, *epoch);
@@ -287,9 +295,14 @@ impl Planner<'_> {
         }
     }
 
+    /// The epoch of what stands at `offset`, behind all that was passed.
+    fn epoch_for(&self, offset: Offset) -> LeaderEpoch {
+        let said = self.epochs.epoch_at(offset).filter(|epoch| *epoch <= self.mending.epoch);
+        said.unwrap_or(LeaderEpoch::FIRST).max(self.last_epoch)
+    }
+
     fn fill(&mut self, first: Offset, last: Offset) -> Piece {
-        let said = self.epochs.epoch_at(first).filter(|epoch| *epoch <= self.mending.epoch);
-        let epoch = said.unwrap_or(LeaderEpoch::FIRST).max(self.last_epoch);
+        let epoch = self.epoch_for(first);
         self.note_epoch(first, epoch);
         Piece::Fill { first, last, epoch }
     }
@@ -328,14 +341,14 @@ impl Planner<'_> {
 
     fn walk(&mut self, segment: &Segment, visit: &mut Visit) -> Result<Passed> {
         let bounds = EpochBounds { starts: Arc::clone(&self.epochs), latest: self.mending.epoch };
-        let mut walk = Walk::new(segment, 0, visit.base, Check::Whole).with_epochs(bounds);
-        let known = match (visit.next, self.durable_end) {
-            (Some(next), Some(end)) => Some(next.min(end)),
-            (next, end) => next.or(end),
+        let walk = Walk::new(segment, 0, visit.base, Check::Whole).with_epochs(bounds);
+        // As recovery does: what was appended since is no part of what damage just below the durable end costs.
+        let next = visit.next.filter(|next| self.durable_end.is_none_or(|end| *next <= end));
+        let mut walk = match (next, self.durable_end.filter(|end| *end >= visit.base)) {
+            (Some(next), _) => walk.ending_at(next),
+            (None, Some(end)) => walk.reaching(end),
+            (None, None) => walk,
         };
-        if let Some(end) = known.filter(|end| *end >= visit.base) {
-            walk = walk.ending_at(end);
-        }
         self.expected = visit.base;
         while let Some(step) = walk.next_step()? {
             match step {
@@ -352,6 +365,10 @@ impl Planner<'_> {
                 }
                 Step::Damage { position, reason, .. } => {
                     let behind = (walk.position(), walk.expected());
+                    if self.take_with_its_epoch(segment, visit, position, behind, &reason)? {
+                        self.expected = behind.1;
+                        continue;
+                    }
                     match self.take_damage(visit, position, behind, reason) {
                         Passed::On => {}
                         passed => return Ok(passed),
@@ -386,6 +403,39 @@ impl Planner<'_> {
         let unpacked = batch.unpack_with(&mut self.decompressor, self.mending.unpacked_limit);
         let read = unpacked.and_then(|batch| batch.records()?.try_for_each(|record| record.map(drop)));
         read.err().filter(|fault| !matches!(fault, BatchFault::CodecNotCompiled { .. } | BatchFault::Oversized { .. }))
+    }
+
+    /// Keeps a batch of which nothing is wrong but its leader epoch, with the one that is on record there. Only if there
+    /// never was such an epoch: else the batch may be whole, and of another life of the log.
+    fn take_with_its_epoch(
+        &mut self,
+        segment: &Segment,
+        visit: &mut Visit,
+        position: u64,
+        behind: (u64, Offset),
+        reason: &str,
+    ) -> Result<bool> {
+        if self.durable_end.is_some_and(|end| self.expected >= end) {
+            return Ok(false);
+        }
+        let step = Walk::new(segment, position, self.expected, Check::Whole).next_step()?;
+        let Some(Step::Batch { position: at, batch }) = step else { return Ok(false) };
+        let header = *batch.header();
+        let bytes = position..position + header.len_bytes as u64;
+        let never_was = header.leader_epoch > self.mending.epoch || header.leader_epoch < LeaderEpoch::FIRST;
+        let is_all = at == position && (bytes.end, header.next_offset()) == behind;
+        if !never_was || !is_all || self.fault_of(batch).is_some() {
+            return Ok(false);
+        }
+        let epoch = self.epoch_for(header.base_offset);
+        self.note_epoch(header.base_offset, epoch);
+        visit.losses.push(Loss {
+            bytes: bytes.clone(),
+            offsets: None,
+            reason: format!("{reason}: it is made {epoch}"),
+        });
+        visit.pieces.push(Piece::Stamp { bytes, epoch });
+        Ok(true)
     }
 
     /// A bad place, and where the walk goes on `behind` it.

@@ -42,6 +42,24 @@ fn unreadable_batch_gives_way_to_an_empty_one_and_is_kept() {
     }
 }
 
+#[test]
+fn batch_whose_leader_epoch_alone_is_damaged_is_kept_with_the_right_one() {
+    for sample in [Sample::closed(), Sample::killed()] {
+        for place in sample.batches_in(1) {
+            let mut tree = sample.tree.clone();
+            tree.bytes(&place.path)[place.bytes.start + 13] ^= 4; // no log has had so many epochs
+            let root = tree.write();
+            let report = repair(root.path(), &execute()).unwrap();
+            assert!(report.iter().all(|step| step.lost.is_none()), "{:#?}", lines(&report));
+            assert!(lines(&report)[0].contains("is none: it is made"), "{:#?}", lines(&report));
+            let records = read_on(&open(root.path()).unwrap(), &t()).unwrap();
+            assert!((0..sample.durable_end).all(|offset| records.contains_key(&offset)));
+            let repaired = Tree::read(root.path());
+            assert_eq!(repaired.files[&place.path], sample.tree.files[&place.path], "as it was written");
+        }
+    }
+}
+
 fn ruin(tree: &Tree, path: &Path) -> Vec<(String, Tree)> {
     let mut found = Vec::new();
     let mut add = |what: &str, change: &dyn Fn(&mut Tree)| {
