@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
+#[cfg(feature = "cli")]
 use crate::chance::Chance;
 
 fn value_of(record: &ottla::Record<'_>) -> u32 {
@@ -10,6 +11,7 @@ fn value_of(record: &ottla::Record<'_>) -> u32 {
 }
 
 /// Reads on and on, until `is_over` and there is nothing more; `seen` are the values by offset, less what was cut off.
+#[cfg(feature = "cli")]
 fn follow(reader: &mut PartitionReader, is_over: &AtomicBool) -> (Vec<u32>, usize) {
     let (mut seen, mut cuts) = (Vec::new(), 0);
     loop {
