@@ -1,7 +1,7 @@
 //! A full disk: nothing of a refused record is ever there, offsets are committed all the same, the engine closes and
 //! opens, and records are taken again as soon as there is room.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use ottla::{
     Acks, Admin, Consumer, Engine, Error, MemoryDisk, Offset, Producer, ProducerConfig, ProducerRecord, TopicPartition,
@@ -173,12 +173,17 @@ fn topic_is_created_whole_or_leaves_nothing_behind() {
 fn threads_that_send_and_commit_go_on_when_there_is_room() {
     let disk = MemoryDisk::new();
     let ((engine, _), refused) = (full(&disk), AtomicUsize::new(0));
+    let (enough, has_room) = (50, AtomicBool::new(false));
     std::thread::scope(|scope| {
         for number in 0..4 {
-            let (engine, refused) = (&engine, &refused);
+            let (engine, refused, has_room) = (&engine, &refused, &has_room);
             scope.spawn(move || {
                 let mut sent = 0;
                 while sent < 20 {
+                    // The reserve is for some thousand commits, and whoever gives room may be a long time coming.
+                    while refused.load(Ordering::Relaxed) >= enough && !has_room.load(Ordering::Relaxed) {
+                        std::thread::yield_now();
+                    }
                     match send(engine, Acks::All, 500) {
                         Ok(_) => sent += 1,
                         Err(Error::DiskFull { .. }) => drop(refused.fetch_add(1, Ordering::Relaxed)),
@@ -188,10 +193,11 @@ fn threads_that_send_and_commit_go_on_when_there_is_room() {
                 }
             });
         }
-        while refused.load(Ordering::Relaxed) < 50 {
+        while refused.load(Ordering::Relaxed) < enough {
             std::thread::yield_now();
         }
         disk.set_capacity(None);
+        has_room.store(true, Ordering::Relaxed);
     });
     engine.close().unwrap();
 }
