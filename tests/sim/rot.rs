@@ -36,10 +36,15 @@ impl Rot {
                 let folder = format!("log/{name}-{number}");
                 let of_it =
                     |path: &PathBuf| path.starts_with(&folder) && path.extension().is_some_and(|end| end == "log");
-                for (path, _) in disk.files().into_iter().filter(|(path, _)| of_it(path)) {
-                    let content = disk.content(&path).unwrap();
-                    let base = path.file_stem().and_then(|name| name.to_str()?.parse().ok()).unwrap();
-                    let found = batches_in(&content, base).into_iter();
+                let base_of = |path: &PathBuf| path.file_stem().and_then(|name| name.to_str()?.parse::<i64>().ok());
+                let segments: Vec<_> = disk.files().into_iter().map(|(path, _)| path).filter(of_it).collect();
+                for path in &segments {
+                    let content = disk.content(path).unwrap();
+                    let base = base_of(path).unwrap();
+                    // Behind damage at its end a segment may hold bytes that the next one has the offsets of.
+                    let next = segments.iter().filter_map(base_of).filter(|next| *next > base).min();
+                    let is_of_it = |(_, offsets): &(_, Range<i64>)| next.is_none_or(|next| offsets.end <= next);
+                    let found = batches_in(&content, base).into_iter().filter(is_of_it);
                     batches.extend(
                         found.map(|(bytes, offsets)| ((name, number), (id, number), path.clone(), bytes, offsets)),
                     );
