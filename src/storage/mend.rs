@@ -124,7 +124,7 @@ impl Mending<'_> {
             durable_end: self.durable_end.map(|end| end.max(log_start)),
             epochs: Arc::new(epochs),
             has_epochs: damage.is_none(),
-            expected: if segments.is_empty() { log_start } else { log_start.max(first_base.min(log_start)) },
+            expected: log_start,
             last_epoch: LeaderEpoch::NONE,
             decompressor: Decompressor::default(),
             mend: LogMend::default(),

@@ -29,7 +29,6 @@ mod sample;
 mod tree;
 
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ottla::{VerifyOptions, verify};
 
@@ -50,11 +49,7 @@ enum Outcome {
 
 fn run(seed: u64) -> Outcome {
     let mut chance = Chance::new(seed);
-    let sample = match chance.index(3) {
-        0 => Sample::closed(),
-        1 => Sample::killed(),
-        _ => Sample::killed_with_tail(),
-    };
+    let sample = blows::any_sample(&mut chance);
     let mut tree = sample.tree.clone();
     let count = 1 + chance.index(3);
     let blows: Vec<String> = (0..count).map(|_| blows::damage(&mut tree, &mut chance)).collect();
@@ -70,9 +65,7 @@ fn run(seed: u64) -> Outcome {
         verify(root.path(), &VerifyOptions::default().threads(1)).unwrap_or_else(|error| panic!("verify: {error}"));
         repaired::check(&sample, &tree);
     };
-    let Err(panic) = catch_unwind(AssertUnwindSafe(work)) else { return Outcome::Passed };
-    let message = panic.downcast_ref::<String>().cloned();
-    let message = message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default();
+    let Some(message) = blows::complaint(work) else { return Outcome::Passed };
     Outcome::Failed(format!("seed {seed}: {blows:?}: {message}"))
 }
 

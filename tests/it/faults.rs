@@ -25,19 +25,21 @@ const FAULTS: [(char, u32); 13] = [
     ('Z', 2),
 ];
 
-/// Adds the names of all functions in the Rust files below `directory`.
+/// All Rust code below `directory`.
 #[expect(clippy::disallowed_methods, reason = "reads the source tree, which no engine opens")]
-fn functions_in(directory: &Path, names: &mut BTreeSet<String>) {
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            functions_in(&path, names);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let code = std::fs::read_to_string(path).unwrap();
-            let begins = code.split("fn ").skip(1);
-            names.extend(begins.filter_map(|rest| rest.split(['(', '<']).next()).map(str::to_owned));
-        }
-    }
+fn code_in(directory: &Path) -> String {
+    let paths = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let code = paths.map(|path| match path.extension() {
+        _ if path.is_dir() => code_in(&path),
+        Some(extension) if extension == "rs" => std::fs::read_to_string(path).unwrap(),
+        _ => String::new(),
+    });
+    code.collect()
+}
+
+/// The name of the first function in `code`.
+fn function_in(code: &str) -> Option<&str> {
+    code.split_once("fn ")?.1.split(['(', '<']).next()
 }
 
 /// The faults that a row is about: `C01`, or `T01 to T08`.
@@ -53,8 +55,8 @@ fn faults_of(row: &str) -> Vec<String> {
 fn every_fault_has_a_row_and_every_row_its_test_or_a_reason() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let table = std::fs::read_to_string(root.join("tests/faults.md")).unwrap();
-    let mut functions = BTreeSet::new();
-    ["src", "tests"].iter().for_each(|directory| functions_in(&root.join(directory), &mut functions));
+    let code = code_in(&root.join("src")) + &code_in(&root.join("tests"));
+    let functions: BTreeSet<_> = code.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next()).collect();
     let mut rows = BTreeMap::new();
     let is_row = |line: &&str| line.starts_with("| ") && line[3..5].bytes().all(|byte| byte.is_ascii_digit());
     for row in table.lines().filter(is_row) {
@@ -68,7 +70,13 @@ fn every_fault_has_a_row_and_every_row_its_test_or_a_reason() {
     }
     let ids = |&(letter, count): &(char, u32)| (1..=count).map(move |number| format!("{letter}{number:02}"));
     let all: BTreeSet<_> = FAULTS.iter().flat_map(ids).collect();
-    assert_eq!(rows.into_keys().collect::<BTreeSet<_>>(), all);
+    assert_eq!(rows.keys().cloned().collect::<BTreeSet<_>>(), all);
+    for (line, behind) in code.split("// faults: ").skip(1).filter_map(|tagged| tagged.split_once('\n')) {
+        let Some(name) = function_in(behind) else { continue };
+        for fault in line.split(' ').filter(|fault| all.contains(*fault)) {
+            assert!(rows[fault].contains(name), "{name} names {fault}, and its row does not name it");
+        }
+    }
 }
 
 fn opened(disk: &MemoryDisk) -> Engine {

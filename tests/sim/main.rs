@@ -66,7 +66,7 @@ fn one_seed_is_one_run() {
 }
 
 #[test]
-#[ignore = "runs for as long as it is told to: the head of the file says how"]
+#[ignore = "takes as long as it is told to: OTTLA_SIM_SECONDS=600 cargo test --release --all-features --test sim for_a_chosen_time -- --ignored --nocapture"]
 #[expect(clippy::disallowed_methods, reason = "looks at a clock, to know when to end")]
 fn for_a_chosen_time() {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());

@@ -6,14 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
 
 use ottla::sim::{Fault, Faults, Operation, PowerCut};
-use ottla::{Acks, Consumer, ConsumerConfig, MemoryDisk, OffsetAndMetadata, Result};
+use ottla::{Acks, MemoryDisk, OffsetAndMetadata, Result};
 
 use super::app::{App, GROUPS};
 use super::chance::Chance;
-use super::model::{Crash, Model, Place};
+use super::model::{Crash, Model};
 use super::phases::{self, Doing, Phases};
 use super::weather::crash;
 
@@ -238,14 +237,8 @@ fn failed_sync(scene: &mut Scene<'_>) -> Result<()> {
 impl App<'_> {
     /// Commits where a group is in all partitions, with a long note beside each.
     fn commit_with_note(&mut self, group: &'static str) -> Result<()> {
-        let places: BTreeMap<_, Place> = self.partitions().into_iter().collect();
-        let config = ConsumerConfig::builder().group_id(Some(group.to_owned())).enable_auto_commit(false).build()?;
-        let mut consumer = Consumer::<str, str>::with_config(&self.engine, config)?;
-        consumer.assign(places.keys().cloned())?;
-        for record in &consumer.poll(Duration::ZERO)? {
-            let value = record.value()?.expect("all have one");
-            self.model.polled(group, places[record.topic_partition()], record.offset().0, value);
-        }
+        let (mut consumer, places) =
+            self.poll_for(group, |model, place, offset, value| model.polled(group, place, offset, value))?;
         let mut offsets = Vec::new();
         for (name, place) in &places {
             let position = consumer.position(name)?;

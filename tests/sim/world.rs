@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use ottla::sim::Faults;
-use ottla::{Acks, Compression, Consumer, ConsumerConfig, Error, MemoryDisk, Result};
+use ottla::{Acks, Compression, Consumer, ConsumerConfig, Error, MemoryDisk, Result, TopicPartition};
 
 use super::app::{App, GROUPS};
 use super::chance::Chance;
@@ -269,17 +269,26 @@ fn pad(chance: &mut Chance, segment_bytes: u32) -> String {
 }
 
 impl App<'_> {
-    /// Polls everything that there is for a group, and goes away.
-    fn poll_without_commit(&mut self, group: &'static str) -> Result<()> {
+    /// A consumer that has polled everything that there is for a group, with `note` told of each record.
+    pub(crate) fn poll_for(
+        &mut self,
+        group: &'static str,
+        note: impl Fn(&mut Model, Place, i64, &str),
+    ) -> Result<(Consumer<str, str>, BTreeMap<TopicPartition, Place>)> {
         let places: BTreeMap<_, Place> = self.partitions().into_iter().collect();
         let config = ConsumerConfig::builder().group_id(Some(group.to_owned())).enable_auto_commit(false).build()?;
         let mut consumer = Consumer::<str, str>::with_config(&self.engine, config)?;
         consumer.assign(places.keys().cloned())?;
         for record in &consumer.poll(Duration::ZERO)? {
             let value = record.value()?.expect("all have one");
-            self.model.saw(places[record.topic_partition()], record.offset().0, value);
+            note(self.model, places[record.topic_partition()], record.offset().0, value);
         }
-        Ok(())
+        Ok((consumer, places))
+    }
+
+    /// Polls everything that there is for a group, and goes away.
+    fn poll_without_commit(&mut self, group: &'static str) -> Result<()> {
+        self.poll_for(group, Model::saw).map(drop)
     }
 
     /// Somebody reads on and on, without a group: begins, or goes on.

@@ -17,8 +17,8 @@ use crate::sync::{Moment, lock};
 
 /// How many bytes may be queued before the writer is woken for their number alone.
 const QUEUED_BYTES: usize = 1024 * 1024;
-/// How many bytes the writer compresses in one round: what waits behind them waits about a millisecond for that. It is
-/// woken when so many are there.
+/// How many bytes the writer compresses in one round: what waits behind them waits a millisecond for that, or a few with
+/// gzip. It is woken when so many are there.
 const PACKED_A_ROUND: usize = 256 * 1024;
 /// How many bytes may wait for the writer to compress them.
 const MOST_UNPACKED: usize = 1024 * 1024;

@@ -1,6 +1,7 @@
 //! Blows to a directory, from a seed, and what has to be true of it when it is opened after them.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -115,6 +116,22 @@ pub(super) fn damage(tree: &mut Tree, chance: &mut Chance) -> String {
             format!("{bytes:?} at {at} of {name}")
         }
     }
+}
+
+/// A directory, closed or killed, as `chance` has it.
+pub(crate) fn any_sample(chance: &mut Chance) -> Sample {
+    match chance.index(3) {
+        0 => Sample::closed(),
+        1 => Sample::killed(),
+        _ => Sample::killed_with_tail(),
+    }
+}
+
+/// What `check` panics with, if it does.
+pub(crate) fn complaint(check: impl FnOnce()) -> Option<String> {
+    let panic = catch_unwind(AssertUnwindSafe(check)).err()?;
+    let message = panic.downcast_ref::<String>().cloned();
+    Some(message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default())
 }
 
 /// From which offset on a finding says that there is nothing, or what else it says of a partition.

@@ -1,10 +1,7 @@
 //! Any damage to any file, from a seed. Whatever it is: each record that is read is the right one, and each that is
 //! not is named by an error or by what opening found.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use super::blows::{check, damage, is_renumbered};
-use super::sample::Sample;
+use super::blows::{any_sample, check, complaint, damage, is_renumbered};
 use crate::chance::Chance;
 
 fn run_all(seeds: std::ops::Range<u64>) {
@@ -20,20 +17,13 @@ fn run_all(seeds: std::ops::Range<u64>) {
 /// What is wrong with that seed, if something is.
 fn run(seed: u64) -> Option<String> {
     let mut chance = Chance::new(seed);
-    let sample = match chance.index(3) {
-        0 => Sample::closed(),
-        1 => Sample::killed(),
-        _ => Sample::killed_with_tail(),
-    };
+    let sample = any_sample(&mut chance);
     let mut tree = sample.tree.clone();
     let blows: Vec<String> = (0..1 + chance.index(2)).map(|_| damage(&mut tree, &mut chance)).collect();
     if is_renumbered(&sample, &tree) {
         return None;
     }
-    let checked = catch_unwind(AssertUnwindSafe(|| check(&sample, &tree)));
-    let panic = checked.err()?;
-    let message = panic.downcast_ref::<String>().cloned();
-    let message = message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default();
+    let message = complaint(|| check(&sample, &tree))?;
     Some(format!("seed {seed}: {blows:?}: {message}"))
 }
 
