@@ -275,3 +275,43 @@ mod part {
         }
     }
 }
+
+// faults: K05
+#[test]
+#[expect(clippy::disallowed_methods, reason = "does what a user does with mkfifo")]
+fn pipe_in_the_place_of_a_file_is_waited_for_by_nobody() {
+    let outside = scratch();
+    open_with_two(&outside.path().join("good")).close().unwrap();
+    let files = [
+        "catalog",
+        "positions",
+        "reserve",
+        "log/meta.properties",
+        "log/t-0/00000000000000000000.log",
+        "log/t-0/00000000000000000000.index",
+        "log/t-0/leader-epoch-checkpoint",
+        "log/t-0/partition.metadata",
+    ];
+    for file in files {
+        let data = outside.path().join(file.replace('/', "."));
+        let copied = Command::new("cp").arg("-r").arg(outside.path().join("good")).arg(&data).status().unwrap();
+        assert!(copied.success());
+        fs::remove_file(data.join(file)).unwrap();
+        assert!(Command::new("mkfifo").arg(data.join(file)).status().unwrap().success());
+        // Whoever opens a pipe to read it waits for a writer, and these threads would never end.
+        let (told, ended) = std::sync::mpsc::channel();
+        let place = data.clone();
+        std::thread::spawn(move || {
+            let verified = verify(&place, &VerifyOptions::default());
+            let opened = Engine::open(&place).and_then(|engine| {
+                let _ = read(&engine);
+                engine.close()
+            });
+            told.send((verified.is_ok(), opened.err().map(|error| error.to_string()))).unwrap();
+        });
+        let (_, refused) =
+            ended.recv_timeout(std::time::Duration::from_secs(60)).unwrap_or_else(|_| panic!("{file} is waited for"));
+        let name = file.rsplit('/').next().unwrap();
+        assert!(refused.as_ref().is_none_or(|refused| refused.contains(name)), "{file}: {refused:?}");
+    }
+}
