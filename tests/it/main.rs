@@ -13,6 +13,7 @@ mod crash;
 mod failures;
 mod faults;
 mod full_disk;
+mod kafka_bytes;
 #[cfg(feature = "cli")]
 mod kill;
 mod layout;

@@ -23,7 +23,6 @@ use std::path::{Path, PathBuf};
 
 use ottla::replay::Directory;
 
-
 use crate::lines::{Lines, line_of};
 use crate::write::{KILLED, KINDS};
 
