@@ -375,6 +375,7 @@ pub(crate) struct BatchChecksum {
 
 /// The checksum of a format.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 enum AnyDigest {
     Batch(Digest),
     Message(crc32fast::Hasher),

@@ -358,7 +358,7 @@ mod tests {
         let mut flipped = message(1, 1, 0, T, Some(b"y"));
         *flipped.last_mut().unwrap() ^= 1;
         assert!(matches!(decode(set(9, 1, 0, T, &[first.clone(), flipped])), Err(BatchFault::BadCrc { .. })));
-        let nested = set(1, 1, 0, T, &[first.clone()]);
+        let nested = set(1, 1, 0, T, std::slice::from_ref(&first));
         assert_eq!(
             decode(set(9, 1, 0, T, &[first.clone(), nested])).unwrap_err(),
             bad("it is a compressed set itself")
