@@ -17,18 +17,19 @@ use std::time::Duration;
 
 use crate::coordinator::group::{GroupOffsets, OFFSETS_SUFFIX};
 use crate::error::{Error, Result};
-use crate::io::{Dir, Disk, Entry, Kind, OsDisk, Reading};
+use crate::io::{Dir, Kind};
 use crate::record::Batch;
+use crate::replay::target::{Target, open};
 use crate::storage::{
-    BehindHole, CLEAN_SHUTDOWN, Defect, DefectKind, Journal, JournalDamage, JournalFinding, LOG_STARTS, LogFacts,
-    LogVerdict, META_PROPERTIES, OurLog, POSITIONS, PREVIOUS, PartitionDirKind, Positions, PositionsByLog,
-    PositionsDamage, PositionsFinding, RECOVERY_POINTS, RESERVE, RESERVE_BYTES, Seen, confirmed, has_clean_shutdown,
-    parse_group_file_name, parse_partition_dir, parse_segment_name, partition_dir_name, read_clean_shutdown,
+    BehindHole, CLEAN_SHUTDOWN, CLEANED, Defect, DefectKind, HIGH_WATERMARKS, Journal, JournalDamage, JournalFinding,
+    LOG_STARTS, LogDirFacts, LogFacts, LogVerdict, META_PROPERTIES, OurLog, POSITIONS, PREVIOUS, PartitionDirKind,
+    Positions, PositionsByLog, PositionsDamage, PositionsFinding, RECOVERY_POINTS, RESERVE, RESERVE_BYTES, Seen,
+    confirmed, parse_group_file_name, parse_partition_dir, partition_dir_name, read_clean_shutdown,
     read_meta_properties, read_offsets, read_partition_metadata, verify_log,
 };
 use crate::sync::{Scheduler, Signal, Threads, in_parallel, parallelism};
 use crate::topics::{CATALOG, Catalog, Change, TopicEntry};
-use crate::types::{LeaderEpoch, Offset, ReadMode, TopicId, TopicPartition};
+use crate::types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
 /// How [`verify`] goes about it.
 ///
@@ -138,7 +139,7 @@ impl VerifyReport {
 /// Blocks until everything is read, on as many threads as the options say; they have ended when it returns.
 ///
 /// What looks torn in a directory that was not closed cleanly is looked at several times, 20 ms apart, before it
-/// counts. The formats v0 and v1, of brokers before 0.11, are not read yet: one defect for each file says so.
+/// counts. Of a broker's log it says where offsets are missing, unless the cleaner's checkpoint names the log.
 ///
 /// # Errors
 /// [`Error::IllegalArgument`] if it is nothing of the kind; [`Error::Io`] if it cannot be listed. What cannot be read
@@ -188,94 +189,16 @@ fn run(target: &Target, surroundings: Surroundings, options: &VerifyOptions) -> 
     Ok(report)
 }
 
-/// What a path names.
-enum Target {
-    /// A directory of ours.
-    Ours(PathBuf),
-    LogDir(PathBuf),
-    Partition(PathBuf, TopicPartition),
-    Segment(PathBuf, Option<TopicPartition>, Offset),
-}
-
-impl Target {
-    fn of(path: &Path) -> Result<Self> {
-        let wrong = |what: &str| {
-            let expected =
-                "expected a directory of topics, a Kafka log.dir, the directory of a partition, or a segment";
-            Error::illegal_argument(format!("{}: {what}: {expected}", path.display()))
-        };
-        let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if path.is_file() {
-            let (base, _) = parse_segment_name(&name(path)).ok_or_else(|| wrong("it is no segment"))?;
-            let dir = match path.parent() {
-                Some(dir) if dir != Path::new("") => dir.to_owned(),
-                _ => PathBuf::from("."),
-            };
-            let partition = parse_partition_dir(&name(&dir)).map(|(partition, _)| partition);
-            return Ok(Self::Segment(dir, partition, base));
-        }
-        let entries = open(path)?.list()?;
-        let has = |name: &str| entries.iter().any(|entry| entry.name == name);
-        if is_ours(has) {
-            return Ok(Self::Ours(path.to_owned()));
-        }
-        let has_segments = entries
-            .iter()
-            .any(|entry| !entry.is_dir && parse_segment_name(&entry.name).is_some_and(|(_, end)| end == "log"));
-        if let (Some((partition, _)), true) = (parse_partition_dir(&name(path)), has_segments) {
-            return Ok(Self::Partition(path.to_owned(), partition));
-        }
-        if has_segments {
-            return Ok(Self::Partition(path.to_owned(), TopicPartition::new(name(path), 0)));
-        }
-        // Of directories whose names end in a number there are some anywhere: one has to hold a segment.
-        let holds_segment = |entry: &Entry| {
-            let names = open(&path.join(&entry.name)).and_then(|dir| dir.names()).unwrap_or_default();
-            names.iter().any(|name| parse_segment_name(name).is_some())
-        };
-        let mut partitions = entries.iter().filter(|entry| entry.is_dir && parse_partition_dir(&entry.name).is_some());
-        let is_log_dir =
-            [META_PROPERTIES, RECOVERY_POINTS, CLEAN_SHUTDOWN].into_iter().any(has) || partitions.any(holds_segment);
-        if is_log_dir { Ok(Self::LogDir(path.to_owned())) } else { Err(wrong("it holds no log")) }
-    }
-
-    /// The directory of partitions, and that of ours around it, where they would be.
-    fn around(&self) -> (Option<PathBuf>, Option<PathBuf>) {
-        let parent = |path: &Path| match path.parent() {
-            Some(parent) if parent == Path::new("") => Some(PathBuf::from(".")),
-            parent => parent.map(Path::to_owned),
-        };
-        let log_dir = match self {
-            Self::Ours(root) => return (Some(root.join("log")), Some(root.clone())),
-            Self::LogDir(dir) => Some(dir.clone()),
-            Self::Partition(dir, _) | Self::Segment(dir, ..) => parent(dir),
-        };
-        let root = log_dir.as_deref().filter(|dir| dir.ends_with("log")).and_then(parent);
-        (log_dir, root.filter(|root| root.join(CATALOG).is_file()))
-    }
-}
-
-/// Whether a directory with such names is one of ours.
-pub(crate) fn is_ours(has: impl Fn(&str) -> bool) -> bool {
-    has(CATALOG) || has(POSITIONS) || has("LOCK") && has("log")
-}
-
-fn open(path: &Path) -> Result<Arc<dyn Dir>> {
-    let reading = Reading { mode: ReadMode::Buffered, max_open_segments: 16, max_mapped_bytes: 0 };
-    Ok(OsDisk::open(path, false, &reading)?.root())
-}
-
 /// What lies around, and says what is to be expected: read once, before any log.
 struct Surroundings {
     root: Option<Arc<dyn Dir>>,
     log_dir: Option<Arc<dyn Dir>>,
     /// Lets a writer that may be there get on.
     pause: fn(),
-    was_clean: bool,
+    said: LogDirFacts,
     /// `None` if there is no catalog that can be read.
     catalog: Option<Catalog>,
     positions: PositionsByLog,
-    recovery_points: BTreeMap<TopicPartition, Offset>,
     defects: Vec<Defect>,
 }
 
@@ -285,17 +208,13 @@ impl Surroundings {
             root,
             log_dir,
             pause,
-            was_clean: false,
+            said: LogDirFacts::default(),
             catalog: None,
             positions: PositionsByLog::new(),
-            recovery_points: BTreeMap::new(),
             defects: Vec::new(),
         };
         if let Some(log_dir) = &around.log_dir {
-            around.was_clean = has_clean_shutdown(log_dir.as_ref()).unwrap_or(false);
-            if let Ok(Some(points)) = read_offsets(log_dir.as_ref(), RECOVERY_POINTS) {
-                around.recovery_points = points;
-            }
+            around.said = LogDirFacts::read(log_dir.as_ref());
         }
         if let Some(root) = around.root.clone() {
             around.read_positions(root.as_ref());
@@ -306,7 +225,7 @@ impl Surroundings {
 
     fn read_positions(&mut self, root: &dyn Dir) {
         let path = root.path().join(POSITIONS);
-        let was_clean = self.was_clean;
+        let was_clean = self.said.was_clean;
         let look = || match Positions::inspect(root) {
             Ok((_, findings)) => findings.iter().map(|finding| of_positions(finding, was_clean)).collect(),
             Err(error) if error.is_not_found() => vec![Defect::new(DefectKind::Damage, &path, "it is missing")],
@@ -319,7 +238,7 @@ impl Surroundings {
     }
 
     fn read_catalog(&mut self, root: &dyn Dir) {
-        let was_clean = self.was_clean;
+        let was_clean = self.said.was_clean;
         let look = || match Journal::inspect(root, CATALOG, was_clean, BehindHole::Drop) {
             Ok((payloads, findings)) => {
                 let mut found = of_journal(root, CATALOG, Ok(findings), was_clean);
@@ -338,7 +257,7 @@ impl Surroundings {
     /// Whether the catalog names the partition now, as the same topic's as before; it may have been deleted meanwhile.
     fn is_still_there(&self, partition: &TopicPartition) -> bool {
         let (Some(root), Some(before)) = (&self.root, self.entry(partition)) else { return true };
-        let now = catalog_now(root.as_ref(), self.was_clean);
+        let now = catalog_now(root.as_ref(), self.said.was_clean);
         now.is_none_or(|now| now.topics().any(|entry| entry.id == before.id))
     }
 
@@ -358,9 +277,16 @@ impl Surroundings {
         });
         let durable_end = match ours {
             Some(_) => position.map(|position| position.durable_end),
-            None => partition.and_then(|partition| self.recovery_points.get(partition)).copied(),
+            None => partition.and_then(|partition| self.said.recovery_points.get(partition)).copied(),
         };
-        LogFacts { ours, was_clean: self.was_clean, durable_end, only, unpacked_limit: options.max_unpacked_bytes }
+        LogFacts {
+            ours,
+            foreign: partition.map(|partition| self.said.of(partition)).unwrap_or_default(),
+            was_clean: self.said.was_clean,
+            durable_end,
+            only,
+            unpacked_limit: options.max_unpacked_bytes,
+        }
     }
 }
 
@@ -432,7 +358,7 @@ impl Verification<'_> {
 
     fn confirm(&mut self, look: impl Fn(&Surroundings) -> Vec<Defect>) {
         let around = &self.surroundings;
-        let found = confirmed(!around.was_clean, &around.pause, || look(around));
+        let found = confirmed(!around.said.was_clean, &around.pause, || look(around));
         self.report.defects.extend(found);
     }
 
@@ -495,7 +421,7 @@ impl Verification<'_> {
                     self.take(verdict);
                 }
                 Ok(_) => {} // its topic was deleted
-                Err(error) if error.is_not_found() && !self.surroundings.was_clean => {}
+                Err(error) if error.is_not_found() && !self.surroundings.said.was_clean => {}
                 Err(error) => {
                     let path = log_dir.path().join(partition_dir_name(&partition));
                     self.report.defects.push(Defect::from_error(&error, &path));
@@ -509,11 +435,11 @@ impl Verification<'_> {
     /// After a clean shutdown the checkpoint says where each log ends.
     fn check_recovery_points(&mut self, log_dir: &dyn Dir, ends: &BTreeMap<TopicPartition, Offset>) {
         let around = &self.surroundings;
-        if !around.was_clean {
+        if !around.said.was_clean {
             return;
         }
         let path = log_dir.path().join(RECOVERY_POINTS);
-        let wrong = around.recovery_points.iter().find_map(|(partition, point)| {
+        let wrong = around.said.recovery_points.iter().find_map(|(partition, point)| {
             let Some(end) = ends.get(partition) else {
                 let is_strange = around.catalog.is_some() && around.entry(partition).is_none();
                 return is_strange.then(|| format!("it names {partition}, which there is not"));
@@ -524,7 +450,7 @@ impl Verification<'_> {
         });
         let missing = || {
             let mut ours = ends.keys().filter(|partition| around.entry(partition).is_some());
-            let missing = ours.find(|partition| !around.recovery_points.contains_key(partition))?;
+            let missing = ours.find(|partition| !around.said.recovery_points.contains_key(partition))?;
             let is_damaged = !matches!(read_offsets(log_dir, RECOVERY_POINTS), Ok(Some(_)));
             (!is_damaged).then(|| format!("it lacks {missing}"))
         };
@@ -536,7 +462,7 @@ impl Verification<'_> {
     /// Of a directory that was closed cleanly `positions` and the logs say the same.
     fn check_positions(&mut self, ends: &BTreeMap<TopicPartition, Offset>) {
         let around = &self.surroundings;
-        let Some(root) = around.root.as_ref().filter(|_| around.was_clean) else { return };
+        let Some(root) = around.root.as_ref().filter(|_| around.said.was_clean) else { return };
         let path = root.path().join(POSITIONS);
         if self.report.defects.iter().any(|defect| defect.path == path) {
             return;
@@ -610,7 +536,7 @@ fn names(log_dir: &dyn Dir, around: &Surroundings) -> Vec<Defect> {
         Err(error) => return vec![Defect::from_error(&error, log_dir.path())],
     };
     let now = around.root.as_ref().filter(|_| around.catalog.is_some());
-    let now = now.and_then(|root| catalog_now(root.as_ref(), around.was_clean));
+    let now = now.and_then(|root| catalog_now(root.as_ref(), around.said.was_clean));
     let has = |catalog: &Catalog, partition: &TopicPartition| {
         let mut topics = catalog.topics();
         topics.any(|entry| *entry.name == *partition.topic() && partition.partition() < entry.partitions)
@@ -676,9 +602,9 @@ fn small_files(log_dir: &dyn Dir, around: &Surroundings) -> Vec<Defect> {
         }
     };
     for name in [RECOVERY_POINTS, LOG_STARTS] {
-        check(name, read_offsets(log_dir, name).map(|read| read.is_some()), is_ours && around.was_clean);
+        check(name, read_offsets(log_dir, name).map(|read| read.is_some()), is_ours && around.said.was_clean);
     }
-    for name in ["replication-offset-checkpoint", "cleaner-offset-checkpoint"] {
+    for name in [HIGH_WATERMARKS, CLEANED] {
         check(name, read_offsets(log_dir, name).map(|read| read.is_some()), false);
     }
     let properties = read_meta_properties(log_dir).and_then(|properties| match properties {
@@ -715,7 +641,7 @@ fn group_defects(
     around: &Surroundings,
     is_lost: &dyn Fn(&TopicPartition, Offset, LeaderEpoch) -> Option<Offset>,
 ) -> Vec<Defect> {
-    let was_clean = around.was_clean;
+    let was_clean = around.said.was_clean;
     let read = Journal::inspect(dir, file, was_clean, BehindHole::Keep);
     let (payloads, findings) = match read {
         Ok((payloads, findings)) => (payloads, Ok(findings)),

@@ -13,6 +13,8 @@ mod crash;
 mod failures;
 mod faults;
 mod full_disk;
+#[cfg(all(feature = "cli", feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
+mod golden;
 mod kafka_bytes;
 #[cfg(feature = "cli")]
 mod kill;
