@@ -96,8 +96,9 @@ mod consumer;
 mod producer;
 
 pub use crate::admin::{
-    Admin, GroupDescription, GroupListing, GroupPartition, ListedOffset, NewTopic, OffsetSpec, PartitionDescription,
-    RepairAction, RepairOptions, RepairReport, RepairStep, TopicDescription, TopicListing, repair,
+    Admin, ExportOptions, ExportReport, ExportedPartition, ExportedTopic, GroupDescription, GroupListing,
+    GroupPartition, ListedOffset, NewTopic, OffsetSpec, PartitionDescription, RepairAction, RepairOptions,
+    RepairReport, RepairStep, TopicDescription, TopicListing, export, repair,
 };
 pub use crate::config::Setting;
 pub use crate::consumer::{

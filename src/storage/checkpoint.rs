@@ -31,6 +31,8 @@ use crate::types::{Offset, TopicId, TopicPartition};
 pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 /// The log start of each partition where it lies inside the first segment.
 pub(crate) const LOG_STARTS: &str = "log-start-offset-checkpoint";
+/// The high watermark of each partition. Only what is handed to a broker has it: of ours `positions` tells.
+pub(crate) const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 
 /// What a log directory says about itself.
 pub(crate) const META_PROPERTIES: &str = "meta.properties";

@@ -9,6 +9,7 @@ mod codecs;
 mod command;
 mod consumer;
 mod crash;
+mod export;
 #[cfg(feature = "cli")]
 mod failures;
 mod faults;
