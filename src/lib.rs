@@ -138,6 +138,9 @@ pub mod _documentation {
     #[doc = include_str!("../docs/failures.md")]
     pub mod failures {}
 
+    #[doc = include_str!("../docs/kafka.md")]
+    pub mod kafka {}
+
     #[doc = include_str!("../docs/session.md")]
     pub mod session {}
 }

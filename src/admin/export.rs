@@ -20,9 +20,9 @@ use crate::error::{Error, Result};
 use crate::io::{self, Dir, Disk, Kind, Lock, OsDisk};
 use crate::replay::{Directory, StoredTopic, is_ours};
 use crate::storage::{
-    Finding, HIGH_WATERMARKS, LOG_STARTS, LogExport, MetaProperties, RECOVERY_POINTS, TopicConfig, has_clean_shutdown,
-    partition_dir_name, read_meta_properties, write_clean_shutdown, write_meta_properties, write_offsets,
-    write_partition_metadata,
+    CLEAN_SHUTDOWN, Finding, HIGH_WATERMARKS, LOG_STARTS, LogExport, META_PROPERTIES, MetaProperties, PartitionDirKind,
+    RECOVERY_POINTS, TopicConfig, has_clean_shutdown, parse_partition_dir, partition_dir_name, read_meta_properties,
+    write_clean_shutdown, write_meta_properties, write_offsets, write_partition_metadata,
 };
 use crate::topics::remove_dir;
 use crate::types::{Offset, TopicId, TopicPartition};
@@ -298,17 +298,23 @@ fn refuse_taken(parent: &dyn Dir, name: &str) -> Result<()> {
     Err(Error::illegal_argument(format!("{} is there already, and it is no empty directory", path.display())))
 }
 
+/// Whether a run writes something of that name.
+fn is_written(name: &str) -> bool {
+    let files = [CLEAN_SHUTDOWN, HIGH_WATERMARKS, LOCK, LOG_STARTS, META_PROPERTIES, OFFSETS, RECOVERY_POINTS];
+    files.contains(&name.strip_suffix(".tmp").unwrap_or(name))
+        || matches!(parse_partition_dir(name), Some((_, PartitionDirKind::Live)))
+}
+
 /// Makes the directory to write in, without what an interrupted run has left there.
 fn begin(parent: &Arc<dyn Dir>, name: &str) -> Result<(Arc<dyn Dir>, Box<dyn Lock>)> {
     if let Some(Kind::Dir) = parent.kind(name)? {
         let left = parent.dir(name)?;
         let names = left.names()?;
-        // What a run of ours leaves has its lock in it, or nothing: anything else is somebody's.
-        if !names.is_empty() && !names.iter().any(|name| name == LOCK) {
+        if !names.iter().all(|name| is_written(name)) {
             let reason = format!("{} is in the way, and not left over from an export", left.path().display());
             return Err(Error::illegal_argument(reason));
         }
-        if !names.is_empty() {
+        if names.iter().any(|name| name == LOCK) {
             drop(left.lock(LOCK, "")?); // refused while another export is at work there
         }
         remove_dir(parent.as_ref(), name)?;

@@ -286,7 +286,7 @@ fn target_and_names_have_to_make_sense() {
     // An empty directory will do, and what an interrupted run has left goes.
     make(&out("new"));
     make(&out("new.unfinished/orders-0"));
-    write(&out("new.unfinished/.lock"), b"");
+    write(&out("new.unfinished/orders-0/00000000000000000000.log"), b"half");
     export(&root, out("new"), &options).unwrap();
     assert!(!out("new.unfinished").exists() && out("new/orders-0/partition.metadata").exists());
 }

@@ -108,7 +108,8 @@ fn steps(report: &ExportReport) -> Vec<String> {
         "Stop the brokers that have their partitions cleanly; each log.dir then has .kafka_cleanshutdown.".to_owned(),
         format!(
             "For each partition, into the directory that the broker made, which keeps its partition.metadata:\n     \
-             rsync -a --delete --exclude partition.metadata {path}/TOPIC-N/ LOGDIR/TOPIC-N/"
+             find LOGDIR/TOPIC-N -type f ! -name partition.metadata -delete\n     \
+             find {path}/TOPIC-N -type f ! -name partition.metadata -exec cp {{}} LOGDIR/TOPIC-N/ \\;"
         ),
         format!(
             "Merge the lines of {path}/*-offset-checkpoint into the broker's, and put the count in their second line right."
