@@ -324,8 +324,11 @@ fn begin(parent: &Arc<dyn Dir>, name: &str) -> Result<(Arc<dyn Dir>, Box<dyn Loc
     Ok((beside, held))
 }
 
+/// The engine's lock, and Kafka's.
+type Locks = Vec<Box<dyn Lock>>;
+
 /// Locks a directory, after opening and closing it if that was not done; and what this has found.
-fn lock_closed(disk: &Arc<dyn Disk>) -> Result<(Vec<Box<dyn Lock>>, Vec<Finding>)> {
+fn lock_closed(disk: &Arc<dyn Disk>) -> Result<(Locks, Vec<Finding>)> {
     let root = disk.root();
     let take = || {
         let owner = format!("process {}, which exports it", std::process::id());

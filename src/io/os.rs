@@ -270,7 +270,6 @@ impl Dir for OsDir {
         fs::rename(&path, target.path().join(to)).map_err(|error| Error::io("move", &path, error))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "io is where names are made")]
     fn link(&self, name: &str, target: &dyn Dir, to: &str) -> Result<bool> {
         let (from, to) = (self.path.join(name), target.path().join(to));
         if clone_file(&from, &to)? {
