@@ -15,6 +15,7 @@
 //! | [`mend`] | takes what cannot be read out of a log |
 //! | [`export`] | writes a copy of a log as a Kafka cluster takes it over |
 //! | [`report`] | what opening a directory found |
+//! | [`foreign`] | what is known of a log that a broker wrote |
 //! | [`verify`] | checks all files of a log against each other, and changes nothing |
 //! | [`view`] | a log that another process writes, as it is read here |
 
@@ -23,6 +24,7 @@ mod checkpoint;
 mod config;
 mod export;
 mod files;
+mod foreign;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod index;
@@ -46,10 +48,10 @@ mod walk;
 
 pub(crate) use append::AppendError;
 pub(crate) use checkpoint::{
-    CLEAN_SHUTDOWN, HIGH_WATERMARKS, LOG_STARTS, META_PROPERTIES, MetaProperties, PARTITION_METADATA, RECOVERY_POINTS,
-    ensure_meta_properties, has_clean_shutdown, has_meta_properties, read_clean_shutdown, read_meta_properties,
-    read_offsets, read_partition_metadata, remove_clean_shutdown, salvage_meta_properties, write_clean_shutdown,
-    write_meta_properties, write_offsets, write_partition_metadata,
+    CLEAN_SHUTDOWN, CLEANED, HIGH_WATERMARKS, LOG_STARTS, META_PROPERTIES, MetaProperties, PARTITION_METADATA,
+    RECOVERY_POINTS, ensure_meta_properties, has_clean_shutdown, has_meta_properties, read_clean_shutdown,
+    read_meta_properties, read_offsets, read_partition_metadata, remove_clean_shutdown, salvage_meta_properties,
+    write_clean_shutdown, write_meta_properties, write_offsets, write_partition_metadata,
 };
 pub use config::{TopicConfig, TopicConfigBuilder};
 pub(crate) use export::LogExport;
@@ -58,6 +60,7 @@ pub(crate) use files::{
     parse_partition_dir, parse_segment_name, partition_dir_name, segment_name, topic_collision_key,
     validate_topic_name,
 };
+pub(crate) use foreign::LogDirFacts;
 pub(crate) use journal::{
     BehindHole, Journal, JournalDamage, JournalFinding, JournalIds, JournalOpening, PREVIOUS, Salvage, SalvageState,
 };
