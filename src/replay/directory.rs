@@ -580,7 +580,7 @@ impl Directory {
         if is_there { Ok(catalog) } else { Err(Error::UnknownTopicId { partition: partition.clone() }) }
     }
 
-    fn topic_id(&self, partition: &TopicPartition) -> Result<TopicId> {
+    pub(super) fn topic_id(&self, partition: &TopicPartition) -> Result<TopicId> {
         let catalog = self.catalog()?;
         let entry = entry(&catalog, partition.topic())?;
         if partition.partition() >= entry.partitions {
@@ -667,7 +667,7 @@ impl Directory {
         }
     }
 
-    fn was_closed(&self) -> Result<bool> {
+    pub(super) fn was_closed(&self) -> Result<bool> {
         match self.log_dir() {
             Err(error) if error.is_not_found() => Ok(false),
             dir => has_clean_shutdown(dir?.as_ref()),

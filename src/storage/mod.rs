@@ -60,7 +60,7 @@ pub(crate) use files::{
     parse_partition_dir, parse_segment_name, partition_dir_name, segment_name, topic_collision_key,
     validate_topic_name,
 };
-pub(crate) use foreign::LogDirFacts;
+pub(crate) use foreign::{ForeignLog, LogDirFacts};
 pub(crate) use journal::{
     BehindHole, Journal, JournalDamage, JournalFinding, JournalIds, JournalOpening, PREVIOUS, Salvage, SalvageState,
 };
@@ -74,5 +74,7 @@ pub(crate) use quarantine::{free_name, save};
 pub(crate) use read::ReadPlace;
 pub(crate) use recovery::Opening;
 pub use report::{Finding, OpenReport};
+pub(crate) use segment::Segment;
 pub use verify::{Defect, DefectKind};
 pub(crate) use verify::{LogFacts, LogVerdict, OurLog, Seen, confirmed, verify_log};
+pub(crate) use walk::{Check, Step, Walk};

@@ -119,7 +119,7 @@ impl Defect {
     }
 
     #[must_use]
-    const fn of(mut self, first: Offset, last: Offset) -> Self {
+    pub(crate) const fn of(mut self, first: Offset, last: Offset) -> Self {
         if last.0 >= first.0 {
             self.offsets = Some((first, last));
         }
