@@ -355,6 +355,13 @@ impl BatchHeader {
         bytes.get(LAST_OFFSET_DELTA_AT..).and_then(<[u8]>::first_chunk).map_or(0, |field| i32::from_be_bytes(*field))
     }
 
+    /// Puts a leader epoch into the front of a batch. No checksum covers it.
+    pub(crate) fn store_leader_epoch(bytes: &mut [u8], epoch: LeaderEpoch) {
+        if let Some(field) = bytes.get_mut(EPOCH_AT..).and_then(<[u8]>::first_chunk_mut) {
+            *field = epoch.0.to_be_bytes();
+        }
+    }
+
     /// Puts a last offset delta into the front of a batch.
     pub(crate) fn store_last_delta(bytes: &mut [u8], last_delta: i32) {
         if let Some(field) = bytes.get_mut(LAST_OFFSET_DELTA_AT..).and_then(<[u8]>::first_chunk_mut) {

@@ -8,6 +8,7 @@
 //! | read a partition, from any offset or time on, and follow it while it grows | [`PartitionReader`] |
 //! | go through all that stands in stored logs, whoever wrote them: ours, those of any Kafka broker, copies of them | [`Archive`] |
 //! | play records back: some of them, by time, backwards, at their own speed | [`Archive::replay`] |
+//! | know how far the groups of a Kafka cluster have come | [`GroupCommits`] |
 //! | check every file | [`verify`] |
 //!
 //! ```
@@ -26,6 +27,7 @@
 //! ```
 
 mod archive;
+mod consumer_offsets;
 mod directory;
 mod follow;
 mod options;
@@ -38,6 +40,7 @@ mod transactions;
 mod verify;
 
 pub use archive::{Archive, ArchivedLog};
+pub use consumer_offsets::{GroupCommits, SkippedRecords, StoredCommit, StoredGroup};
 pub use directory::{Bounds, Directory, StoredPartition, StoredTopic};
 pub use follow::PartitionReader;
 pub use options::{OnDamage, ReplayOptions};

@@ -158,7 +158,7 @@ fn content_of(dir: &dyn Dir) -> Result<Content> {
 }
 
 /// Removes a directory and all in it.
-fn remove_dir(parent: &dyn Dir, name: &str) -> Result<()> {
+pub(crate) fn remove_dir(parent: &dyn Dir, name: &str) -> Result<()> {
     let dir = parent.dir(name)?;
     for entry in dir.list()? {
         if entry.is_dir { remove_dir(dir.as_ref(), &entry.name)? } else { dir.remove(&entry.name)? }

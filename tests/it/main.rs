@@ -9,6 +9,7 @@ mod codecs;
 mod command;
 mod consumer;
 mod crash;
+mod export;
 #[cfg(feature = "cli")]
 mod failures;
 mod faults;
@@ -29,6 +30,8 @@ mod rot;
 mod seeds;
 mod settings;
 mod small_disk;
+#[cfg(feature = "cli")]
+mod stored_groups;
 mod surroundings;
 mod tidy;
 mod verify;

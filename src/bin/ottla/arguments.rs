@@ -81,6 +81,12 @@ pub(crate) enum Command {
         #[arg(long)]
         execute: bool,
     },
+    /// Write a log.dir whose partitions a Kafka cluster takes over, and print the steps that are left to do
+    ///
+    /// The directory has to be closed; it is read, and one that a crash left is mended first. Damage ends it: `repair`
+    /// comes before that.
+    #[command(after_help = help::EXPORT)]
+    Export(Export),
     /// List all settings: what they do, their defaults, and how those differ from Kafka's
     #[command(after_help = help::CONFIG)]
     Config {
@@ -111,6 +117,7 @@ impl Command {
             Self::Consume(consume) => consume.group.is_some(),
             Self::Produce(_) | Self::Demo(_) => true,
             Self::Repair { execute } => *execute,
+            Self::Export(_) => true,
             Self::Group(_) | Self::Verify { .. } | Self::Config { .. } | Self::Completions { .. } => false,
         }
     }
@@ -119,6 +126,18 @@ impl Command {
     pub(crate) fn creates(&self) -> bool {
         matches!(self, Self::Produce(_) | Self::Topic(TopicCommand::Create { .. }))
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The directory to make; one that is there has to be empty
+    pub(crate) path: PathBuf,
+    /// Only this topic; may be repeated
+    #[arg(long = "topic", value_name = "T")]
+    pub(crate) topics: Vec<String>,
+    /// Only the offsets of this group; may be repeated
+    #[arg(long = "group", value_name = "G")]
+    pub(crate) groups: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,6 +7,7 @@ mod arguments;
 mod config;
 mod consume;
 mod demo;
+mod export;
 mod format;
 mod group;
 mod help;
@@ -87,6 +88,9 @@ fn run(arguments: Arguments) -> Result<Status, Failure> {
     }
     if let Command::Repair { execute } = command {
         return repair::run(&directory, execute, &mut output);
+    }
+    if let Command::Export(export) = &command {
+        return export::run(&directory, export, &mut output);
     }
     check(&directory, command.creates())?;
     if !command.writes() {
