@@ -24,11 +24,13 @@ pub(crate) const KINDS: [Kind; 7] = [
     ("rolled", rolled),
     ("reopened", reopened),
     ("large", large),
-    ("recovered", recovered),
+    (RECOVERED, recovered),
     (KILLED, killed),
 ];
 
-/// The kind that nobody closed: what was not acknowledged may be there or not.
+/// The kind that was killed now and then, and closed in the end.
+pub(crate) const RECOVERED: &str = "recovered";
+/// The kind that nobody closed.
 pub(crate) const KILLED: &str = "killed";
 
 const CODECS: [Compression; 5] =
@@ -273,11 +275,11 @@ fn large(path: &Path, acknowledged: &mut Lines) {
 /// Killed several times, and closed in the end.
 fn recovered(path: &Path, acknowledged: &mut Lines) {
     for round in 0..4 {
-        write_and_kill(path, "recovered", round, acknowledged);
+        write_and_kill(path, RECOVERED, round, acknowledged);
     }
     let engine = Engine::open(path).unwrap();
     let mut sender = Sender::new(&engine, Compression::Zstd);
-    sender.draw("recovered", 1, 50, &mut Chance::new(6));
+    sender.draw(RECOVERED, 1, 50, &mut Chance::new(6));
     sender.settle(acknowledged);
     engine.close().unwrap();
 }
@@ -285,7 +287,7 @@ fn recovered(path: &Path, acknowledged: &mut Lines) {
 /// Killed, and left like that.
 fn killed(path: &Path, acknowledged: &mut Lines) {
     for round in 4..6 {
-        write_and_kill(path, "killed", round, acknowledged);
+        write_and_kill(path, KILLED, round, acknowledged);
     }
 }
 

@@ -131,7 +131,7 @@ final class DirectoryCheck {
     }
 
     private static int epochAt(List<EpochEntry> epochs, long offset) {
-        return epochs.stream().filter(entry -> entry.startOffset <= offset).mapToInt(entry -> entry.epoch).max().orElse(-1);
+        return epochs.stream().filter(entry -> entry.startOffset() <= offset).mapToInt(entry -> entry.epoch()).max().orElse(-1);
     }
 
     private void records(File log, RecordBatch batch, TopicPartition name) {
@@ -154,7 +154,7 @@ final class DirectoryCheck {
             index.sanityCheck();
             for (int i = 0; i < index.entries(); i++) {
                 OffsetPosition entry = index.entry(i);
-                boolean holds = batches.stream().anyMatch(batch -> batch.position() == entry.position && batch.lastOffset() == entry.offset);
+                boolean holds = batches.stream().anyMatch(batch -> batch.position() == entry.position() && batch.lastOffset() == entry.offset());
                 findings.check(holds, offsets, "there is no batch for " + entry);
             }
         }
@@ -165,11 +165,11 @@ final class DirectoryCheck {
             long before = RecordBatch.NO_TIMESTAMP;
             for (int i = 0; i < index.entries(); i++) {
                 TimestampOffset entry = index.entry(i);
-                findings.check(entry.timestamp > before, times, entry + " is not later than the one before it");
-                before = entry.timestamp;
+                findings.check(entry.timestamp() > before, times, entry + " is not later than the one before it");
+                before = entry.timestamp();
                 // The first batch that is as late as that has to be the one.
-                Optional<FileChannelRecordBatch> found = batches.stream().filter(batch -> batch.maxTimestamp() >= entry.timestamp).findFirst();
-                boolean holds = found.filter(batch -> batch.maxTimestamp() == entry.timestamp && batch.lastOffset() == entry.offset).isPresent();
+                Optional<FileChannelRecordBatch> found = batches.stream().filter(batch -> batch.maxTimestamp() >= entry.timestamp()).findFirst();
+                boolean holds = found.filter(batch -> batch.maxTimestamp() == entry.timestamp() && batch.lastOffset() == entry.offset()).isPresent();
                 findings.check(holds, times, "the first batch that is so late is not that of " + entry);
             }
             findings.check(before == latest, times, "it ends with " + before + ", and the latest is " + latest);
