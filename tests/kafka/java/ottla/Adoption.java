@@ -114,6 +114,7 @@ final class Adoption {
     private static KafkaConsumer<byte[], byte[]> consumer(Broker broker) {
         Map<String, Object> config = new HashMap<>(broker.client());
         config.put("enable.auto.commit", false);
+        config.put("fetch.max.wait.ms", 10); // a seek waits for the fetch before it, which may be at the end
         config.put("auto.offset.reset", "none");
         return new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
     }

@@ -12,6 +12,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.apache.kafka.common.TopicPartition;
@@ -40,6 +41,10 @@ import org.apache.kafka.tools.DumpLogSegments;
 
 /** Every file under `log/` of a directory of ottla's, read with Kafka's own classes. */
 final class DirectoryCheck {
+    /** A line of its that names a fault. What is not: that the first offset of any segment but the first does not follow -1. */
+    private static final Pattern OBJECTION =
+            Pattern.compile("^ *(Index offset|Index timestamp|Indexed offset|\\d+ is followed by|Found \\d+ invalid bytes|[\\w.]+Exception)");
+
     private final Path kind;
     private final File logDir;
     private final Findings findings;
@@ -220,10 +225,7 @@ final class DirectoryCheck {
             System.setOut(out);
             System.setErr(err);
         }
-        List<String> objections = List.of("Mismatches in", "Found ", "Non-consecutive", "The following indexed offsets", "Exception");
-        said.toString().lines()
-                .filter(line -> objections.stream().anyMatch(line::startsWith))
-                .forEach(line -> findings.add(kind, "kafka-dump-log: " + line));
+        said.toString().lines().filter(OBJECTION.asPredicate()).forEach(line -> findings.add(kind, "kafka-dump-log: " + line.strip()));
         findings.check(said.toString().contains("Dumping "), kind, "kafka-dump-log said nothing");
     }
 }
