@@ -189,7 +189,8 @@ pub mod sim {
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing {
-    pub use crate::record::fuzzing::varint;
+    pub use crate::record::fuzzing::{Described, build, legacy_decode, round_trip, varint};
+    pub use crate::replay::fuzzing::archive_open;
     pub use crate::storage::fuzzing::{index_open, journal_open};
 }
 

@@ -134,15 +134,7 @@ impl Archive {
         };
         let (disk, logs) = match target {
             Target::Ours(_) => return Err(Error::illegal_argument(format!("{} has no topics", path.display()))),
-            Target::LogDir(dir) => {
-                let disk = disk(&dir)?;
-                let mut logs = Vec::new();
-                for partition in live_partitions(disk.root().as_ref())? {
-                    let dir = disk.root().dir(&partition_dir_name(&partition))?;
-                    logs.push(ArchivedLog::foreign(partition, dir, None, &facts)?);
-                }
-                (disk, logs)
-            }
+            Target::LogDir(dir) => return Self::of_log_dir(path, &disk(&dir)?),
             Target::Partition(dir, partition) => {
                 let disk = disk(&dir)?;
                 let log = ArchivedLog::foreign(partition, disk.root(), None, &facts)?;
@@ -177,6 +169,18 @@ impl Archive {
         let disk = disk.disk();
         let root = disk.root().path().to_owned();
         Self::ours(&root, &disk, &Target::Ours(root.clone()))
+    }
+
+    /// A broker's `log.dir`, the root of a disk.
+    pub(super) fn of_log_dir(path: &Path, disk: &Arc<dyn Disk>) -> Result<Self> {
+        let root = disk.root();
+        let facts = LogDirFacts::read(root.as_ref());
+        let mut logs = Vec::new();
+        for partition in live_partitions(root.as_ref())? {
+            let dir = root.dir(&partition_dir_name(&partition))?;
+            logs.push(ArchivedLog::foreign(partition, dir, None, &facts)?);
+        }
+        Ok(Self { path: path.to_owned(), scheduler: disk.scheduler(), logs })
     }
 
     /// A directory of topics, or a part of one.

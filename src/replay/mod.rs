@@ -28,6 +28,8 @@
 mod archive;
 mod directory;
 mod follow;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod options;
 mod playback;
 mod records;
