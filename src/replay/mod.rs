@@ -28,6 +28,7 @@ mod follow;
 mod records;
 mod verify;
 
+pub use crate::storage::AbortedTransaction;
 pub use directory::{Bounds, Directory, StoredPartition, StoredTopic};
 pub use follow::PartitionReader;
 pub use records::{StoredIter, StoredRecords};
