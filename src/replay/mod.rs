@@ -6,6 +6,7 @@
 //! |---|---|
 //! | see topics, their settings and bounds, and how far groups have come | [`Directory`] |
 //! | read a partition, from any offset or time on, and follow it while it grows | [`PartitionReader`] |
+//! | know how far the groups of a Kafka cluster have come | [`GroupCommits`] |
 //! | check every file | [`verify`] |
 //!
 //! ```
@@ -23,12 +24,14 @@
 //! # Ok::<(), ottla::Error>(())
 //! ```
 
+mod consumer_offsets;
 mod directory;
 mod follow;
 mod records;
 mod verify;
 
 pub use crate::storage::AbortedTransaction;
+pub use consumer_offsets::{GroupCommits, SkippedRecords, StoredCommit, StoredGroup};
 pub use directory::{Bounds, Directory, StoredPartition, StoredTopic};
 pub use follow::PartitionReader;
 pub use records::{StoredIter, StoredRecords};

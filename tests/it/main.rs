@@ -26,6 +26,8 @@ mod rot;
 mod seeds;
 mod settings;
 mod small_disk;
+#[cfg(feature = "cli")]
+mod stored_groups;
 mod surroundings;
 mod tidy;
 mod verify;
