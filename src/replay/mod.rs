@@ -7,6 +7,7 @@
 //! | see topics, their settings and bounds, and how far groups have come | [`Directory`] |
 //! | read a partition, from any offset or time on, and follow it while it grows | [`PartitionReader`] |
 //! | know how far the groups of a Kafka cluster have come | [`GroupCommits`] |
+//! | see what stands in a file, entry by entry | [`dump`](fn@dump) |
 //! | check every file | [`verify`] |
 //!
 //! ```
@@ -26,13 +27,15 @@
 
 mod consumer_offsets;
 mod directory;
+mod dump;
 mod follow;
 mod records;
 mod verify;
 
-pub use crate::storage::AbortedTransaction;
+pub use crate::storage::{AbortedTransaction, ProducerState};
 pub use consumer_offsets::{GroupCommits, SkippedRecords, StoredCommit, StoredGroup};
 pub use directory::{Bounds, Directory, StoredPartition, StoredTopic};
+pub use dump::{DumpKind, DumpOptions, Dumped, DumpedCommit, DumpedFrame, dump};
 pub use follow::PartitionReader;
 pub use records::{StoredIter, StoredRecords};
 pub use verify::{VerifyOptions, VerifyReport, verify};

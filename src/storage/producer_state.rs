@@ -38,27 +38,52 @@ const ENTRIES_AT: usize = 10;
 const ENTRY_BYTES: usize = 46;
 
 /// What a log remembers of one producer. Kafka: `ProducerStateEntry`, with the one batch of it that is stored.
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use ottla::replay::{DumpOptions, Dumped, dump};
+///
+/// # let data = tempfile::tempdir().expect("a temporary directory");
+/// # let path = data.path().join("00000000000000000124.snapshot");
+/// # let front = b"\0\x01\xb4\x7d\x0d\xad\0\0\0\x01\0\0\0\0\0\0\x0f\xa0\0\x02\0\0\0\x09\0\0\0\0\0\0\0\x7b\0\0\0\x04";
+/// # let rest = b"\0\0\x01\x8b\xcf\xe5\x68\0\0\0\0\x07\0\0\0\0\0\0\0\x64";
+/// # std::fs::write(&path, [&front[..], rest].concat()).expect("it can be written");
+/// let findings = dump(&path, &DumpOptions::default(), |entry| {
+///     if let Dumped::Producer { state, .. } = entry {
+///         assert_eq!((state.producer_id, state.last_sequence, state.offset_delta), (4000, 9, 4));
+///     }
+///     ControlFlow::Continue(())
+/// })?;
+/// assert_eq!(findings, 0);
+/// # Ok::<(), ottla::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ProducerState {
+#[non_exhaustive]
+pub struct ProducerState {
     /// Its id.
-    pub(crate) producer_id: i64,
+    pub producer_id: i64,
     /// Its epoch.
-    pub(crate) producer_epoch: i16,
+    pub producer_epoch: i16,
     /// The sequence number of the last record of its last batch; -1 if no batch is remembered.
-    pub(crate) last_sequence: i32,
+    pub last_sequence: i32,
     /// The offset of that record; -1 if no batch is remembered.
-    pub(crate) last_offset: Offset,
+    pub last_offset: Offset,
     /// How far that record lies behind the first one of the batch, in offsets.
-    pub(crate) offset_delta: i32,
+    pub offset_delta: i32,
     /// When it appended last, by the clock of its records; a marker counts.
-    pub(crate) last_timestamp: Timestamp,
+    pub last_timestamp: Timestamp,
     /// The epoch of the coordinator that ended its last transaction; -1 if none did.
-    pub(crate) coordinator_epoch: i32,
+    pub coordinator_epoch: i32,
     /// The first offset of its open transaction; -1 if none is open.
-    pub(crate) current_txn_first_offset: Offset,
+    pub current_txn_first_offset: Offset,
 }
 
 impl ProducerState {
+    /// Where in a snapshot the entry with that number stands; the first one has number 0.
+    pub(crate) const fn file_position(number: usize) -> u64 {
+        (ENTRIES_AT + number * ENTRY_BYTES) as u64
+    }
+
     fn decode(bytes: &[u8; ENTRY_BYTES]) -> Self {
         let mut fields = &bytes[..];
         Self {
