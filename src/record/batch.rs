@@ -23,11 +23,12 @@ use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
 
 use crate::record::compression::Decompressor;
+use crate::record::legacy;
 use crate::record::records::Records;
 use crate::types::{Compression, LeaderEpoch, Offset, Timestamp, TimestampType};
 
 /// The only format of batches that is written.
-pub(super) const MAGIC: i8 = 2;
+pub(crate) const MAGIC: i8 = 2;
 
 const LENGTH_AT: usize = 8;
 const EPOCH_AT: usize = 12;
@@ -43,8 +44,8 @@ const BASE_SEQUENCE_AT: usize = 53;
 const COUNT_AT: usize = 57;
 const RECORDS_AT: usize = 61;
 
-const CODEC: i16 = 0b111;
-const APPEND_TIME: i16 = 1 << 3;
+pub(super) const CODEC: i16 = 0b111;
+pub(super) const APPEND_TIME: i16 = 1 << 3;
 const TRANSACTIONAL: i16 = 1 << 4;
 const CONTROL: i16 = 1 << 5;
 const DELETE_HORIZON: i16 = 1 << 6;
@@ -147,7 +148,10 @@ pub enum BatchFault {
     },
 }
 
-/// The fields of a batch's header. Kafka: that of a `RecordBatch` of magic 2.
+/// The fields of a batch's header. Kafka: that of a `RecordBatch`.
+///
+/// Of the old formats v0 and v1 each message, or compressed set of messages, is a batch. It has no leader epoch and no
+/// producer; the first offset and the count of a compressed set are known once it is [unpacked](Batch::unpack).
 ///
 /// ```
 /// # use ottla::{BatchHeader, Offset, Engine, Producer, ProducerRecord};
@@ -165,13 +169,15 @@ pub enum BatchFault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BatchHeader {
+    /// The format: 2 of all that ottla writes, 0 and 1 of what brokers wrote before Kafka 0.11.
+    pub magic: i8,
     /// The offset of the first record, or of the one that was first before a compaction. Kafka: `baseOffset`.
     pub base_offset: Offset,
     /// How long the whole batch is, in bytes.
     pub len_bytes: usize,
     /// Under which leadership it was appended.
     pub leader_epoch: LeaderEpoch,
-    /// The CRC-32C of what follows the field.
+    /// The checksum of what follows the field: CRC-32C, in the old formats CRC-32.
     pub crc: u32,
     /// Codec and flags; the methods tell them apart.
     pub attributes: i16,
@@ -196,10 +202,12 @@ impl BatchHeader {
     pub const LEN_BYTES: usize = RECORDS_AT;
     /// Where the length field ends: what it counts begins there.
     pub(crate) const LENGTH_END: usize = EPOCH_AT;
+    /// How much of the front of a batch tells what [`parse_any`](Self::parse_any) wants of the old formats.
+    pub(crate) const LEGACY_LEN_BYTES: usize = 26;
     /// Where the leader epoch stands, which the checksum does not cover.
     pub(crate) const LEADER_EPOCH_AT: u64 = EPOCH_AT as u64;
 
-    /// Reads a header off the front of `bytes`, and checks what can be told without the rest of the batch.
+    /// Reads a header of v2 off the front of `bytes`, and checks what can be told without the rest of the batch.
     ///
     /// # Errors
     /// [`BatchFault::TooShort`], [`BatchFault::BadLength`], [`BatchFault::BadMagic`], [`BatchFault::BadField`].
@@ -220,6 +228,7 @@ impl BatchHeader {
             return Err(BatchFault::BadMagic { magic });
         }
         let parsed = Self {
+            magic,
             base_offset: Offset(i64::from_be_bytes(field(header, 0))),
             len_bytes,
             leader_epoch: LeaderEpoch(i32::from_be_bytes(field(header, EPOCH_AT))),
@@ -235,6 +244,27 @@ impl BatchHeader {
         };
         parsed.check_fields()?;
         Ok(parsed)
+    }
+
+    /// The same of any format that Kafka ever had.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{BatchHeader, Offset};
+    /// // A message of v0 at offset 5, whose key is "k1" and whose value "v1".
+    /// let message = b"\0\0\0\0\0\0\0\x05\0\0\0\x12\x57\xe7\x49\x6e\0\0\0\0\0\x02k1\0\0\0\x02v1";
+    /// let header = BatchHeader::parse_any(message)?;
+    /// assert_eq!((header.magic, header.base_offset, header.count), (0, Offset(5), 1));
+    /// # Ok::<(), ottla::BatchFault>(())
+    /// ```
+    pub fn parse_any(bytes: &[u8]) -> Result<Self, BatchFault> {
+        match bytes.get(MAGIC_AT) {
+            Some(0 | 1) => legacy::parse_header(bytes),
+            _ => Self::parse(bytes),
+        }
     }
 
     fn check_fields(&self) -> Result<(), BatchFault> {
@@ -336,29 +366,49 @@ impl BatchHeader {
 /// Checks the checksum of a batch that comes in pieces, whatever its length field says.
 #[derive(Debug)]
 pub(crate) struct BatchChecksum {
-    digest: Digest,
-    /// The front of the batch, until the checksum's field is over.
+    /// Where the checksum stands, and where what it covers begins.
+    places: (usize, usize),
+    digest: AnyDigest,
+    /// The front of the batch, as far as it is not covered.
     head: Vec<u8>,
 }
 
-impl Default for BatchChecksum {
-    fn default() -> Self {
-        Self { digest: Digest::new(CrcAlgorithm::Crc32Iscsi), head: Vec::with_capacity(ATTRIBUTES_AT) }
-    }
+/// The checksum of a format.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
+enum AnyDigest {
+    Batch(Digest),
+    Message(crc32fast::Hasher),
 }
 
 impl BatchChecksum {
+    /// For a batch of that format.
+    pub(crate) fn of(magic: i8) -> Self {
+        let (places, digest) = match magic {
+            0 | 1 => (legacy::CHECKSUM_PLACES, AnyDigest::Message(crc32fast::Hasher::new())),
+            _ => ((CRC_AT, ATTRIBUTES_AT), AnyDigest::Batch(Digest::new(CrcAlgorithm::Crc32Iscsi))),
+        };
+        Self { places, digest, head: Vec::with_capacity(places.1) }
+    }
+
     /// Takes the next piece.
     pub(crate) fn update(&mut self, piece: &[u8]) {
-        let (head, covered) = piece.split_at((ATTRIBUTES_AT - self.head.len()).min(piece.len()));
+        let (head, covered) = piece.split_at((self.places.1 - self.head.len()).min(piece.len()));
         self.head.extend_from_slice(head);
-        self.digest.update(covered);
+        match &mut self.digest {
+            AnyDigest::Batch(digest) => digest.update(covered),
+            AnyDigest::Message(hasher) => hasher.update(covered),
+        }
     }
 
     /// Whether what was taken is what the checksum was made of.
     pub(crate) fn check(&self) -> Result<(), BatchFault> {
-        let field = self.head.get(CRC_AT..).and_then(<[u8]>::first_chunk).ok_or(BatchFault::TooShort)?;
-        let (stored, computed) = (u32::from_be_bytes(*field), crc_32(self.digest.finalize()));
+        let field = self.head.get(self.places.0..).and_then(<[u8]>::first_chunk).ok_or(BatchFault::TooShort)?;
+        let computed = match &self.digest {
+            AnyDigest::Batch(digest) => crc_32(digest.finalize()),
+            AnyDigest::Message(hasher) => hasher.clone().finalize(),
+        };
+        let stored = u32::from_be_bytes(*field);
         if stored == computed { Ok(()) } else { Err(BatchFault::BadCrc { stored, computed }) }
     }
 }
@@ -472,7 +522,7 @@ impl Batch {
     /// What [`unpack`](Self::unpack) may reasonably be told to make of one batch, in bytes: 128 MiB.
     pub const DEFAULT_UNPACKED_LIMIT: usize = 128 << 20;
 
-    /// Takes the batch at the front of `bytes`; what lies behind it is left out. Copies nothing.
+    /// Takes the batch of v2 at the front of `bytes`; what lies behind it is left out. Copies nothing.
     ///
     /// Its records are not looked at: [`records`](Self::records) does that.
     ///
@@ -510,6 +560,34 @@ impl Batch {
             return Err(BatchFault::TooShort);
         }
         Ok(Self { header, bytes: bytes.slice(..header.len_bytes), unpacked: None })
+    }
+
+    /// The same of any format that Kafka ever had.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode); [`BatchFault::BadRecord`] for a message of the old formats whose lengths do not fit.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Batch, Offset};
+    /// let stored = b"\0\0\0\0\0\0\0\x05\0\0\0\x12\x57\xe7\x49\x6e\0\0\0\0\0\x02k1\0\0\0\x02v1";
+    /// let batch = Batch::decode_any(bytes::Bytes::from_static(stored))?;
+    /// let record = batch.records()?.next().expect("a message is a batch of its own")?;
+    /// assert_eq!((record.offset(), record.value()), (Offset(5), Some(&b"v1"[..])));
+    /// assert!(record.timestamp().is_none()); // v0 has no timestamps
+    /// # Ok::<(), ottla::BatchFault>(())
+    /// ```
+    pub fn decode_any(bytes: Bytes) -> Result<Self, BatchFault> {
+        let header = BatchHeader::parse_any(&bytes)?;
+        if header.magic == MAGIC {
+            return Self::decode(bytes);
+        }
+        if bytes.len() < header.len_bytes {
+            return Err(BatchFault::TooShort);
+        }
+        let bytes = bytes.slice(..header.len_bytes);
+        legacy::check(&header, &bytes)?;
+        Ok(Self { header, bytes, unpacked: None })
     }
 
     /// The fields of its header.
@@ -561,6 +639,11 @@ impl Batch {
         if codec == Compression::None || self.unpacked.is_some() {
             return Ok(self);
         }
+        if self.header.magic != MAGIC {
+            let (header, messages) = legacy::unpack(&self.header, &self.bytes, decompressor, limit)?;
+            (self.header, self.unpacked) = (header, Some(messages));
+            return Ok(self);
+        }
         // Like Kafka, which does not look at what an empty batch holds.
         self.unpacked = Some(match self.header.count {
             0 => Bytes::new(),
@@ -571,7 +654,7 @@ impl Batch {
 
     /// How many bytes of memory its records take.
     pub(crate) fn records_len_bytes(&self) -> usize {
-        self.unpacked.as_ref().map_or(self.header.len_bytes - RECORDS_AT, Bytes::len)
+        self.unpacked.as_deref().unwrap_or_else(|| self.stored_records()).len()
     }
 
     /// Goes through its records, which borrow from the batch. An error ends them.
@@ -596,8 +679,8 @@ impl Batch {
     /// ```
     pub fn records(&self) -> Result<Records<'_>, BatchFault> {
         match (&self.unpacked, self.header.compression()?) {
-            (Some(unpacked), _) => Ok(Records::new(&self.header, unpacked)),
-            (None, Compression::None) => Ok(Records::new(&self.header, self.stored_records())),
+            (Some(unpacked), _) => Ok(Records::new(&self.header, unpacked, 0)),
+            (None, Compression::None) => Ok(Records::new(&self.header, self.stored_records(), 0)),
             (None, codec) => Err(BatchFault::Packed { codec }),
         }
     }
@@ -606,12 +689,13 @@ impl Batch {
     /// an error, and means nothing: the batch was walked before.
     pub(crate) fn last_records(&self, bytes_left: usize) -> Records<'_> {
         let bytes = self.unpacked.as_deref().unwrap_or_else(|| self.stored_records());
-        let at = bytes.len().saturating_sub(bytes_left);
-        Records::new(&self.header, bytes.get(at..).unwrap_or_default())
+        Records::new(&self.header, bytes, bytes.len().saturating_sub(bytes_left))
     }
 
+    /// All that stands behind the header; a message of the old formats has none before it.
     fn stored_records(&self) -> &[u8] {
-        self.bytes.get(RECORDS_AT..).unwrap_or_default()
+        let records_at = if self.header.magic == MAGIC { RECORDS_AT } else { 0 };
+        self.bytes.get(records_at..).unwrap_or_default()
     }
 }
 

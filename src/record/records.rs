@@ -13,7 +13,8 @@
 //!
 //! Kafka: `DefaultRecord`.
 
-use crate::record::batch::{BatchFault, BatchHeader};
+use crate::record::batch::{BatchFault, BatchHeader, MAGIC};
+use crate::record::legacy;
 use crate::record::varint;
 use crate::types::{LeaderEpoch, Offset, Timestamp, TimestampType};
 
@@ -36,13 +37,17 @@ pub struct Records<'a> {
     header: BatchHeader,
     rest: &'a [u8],
     index: i32,
-    least_delta: i32,
+    /// How much the offsets of a set in the old formats lie above those that its messages are stored with.
+    shift: i64,
     has_ended: bool,
 }
 
 impl<'a> Records<'a> {
-    pub(super) fn new(header: &BatchHeader, rest: &'a [u8]) -> Self {
-        Self { header: *header, rest, index: 0, least_delta: 0, has_ended: false }
+    /// The records that stand in `bytes` from `position` on.
+    pub(super) fn new(header: &BatchHeader, bytes: &'a [u8], position: usize) -> Self {
+        let shift = if header.magic == MAGIC { 0 } else { header.base_offset.0 - legacy::first_offset(bytes) };
+        let rest = bytes.get(position..).unwrap_or_default();
+        Self { header: *header, rest, index: 0, shift, has_ended: false }
     }
 
     /// How many bytes are still to come; [`Batch::last_records`] goes on there.
@@ -56,6 +61,9 @@ impl<'a> Records<'a> {
     /// Takes the next record off the front.
     #[inline]
     fn take(&mut self) -> Result<Record<'a>, &'static str> {
+        if self.header.magic != MAGIC {
+            return self.take_message();
+        }
         let length = varint::take_i32(&mut self.rest).ok_or("its length is not whole")?;
         let length = usize::try_from(length).map_err(|_negative| "its length is negative")?;
         let (record, rest) = self.rest.split_at_checked(length).ok_or("it is longer than what is left")?;
@@ -64,7 +72,7 @@ impl<'a> Records<'a> {
     }
 
     #[inline]
-    fn parse(&mut self, bytes: &'a [u8]) -> Result<Record<'a>, &'static str> {
+    fn parse(&self, bytes: &'a [u8]) -> Result<Record<'a>, &'static str> {
         let (_attributes, mut rest) = bytes.split_first().ok_or("it is empty")?;
         let timestamp_delta = varint::take_i64(&mut rest).ok_or("its timestamp is not whole")?;
         let offset_delta = varint::take_i32(&mut rest).ok_or("its offset is not whole")?;
@@ -74,10 +82,10 @@ impl<'a> Records<'a> {
         if !rest.is_empty() {
             return Err("its length does not fit what is in it");
         }
-        if offset_delta < self.least_delta || offset_delta > self.header.last_offset_delta {
-            return Err("its offset is not between its neighbours'");
+        // Brokers take from clients what does not rise, and number it like that.
+        if offset_delta < 0 || offset_delta > self.header.last_offset_delta {
+            return Err("its offset is not in the batch");
         }
-        self.least_delta = offset_delta + 1; // at most the last offset delta and one, which the header has checked
         let timestamp_type = self.header.timestamp_type();
         let timestamp = match timestamp_type {
             TimestampType::CreateTime => Timestamp(self.header.base_timestamp.0.wrapping_add(timestamp_delta)),
@@ -86,6 +94,21 @@ impl<'a> Records<'a> {
         let offset = Offset(self.header.base_offset.0 + i64::from(offset_delta));
         let leader_epoch = self.header.leader_epoch;
         Ok(Record { offset, timestamp, timestamp_type, leader_epoch, key, value, headers })
+    }
+
+    /// The same of a message in one of the old formats.
+    #[cold]
+    fn take_message(&mut self) -> Result<Record<'a>, &'static str> {
+        let message = legacy::Message::take(&mut self.rest)?;
+        Ok(Record {
+            offset: Offset(message.offset.wrapping_add(self.shift)), // within the set: that was checked with it
+            timestamp: message.timestamp_in(&self.header),
+            timestamp_type: self.header.timestamp_type(),
+            leader_epoch: self.header.leader_epoch,
+            key: message.key,
+            value: message.value,
+            headers: Headers::default(),
+        })
     }
 
     /// What has to hold behind the last record.

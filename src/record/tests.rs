@@ -368,7 +368,7 @@ fn bytes_in_front_of_the_crc_may_change_and_any_other_bit_is_noticed() {
     for bit in 0..bytes.len() * 8 {
         let mut flipped = bytes.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        let mut pieces = BatchChecksum::default();
+        let mut pieces = BatchChecksum::of(MAGIC);
         flipped.chunks(1 + bit % 30).for_each(|piece| pieces.update(piece));
         assert_eq!(pieces.check().is_ok(), bit / 8 < 17, "bit {bit}");
 
@@ -432,8 +432,8 @@ fn damaged_record_is_named_and_ends_the_walk() {
         (&[0x00], "it is empty"),
         (&[0x02, 0], "its timestamp is not whole"),
         (&[0x04, 0, 0], "its offset is not whole"),
-        (&[0x0c, 0, 0, 0x01, 1, 1, 0], "its offset is not between its neighbours'"),
-        (&[0x0c, 0, 0, 0x14, 1, 1, 0], "its offset is not between its neighbours'"),
+        (&[0x0c, 0, 0, 0x01, 1, 1, 0], "its offset is not in the batch"),
+        (&[0x0c, 0, 0, 0x14, 1, 1, 0], "its offset is not in the batch"),
         (&[0x0c, 0, 0, 0, 0x06, 1, 0], "its key is longer than what is left"),
         (&[0x0c, 0, 0, 0, 1, 0x04, 0], "its value is longer than what is left"),
         (&[0x0a, 0, 0, 0, 1, 1], "its count of headers is not whole"),

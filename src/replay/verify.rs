@@ -20,10 +20,10 @@ use crate::error::{Error, Result};
 use crate::io::{Dir, Disk, Entry, Kind, OsDisk, Reading};
 use crate::record::Batch;
 use crate::storage::{
-    BehindHole, CLEAN_SHUTDOWN, Defect, DefectKind, Journal, JournalDamage, JournalFinding, LOG_STARTS, LogFacts,
-    LogVerdict, META_PROPERTIES, OurLog, POSITIONS, PREVIOUS, PartitionDirKind, Positions, PositionsByLog,
-    PositionsDamage, PositionsFinding, RECOVERY_POINTS, RESERVE, RESERVE_BYTES, Seen, confirmed, has_clean_shutdown,
-    parse_group_file_name, parse_partition_dir, parse_segment_name, partition_dir_name, read_clean_shutdown,
+    BehindHole, CLEAN_SHUTDOWN, CLEANED, Defect, DefectKind, HIGH_WATERMARKS, Journal, JournalDamage, JournalFinding,
+    LOG_STARTS, LogDirFacts, LogFacts, LogVerdict, META_PROPERTIES, OurLog, POSITIONS, PREVIOUS, PartitionDirKind,
+    Positions, PositionsByLog, PositionsDamage, PositionsFinding, RECOVERY_POINTS, RESERVE, RESERVE_BYTES, Seen,
+    confirmed, parse_group_file_name, parse_partition_dir, parse_segment_name, partition_dir_name, read_clean_shutdown,
     read_meta_properties, read_offsets, read_partition_metadata, verify_log,
 };
 use crate::sync::{Scheduler, Signal, Threads, in_parallel, parallelism};
@@ -138,7 +138,7 @@ impl VerifyReport {
 /// Blocks until everything is read, on as many threads as the options say; they have ended when it returns.
 ///
 /// What looks torn in a directory that was not closed cleanly is looked at several times, 20 ms apart, before it
-/// counts. The formats v0 and v1, of brokers before 0.11, are not read yet: one defect for each file says so.
+/// counts. Of a broker's log it says where offsets are missing, unless the cleaner's checkpoint names the log.
 ///
 /// # Errors
 /// [`Error::IllegalArgument`] if it is nothing of the kind; [`Error::Io`] if it cannot be listed. What cannot be read
@@ -271,11 +271,10 @@ struct Surroundings {
     log_dir: Option<Arc<dyn Dir>>,
     /// Lets a writer that may be there get on.
     pause: fn(),
-    was_clean: bool,
+    said: LogDirFacts,
     /// `None` if there is no catalog that can be read.
     catalog: Option<Catalog>,
     positions: PositionsByLog,
-    recovery_points: BTreeMap<TopicPartition, Offset>,
     defects: Vec<Defect>,
 }
 
@@ -285,17 +284,13 @@ impl Surroundings {
             root,
             log_dir,
             pause,
-            was_clean: false,
+            said: LogDirFacts::default(),
             catalog: None,
             positions: PositionsByLog::new(),
-            recovery_points: BTreeMap::new(),
             defects: Vec::new(),
         };
         if let Some(log_dir) = &around.log_dir {
-            around.was_clean = has_clean_shutdown(log_dir.as_ref()).unwrap_or(false);
-            if let Ok(Some(points)) = read_offsets(log_dir.as_ref(), RECOVERY_POINTS) {
-                around.recovery_points = points;
-            }
+            around.said = LogDirFacts::read(log_dir.as_ref());
         }
         if let Some(root) = around.root.clone() {
             around.read_positions(root.as_ref());
@@ -306,7 +301,7 @@ impl Surroundings {
 
     fn read_positions(&mut self, root: &dyn Dir) {
         let path = root.path().join(POSITIONS);
-        let was_clean = self.was_clean;
+        let was_clean = self.said.was_clean;
         let look = || match Positions::inspect(root) {
             Ok((_, findings)) => findings.iter().map(|finding| of_positions(finding, was_clean)).collect(),
             Err(error) if error.is_not_found() => vec![Defect::new(DefectKind::Damage, &path, "it is missing")],
@@ -319,7 +314,7 @@ impl Surroundings {
     }
 
     fn read_catalog(&mut self, root: &dyn Dir) {
-        let was_clean = self.was_clean;
+        let was_clean = self.said.was_clean;
         let look = || match Journal::inspect(root, CATALOG, was_clean, BehindHole::Drop) {
             Ok((payloads, findings)) => {
                 let mut found = of_journal(root, CATALOG, Ok(findings), was_clean);
@@ -338,7 +333,7 @@ impl Surroundings {
     /// Whether the catalog names the partition now, as the same topic's as before; it may have been deleted meanwhile.
     fn is_still_there(&self, partition: &TopicPartition) -> bool {
         let (Some(root), Some(before)) = (&self.root, self.entry(partition)) else { return true };
-        let now = catalog_now(root.as_ref(), self.was_clean);
+        let now = catalog_now(root.as_ref(), self.said.was_clean);
         now.is_none_or(|now| now.topics().any(|entry| entry.id == before.id))
     }
 
@@ -358,9 +353,16 @@ impl Surroundings {
         });
         let durable_end = match ours {
             Some(_) => position.map(|position| position.durable_end),
-            None => partition.and_then(|partition| self.recovery_points.get(partition)).copied(),
+            None => partition.and_then(|partition| self.said.recovery_points.get(partition)).copied(),
         };
-        LogFacts { ours, was_clean: self.was_clean, durable_end, only, unpacked_limit: options.max_unpacked_bytes }
+        LogFacts {
+            ours,
+            foreign: partition.map(|partition| self.said.of(partition)).unwrap_or_default(),
+            was_clean: self.said.was_clean,
+            durable_end,
+            only,
+            unpacked_limit: options.max_unpacked_bytes,
+        }
     }
 }
 
@@ -432,7 +434,7 @@ impl Verification<'_> {
 
     fn confirm(&mut self, look: impl Fn(&Surroundings) -> Vec<Defect>) {
         let around = &self.surroundings;
-        let found = confirmed(!around.was_clean, &around.pause, || look(around));
+        let found = confirmed(!around.said.was_clean, &around.pause, || look(around));
         self.report.defects.extend(found);
     }
 
@@ -495,7 +497,7 @@ impl Verification<'_> {
                     self.take(verdict);
                 }
                 Ok(_) => {} // its topic was deleted
-                Err(error) if error.is_not_found() && !self.surroundings.was_clean => {}
+                Err(error) if error.is_not_found() && !self.surroundings.said.was_clean => {}
                 Err(error) => {
                     let path = log_dir.path().join(partition_dir_name(&partition));
                     self.report.defects.push(Defect::from_error(&error, &path));
@@ -509,11 +511,11 @@ impl Verification<'_> {
     /// After a clean shutdown the checkpoint says where each log ends.
     fn check_recovery_points(&mut self, log_dir: &dyn Dir, ends: &BTreeMap<TopicPartition, Offset>) {
         let around = &self.surroundings;
-        if !around.was_clean {
+        if !around.said.was_clean {
             return;
         }
         let path = log_dir.path().join(RECOVERY_POINTS);
-        let wrong = around.recovery_points.iter().find_map(|(partition, point)| {
+        let wrong = around.said.recovery_points.iter().find_map(|(partition, point)| {
             let Some(end) = ends.get(partition) else {
                 let is_strange = around.catalog.is_some() && around.entry(partition).is_none();
                 return is_strange.then(|| format!("it names {partition}, which there is not"));
@@ -524,7 +526,7 @@ impl Verification<'_> {
         });
         let missing = || {
             let mut ours = ends.keys().filter(|partition| around.entry(partition).is_some());
-            let missing = ours.find(|partition| !around.recovery_points.contains_key(partition))?;
+            let missing = ours.find(|partition| !around.said.recovery_points.contains_key(partition))?;
             let is_damaged = !matches!(read_offsets(log_dir, RECOVERY_POINTS), Ok(Some(_)));
             (!is_damaged).then(|| format!("it lacks {missing}"))
         };
@@ -536,7 +538,7 @@ impl Verification<'_> {
     /// Of a directory that was closed cleanly `positions` and the logs say the same.
     fn check_positions(&mut self, ends: &BTreeMap<TopicPartition, Offset>) {
         let around = &self.surroundings;
-        let Some(root) = around.root.as_ref().filter(|_| around.was_clean) else { return };
+        let Some(root) = around.root.as_ref().filter(|_| around.said.was_clean) else { return };
         let path = root.path().join(POSITIONS);
         if self.report.defects.iter().any(|defect| defect.path == path) {
             return;
@@ -610,7 +612,7 @@ fn names(log_dir: &dyn Dir, around: &Surroundings) -> Vec<Defect> {
         Err(error) => return vec![Defect::from_error(&error, log_dir.path())],
     };
     let now = around.root.as_ref().filter(|_| around.catalog.is_some());
-    let now = now.and_then(|root| catalog_now(root.as_ref(), around.was_clean));
+    let now = now.and_then(|root| catalog_now(root.as_ref(), around.said.was_clean));
     let has = |catalog: &Catalog, partition: &TopicPartition| {
         let mut topics = catalog.topics();
         topics.any(|entry| *entry.name == *partition.topic() && partition.partition() < entry.partitions)
@@ -676,9 +678,9 @@ fn small_files(log_dir: &dyn Dir, around: &Surroundings) -> Vec<Defect> {
         }
     };
     for name in [RECOVERY_POINTS, LOG_STARTS] {
-        check(name, read_offsets(log_dir, name).map(|read| read.is_some()), is_ours && around.was_clean);
+        check(name, read_offsets(log_dir, name).map(|read| read.is_some()), is_ours && around.said.was_clean);
     }
-    for name in ["replication-offset-checkpoint", "cleaner-offset-checkpoint"] {
+    for name in [HIGH_WATERMARKS, CLEANED] {
         check(name, read_offsets(log_dir, name).map(|read| read.is_some()), false);
     }
     let properties = read_meta_properties(log_dir).and_then(|properties| match properties {
@@ -715,7 +717,7 @@ fn group_defects(
     around: &Surroundings,
     is_lost: &dyn Fn(&TopicPartition, Offset, LeaderEpoch) -> Option<Offset>,
 ) -> Vec<Defect> {
-    let was_clean = around.was_clean;
+    let was_clean = around.said.was_clean;
     let read = Journal::inspect(dir, file, was_clean, BehindHole::Keep);
     let (payloads, findings) = match read {
         Ok((payloads, findings)) => (payloads, Ok(findings)),

@@ -31,6 +31,10 @@ use crate::types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 /// The log start of each partition where it lies inside the first segment.
 pub(crate) const LOG_STARTS: &str = "log-start-offset-checkpoint";
+/// The high watermark of each partition of a broker.
+pub(crate) const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+/// Up to where a broker's cleaner has been at each partition that it compacts.
+pub(crate) const CLEANED: &str = "cleaner-offset-checkpoint";
 
 /// What a log directory says about itself.
 pub(crate) const META_PROPERTIES: &str = "meta.properties";

@@ -14,6 +14,7 @@
 //! | [`quarantine`] | keeps what recovery cuts off, and what repairing replaces |
 //! | [`mend`] | takes what cannot be read out of a log |
 //! | [`report`] | what opening a directory found |
+//! | [`foreign`] | what is known of a log that a broker wrote |
 //! | [`verify`] | checks all files of a log against each other, and changes nothing |
 //! | [`view`] | a log that another process writes, as it is read here |
 
@@ -21,6 +22,7 @@ mod append;
 mod checkpoint;
 mod config;
 mod files;
+mod foreign;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod index;
@@ -44,10 +46,10 @@ mod walk;
 
 pub(crate) use append::AppendError;
 pub(crate) use checkpoint::{
-    CLEAN_SHUTDOWN, LOG_STARTS, META_PROPERTIES, PARTITION_METADATA, RECOVERY_POINTS, each_epoch, each_offset,
-    ensure_meta_properties, has_clean_shutdown, has_meta_properties, parse_properties, read_clean_shutdown,
-    read_meta_properties, read_offsets, read_partition_metadata, remove_clean_shutdown, salvage_meta_properties,
-    write_clean_shutdown, write_meta_properties, write_offsets, write_partition_metadata,
+    CLEAN_SHUTDOWN, CLEANED, HIGH_WATERMARKS, LOG_STARTS, META_PROPERTIES, PARTITION_METADATA, RECOVERY_POINTS,
+    each_epoch, each_offset, ensure_meta_properties, has_clean_shutdown, has_meta_properties, parse_properties,
+    read_clean_shutdown, read_meta_properties, read_offsets, read_partition_metadata, remove_clean_shutdown,
+    salvage_meta_properties, write_clean_shutdown, write_meta_properties, write_offsets, write_partition_metadata,
 };
 pub use config::{TopicConfig, TopicConfigBuilder};
 pub(crate) use files::{
@@ -55,6 +57,7 @@ pub(crate) use files::{
     parse_partition_dir, parse_segment_name, partition_dir_name, segment_name, topic_collision_key,
     validate_topic_name,
 };
+pub(crate) use foreign::LogDirFacts;
 pub use index::AbortedTransaction;
 pub(crate) use journal::{
     BehindHole, Journal, JournalDamage, JournalFinding, JournalIds, JournalOpening, PREVIOUS, Passage, Salvage,
@@ -76,4 +79,4 @@ pub use report::{Finding, OpenReport};
 pub(crate) use segment::Segment;
 pub use verify::{Defect, DefectKind};
 pub(crate) use verify::{LogFacts, LogVerdict, OurLog, Seen, confirmed, verify_log};
-pub(crate) use walk::{Check, Step, Walk};
+pub(crate) use walk::{Check, Foreign, Step, Walk};

@@ -16,10 +16,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::io::{Dir, Entry, File, read_small};
+use crate::io::{Dir, Entry, read_small};
 use crate::record::{Batch, BatchFault, Decompressor};
 use crate::storage::checkpoint::{PARTITION_METADATA, read_partition_metadata};
 use crate::storage::files::{parse_segment_name, segment_name};
+use crate::storage::foreign::ForeignLog;
 use crate::storage::leader_epochs::{LEADER_EPOCHS, LeaderEpochs, LeaderEpochsFinding};
 use crate::storage::producer_state::read_snapshot;
 use crate::storage::segment::Segment;
@@ -156,6 +157,8 @@ impl fmt::Display for Defect {
 pub(crate) struct LogFacts {
     /// What of ours the log has to agree with; `None` if a broker wrote it, or nobody knows who.
     pub(crate) ours: Option<OurLog>,
+    /// What the files of a broker say of it.
+    pub(crate) foreign: ForeignLog,
     pub(crate) was_clean: bool,
     /// Every offset below it was synced; `None` if nobody knows.
     pub(crate) durable_end: Option<Offset>,
@@ -296,6 +299,7 @@ impl Verifier<'_> {
                     let has_log = bases.iter().any(|(other, _)| *other == base);
                     (!has_log).then_some("it is the index of a segment that is not there")
                 }
+                _ if end == "deleted" && self.facts.ours.is_none() => None, // a broker removes it in a minute
                 _ if matches!(end, "deleted" | "cleaned" | "swap" | "tmp") => {
                     Some("an interrupted change has left it behind")
                 }
@@ -435,15 +439,12 @@ impl Verifier<'_> {
                     }
                     Some(Step::Damage { position: at, first, last, reason }) => {
                         indexes.pass(walk.position());
-                        if let Some((behind, offset)) = self.legacy_run(&segment, at)? {
-                            indexes.give_up();
-                            (position, expected) = (behind, offset.max(first));
-                            break;
-                        }
                         let behind = walk.position();
                         // Where the next segment begins at the durable end, the opening begins with that one.
                         let is_before_end = next == Some(first) && self.facts.durable_end == Some(first);
-                        if is_before_end || !self.is_torn(first, behind >= segment.end() && next.is_none()) {
+                        if is_before_end
+                            || !self.is_torn(first, behind >= segment.end() && next.is_none(), at >= segment.end())
+                        {
                             indexes.has_damage = true;
                             let is_known = self.facts.ours.is_some() && self.facts.durable_end.is_some();
                             self.has_lost_end |= behind >= segment.end() && next.is_none() && !is_known;
@@ -482,7 +483,10 @@ impl Verifier<'_> {
 
     fn walk<'s>(&self, segment: &'s Segment, position: u64, expected: Offset, next: Option<Offset>) -> Walk<'s> {
         let walk = Walk::new(segment, position, expected, Check::Whole);
-        let Some(ours) = self.facts.ours else { return walk.allowing_gaps() };
+        let Some(ours) = self.facts.ours else {
+            let foreign = &self.facts.foreign;
+            return foreign.walk(segment, (position, expected), next, Check::Whole, self.facts.unpacked_limit);
+        };
         let walk = walk.with_epochs(EpochBounds { starts: Arc::clone(&self.epochs), latest: ours.epoch });
         // Where the one before ends is where the next one begins; of the last one only the durable end is known.
         let end = next.or(self.facts.durable_end.filter(|_| self.facts.only.is_none()));
@@ -493,10 +497,10 @@ impl Verifier<'_> {
     }
 
     /// Whether a bad place where `first` should be may be where a crash tore the log.
-    fn is_torn(&self, first: Offset, is_end: bool) -> bool {
+    fn is_torn(&self, first: Offset, is_end: bool, is_missing: bool) -> bool {
         // What the next opening goes by: from the durable end on it cuts off, also what somebody put there since.
         let is_above = self.facts.durable_end.map_or(!self.facts.was_clean, |end| first >= end);
-        is_above && (is_end || self.facts.ours.is_some())
+        is_above && (is_end && !is_missing || self.facts.ours.is_some())
     }
 
     /// Whether a writer has got on at the bad place: the segment as it is now, if so.
@@ -545,6 +549,16 @@ impl Verifier<'_> {
             self.found(defect.of(header.base_offset, header.last_offset()));
             self.has_epochs = false; // once is enough
         }
+        if self.facts.ours.is_none()
+            && self.has_epochs
+            && header.leader_epoch.0 >= 0
+            && let Some(epoch) = self.epochs.epoch_at(header.base_offset)
+            && epoch != header.leader_epoch
+        {
+            let detail = format!("leader epoch {} is not {epoch}, the one on record", header.leader_epoch);
+            let defect = Defect::new(DefectKind::Damage, self.path(&segment.file_name()), detail);
+            self.found(defect.at(position).of(header.base_offset, header.last_offset()));
+        }
         match self.count_records(batch) {
             Ok(records) => self.verdict.seen.records += records,
             Err(fault) => {
@@ -561,35 +575,15 @@ impl Verifier<'_> {
 
     fn count_records(&mut self, batch: Batch) -> Result<u64, BatchFault> {
         let batch = batch.unpack_with(&mut self.decompressor, self.facts.unpacked_limit)?;
-        batch.records()?.try_fold(0, |count, record| record.map(|_| count + 1))
-    }
-
-    /// Passes messages of format v0 or v1 from `position` on: where they end, and what follows there.
-    fn legacy_run(&mut self, segment: &Segment, position: u64) -> Result<Option<(u64, Offset)>> {
-        if self.facts.ours.is_some() {
-            return Ok(None);
-        }
-        let file = segment.file()?;
-        let Some(first) = LegacyHead::read(file.as_ref(), position, segment.end())? else { return Ok(None) };
-        if !first.holds(file.as_ref(), position)? {
-            return Ok(None);
-        }
-        let (mut at, mut head, mut last) = (position, first, first.offset);
-        loop {
-            at += head.len;
-            last = last.max(head.offset);
-            match LegacyHead::read(file.as_ref(), at, segment.end())? {
-                Some(next) => head = next,
-                None => break,
+        let mut least = Offset::ZERO;
+        (0..).zip(batch.records()?).try_fold(0, |count, (index, record)| {
+            let offset = record?.offset();
+            if offset < least {
+                return Err(BatchFault::BadRecord { index, reason: "its offset is not above that of the one before" });
             }
-        }
-        let path = self.path(&segment.file_name());
-        let detail = format!("format v{} is not read yet: {} bytes were not looked at", first.magic, at - position);
-        self.found(Defect::new(DefectKind::NotRead, path, detail).at(position).of(first.offset, last));
-        let mut head = [0; 8];
-        let read = file.read_at(&mut head, at)?;
-        let follows = if read == head.len() { Offset(i64::from_be_bytes(head).max(last.0)) } else { last.next() };
-        Ok(Some((at, follows)))
+            least = offset.next();
+            Ok(count + 1)
+        })
     }
 
     fn check_snapshots(&mut self, entries: &[Entry]) {
@@ -625,48 +619,4 @@ impl Verifier<'_> {
 /// What is wrong with the bytes of a producer snapshot, and where.
 fn snapshot_flaw(bytes: &[u8]) -> Option<(u64, String)> {
     read_snapshot(bytes).1.map(|fault| (fault.position(bytes.len()), fault.to_string()))
-}
-
-/// The front of a message of format v0 or v1.
-///
-/// ```text
-/// 0 i64 offset   8 i32 size of what follows   12 u32 CRC-32 of what follows it   16 i8 magic   17 ...
-/// ```
-#[derive(Clone, Copy, Debug)]
-struct LegacyHead {
-    offset: Offset,
-    len: u64,
-    crc: u32,
-    magic: u8,
-}
-
-impl LegacyHead {
-    /// Reads one that is whole in a file that ends at `end`.
-    fn read(file: &dyn File, position: u64, end: u64) -> Result<Option<Self>> {
-        let mut head = [0; 17];
-        if file.read_at(&mut head, position)? < head.len() {
-            return Ok(None);
-        }
-        let [offset @ .., s0, s1, s2, s3, c0, c1, c2, c3, magic] = head;
-        let size = i32::from_be_bytes([s0, s1, s2, s3]);
-        let len = u64::try_from(size).ok().filter(|size| *size >= 14).map(|size| size + 12);
-        let Some(len) = len.filter(|len| magic < 2 && position + len <= end) else { return Ok(None) };
-        let offset = Offset(i64::from_be_bytes(offset));
-        Ok((offset.0 >= 0).then_some(Self { offset, len, crc: u32::from_be_bytes([c0, c1, c2, c3]), magic }))
-    }
-
-    /// Whether its checksum does; a message of v2 whose magic is damaged is none of v0.
-    fn holds(&self, file: &dyn File, position: u64) -> Result<bool> {
-        let mut hasher = crc32fast::Hasher::new();
-        let (mut at, end) = (position + 16, position + self.len);
-        while at < end {
-            let piece = file.slice(at, usize::try_from(end - at).unwrap_or(usize::MAX).min(256 * 1024))?;
-            if piece.is_empty() {
-                return Ok(false);
-            }
-            hasher.update(&piece);
-            at += piece.len() as u64;
-        }
-        Ok(hasher.finalize() == self.crc)
-    }
 }

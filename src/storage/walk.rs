@@ -14,16 +14,20 @@
 //! its length in offsets, or by the batch behind it, or by the damaged batch's checksum, which holds if its length in
 //! offsets is all that is wrong with it. One that nothing confirms is passed as well.
 //!
-//! It never searches byte by byte: a record's value may contain the bytes of a batch.
+//! In a log of ours it never searches byte by byte: a record's value may contain the bytes of a batch. What a walk
+//! through a log that others wrote does besides is [`foreign`]'s.
+
+mod foreign;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::error::Result;
-use crate::record::{Batch, BatchChecksum, BatchFault, BatchHeader};
+use crate::record::{Batch, BatchChecksum, BatchFault, BatchHeader, MAGIC};
 use crate::storage::leader_epochs::LeaderEpochs;
 use crate::storage::segment::Segment;
+pub(crate) use crate::storage::walk::foreign::Foreign;
 use crate::types::{LeaderEpoch, Offset};
 
 /// How much is read at a time; what the pooled buffers of `io` hold.
@@ -72,8 +76,8 @@ pub(crate) struct Walk<'a> {
     /// Whether the segment may hold more than `segment_end` says.
     may_reach_further: bool,
     epochs: Option<EpochBounds>,
-    /// Offsets may be missing between batches.
-    allows_gaps: bool,
+    /// If it is none of ours.
+    foreign: Option<Foreign>,
     last_epoch: LeaderEpoch,
     buffer: Bytes,
     buffer_position: u64,
@@ -92,7 +96,7 @@ impl<'a> Walk<'a> {
             segment_end: None,
             may_reach_further: false,
             epochs: None,
-            allows_gaps: false,
+            foreign: None,
             last_epoch: LeaderEpoch::NONE,
             buffer: Bytes::new(),
             buffer_position: 0,
@@ -118,9 +122,9 @@ impl<'a> Walk<'a> {
         self
     }
 
-    /// Takes batches that begin behind the expected offset, as a compaction leaves them.
-    pub(crate) fn allowing_gaps(mut self) -> Self {
-        self.allows_gaps = true;
+    /// Tells the walk that others wrote the segment.
+    pub(crate) fn through_foreign(mut self, foreign: Foreign) -> Self {
+        self.foreign = Some(foreign);
         self
     }
 
@@ -173,7 +177,8 @@ impl<'a> Walk<'a> {
 
     /// At the end of the file: offsets that should be there and are not.
     fn missing_end(&mut self) -> Result<Option<Step>> {
-        let Some(segment_end) = self.segment_end.filter(|&end| self.expected < end) else { return Ok(None) };
+        let segment_end = self.segment_end.filter(|&end| self.expected < end && !self.allows_gaps());
+        let Some(segment_end) = segment_end else { return Ok(None) };
         let step = Step::Damage {
             position: self.position,
             first: self.expected,
@@ -186,6 +191,9 @@ impl<'a> Walk<'a> {
 
     /// Reads the batch that begins at `position`.
     fn batch_at(&mut self, position: u64, check: Check) -> Result<Result<Batch, BatchFault>> {
+        if let Some(message) = self.message_at(position)? {
+            return Ok(message);
+        }
         let Some(header) = self.bytes_at(position, BatchHeader::LEN_BYTES)? else {
             return Ok(Err(BatchFault::TooShort));
         };
@@ -194,7 +202,7 @@ impl<'a> Walk<'a> {
             Err(fault) => return Ok(Err(fault)),
         };
         if header.len_bytes > LARGE_BYTES
-            && let Err(fault) = self.check_in_pieces(position, header.len_bytes, None)?
+            && let Err(fault) = self.check_in_pieces(position, header.len_bytes, MAGIC, None)?
         {
             return Ok(Err(fault));
         }
@@ -238,7 +246,7 @@ impl<'a> Walk<'a> {
 
     /// Whether a batch that begins behind the expected offset does so rightly: the one behind it does not contradict it.
     fn is_behind_gap(&mut self, header: &BatchHeader) -> Result<bool> {
-        if !self.allows_gaps || header.base_offset < self.expected {
+        if !self.allows_gaps() || header.base_offset < self.expected || self.is_behind_end(header) {
             return Ok(false);
         }
         let next = self.batch_at(self.position + header.len_bytes as u64, Check::Header)?;
@@ -268,7 +276,7 @@ impl<'a> Walk<'a> {
         let (position, first) = (self.position, self.expected);
         let (next_position, next_offset) = match self.resume_place()? {
             Some(place) => place,
-            None => (self.end, self.segment_end.unwrap_or(first.next()).max(first)),
+            None => (self.end, self.end_behind_damage()?),
         };
         self.position = next_position;
         self.expected = next_offset;
@@ -301,7 +309,10 @@ impl<'a> Walk<'a> {
                 return Ok(by_length);
             }
         }
-        self.indexed_place(position)
+        match self.scanned_place(position)? {
+            None => self.indexed_place(position),
+            place => Ok(place),
+        }
     }
 
     /// Offsets are missing *before* a batch that is itself whole: the one behind it agrees with it.
@@ -312,8 +323,14 @@ impl<'a> Walk<'a> {
         if header.base_offset == self.expected || !self.may_hold(header.base_offset) {
             return Ok(None);
         }
-        let is_confirmed = self.offset_behind(position, &header)? == Some(header.next_offset());
+        let is_confirmed = self.is_confirmed(position, &header)?;
         Ok(is_confirmed.then_some((position, header.base_offset)))
+    }
+
+    /// Whether the neighbour behind the batch at `position` agrees with its numbers.
+    fn is_confirmed(&mut self, position: u64, header: &BatchHeader) -> Result<bool> {
+        let (behind, allows_gaps) = (self.offset_behind(position, header)?, self.allows_gaps());
+        Ok(behind.is_some_and(|next| next == header.next_offset() || (allows_gaps && next > header.next_offset())))
     }
 
     /// The offset that the neighbour behind the batch at `position` begins with, or that the segment ends with.
@@ -335,7 +352,7 @@ impl<'a> Walk<'a> {
             let Ok(next) = self.batch_at(behind, Check::Whole)? else { return Ok(None) };
             let header = *next.header();
             let is_confirmed = header.base_offset == predicted
-                || self.offset_behind(behind, &header)? == Some(header.next_offset())
+                || self.is_confirmed(behind, &header)?
                 || (behind == end_of_batch && self.holds_up_to(position, length, header.base_offset)?);
             if self.may_hold(header.base_offset) && is_confirmed {
                 return Ok(Some((behind, header.base_offset)));
@@ -360,7 +377,7 @@ impl<'a> Walk<'a> {
     /// Whether the batch at `position` is whole if its length field is `length`.
     fn holds_with_length(&mut self, position: u64, length: u32) -> Result<bool> {
         let len = length as usize + BatchHeader::LENGTH_END;
-        Ok(len >= BatchHeader::LEN_BYTES && self.check_in_pieces(position, len, None)?.is_ok())
+        Ok(len >= BatchHeader::LEN_BYTES && self.check_in_pieces(position, len, MAGIC, None)?.is_ok())
     }
 
     /// Whether the batch at `position`, of that length field, is whole if `next` follows on its last offset: nothing but
@@ -370,7 +387,7 @@ impl<'a> Walk<'a> {
         let Ok(last_delta) = i32::try_from(next.0.saturating_sub(self.expected.0).saturating_sub(1)) else {
             return Ok(false);
         };
-        Ok(len >= BatchHeader::LEN_BYTES && self.check_in_pieces(position, len, Some(last_delta))?.is_ok())
+        Ok(len >= BatchHeader::LEN_BYTES && self.check_in_pieces(position, len, MAGIC, Some(last_delta))?.is_ok())
     }
 
     /// Whether the checksum of the `len` bytes at `position` holds, without taking memory for all of them; with
@@ -379,13 +396,14 @@ impl<'a> Walk<'a> {
         &mut self,
         position: u64,
         len: usize,
+        magic: i8,
         last_delta: Option<i32>,
     ) -> Result<Result<(), BatchFault>> {
         let end = position + len as u64;
         if end > self.end {
             return Ok(Err(BatchFault::TooShort));
         }
-        let mut checksum = BatchChecksum::default();
+        let mut checksum = BatchChecksum::of(magic);
         let mut at = position;
         while at < end {
             let piece = usize::try_from(end - at).unwrap_or(READ_BYTES).min(READ_BYTES);

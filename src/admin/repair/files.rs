@@ -7,14 +7,14 @@ use crate::admin::repair::{Repair, RepairAction};
 use crate::error::{Error, Result};
 use crate::io::{Dir, Kind};
 use crate::storage::{
-    CLEAN_SHUTDOWN, LEADER_EPOCHS, LOG_STARTS, META_PROPERTIES, PARTITION_METADATA, POSITIONS, PREVIOUS,
-    PartitionDirKind, RECOVERY_POINTS, RESERVE, free_name, parse_partition_dir, parse_segment_name,
-    read_meta_properties, read_offsets, salvage_meta_properties, write_meta_properties,
+    CLEAN_SHUTDOWN, CLEANED, HIGH_WATERMARKS, LEADER_EPOCHS, LOG_STARTS, META_PROPERTIES, PARTITION_METADATA,
+    POSITIONS, PREVIOUS, PartitionDirKind, RECOVERY_POINTS, RESERVE, free_name, parse_partition_dir,
+    parse_segment_name, read_meta_properties, read_offsets, salvage_meta_properties, write_meta_properties,
 };
 use crate::topics::CATALOG;
 
 /// Checkpoints that only a broker writes, and makes again.
-const OF_A_BROKER: [&str; 2] = ["replication-offset-checkpoint", "cleaner-offset-checkpoint"];
+const OF_A_BROKER: [&str; 2] = [HIGH_WATERMARKS, CLEANED];
 
 impl Repair<'_> {
     /// Moves away what stands in the place of a file and is none, or of a directory and is none.

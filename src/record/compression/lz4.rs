@@ -14,7 +14,7 @@
 //! what follows the end mark.
 //!
 //! In format v0 alone Kafka's HC is wrong, a checksum over the magic number too, and nobody may look at it. Which format
-//! it is, the stream does not say: whoever unpacks that one has to leave out the check in [`take_descriptor`].
+//! it is, the stream does not say: whoever unpacks it does.
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, decompress_into, get_maximum_output_size};
 use twox_hash::XxHash32;
@@ -96,9 +96,9 @@ struct Descriptor {
     has_block_checksums: bool,
 }
 
-pub(super) fn unpack(input: &[u8], output: &mut Output) -> Result<(), Stop> {
+pub(super) fn unpack(input: &[u8], has_header_checksum: bool, output: &mut Output) -> Result<(), Stop> {
     let mut rest = input;
-    let descriptor = take_descriptor(&mut rest)?;
+    let descriptor = take_descriptor(&mut rest, has_header_checksum)?;
     loop {
         let length = take_le_u32(&mut rest).ok_or("it ends without an end mark")?;
         let is_stored = length & IS_STORED != 0;
@@ -120,7 +120,7 @@ pub(super) fn unpack(input: &[u8], output: &mut Output) -> Result<(), Stop> {
     }
 }
 
-fn take_descriptor(rest: &mut &[u8]) -> Result<Descriptor, Stop> {
+fn take_descriptor(rest: &mut &[u8], has_checksum: bool) -> Result<Descriptor, Stop> {
     let magic = take(rest).ok_or("there is no header of LZ4")?;
     let described = *rest;
     let [flg, bd] = take(rest).ok_or("there is no header of LZ4")?;
@@ -146,7 +146,7 @@ fn take_descriptor(rest: &mut &[u8]) -> Result<Descriptor, Stop> {
     let described = described.get(..described.len() - rest.len()).unwrap_or_default();
     let [checksum] = take(rest).ok_or("its header is not whole")?;
     let [_, _, second, _] = XxHash32::oneshot(0, described).to_be_bytes();
-    if checksum != second {
+    if has_checksum && checksum != second {
         return Err("the checksum of its header does not hold".into());
     }
     Ok(Descriptor { largest_block, has_block_checksums: flg & HAS_BLOCK_CHECKSUMS != 0 })

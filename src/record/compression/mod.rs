@@ -48,6 +48,9 @@ use crate::types::Compression;
 /// How much a decompressor keeps between batches. A batch that unpacks to more takes its buffer along.
 const KEPT_BYTES: usize = 1 << 20;
 
+/// The format whose streams are as everybody writes them.
+const LATEST_MAGIC: i8 = 2;
+
 /// How records are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Codec {
@@ -169,8 +172,30 @@ impl Decompressor {
         count: i32,
         limit: usize,
     ) -> Result<Bytes, BatchFault> {
-        let mut output = Output::new(std::mem::take(&mut self.unpacked), count, limit);
-        let outcome = self.run(codec, input, &mut output);
+        let output = Output::new(std::mem::take(&mut self.unpacked), Some(count), limit);
+        self.fill(output, codec, input, LATEST_MAGIC)
+    }
+
+    /// The same for messages of the old format `magic`, however many that are.
+    ///
+    /// # Errors
+    /// As [`decompress`](Self::decompress).
+    pub(crate) fn decompress_messages(
+        &mut self,
+        codec: Compression,
+        magic: i8,
+        input: &[u8],
+        limit: usize,
+    ) -> Result<Bytes, BatchFault> {
+        let output = Output::new(std::mem::take(&mut self.unpacked), None, limit);
+        self.fill(output, codec, input, magic)
+    }
+
+    fn fill(&mut self, mut output: Output, codec: Compression, input: &[u8], magic: i8) -> Result<Bytes, BatchFault> {
+        let outcome = self.unpack(codec, input, magic, &mut output).map_err(|stop| match stop {
+            Stop::Stream(reason) => BatchFault::BadStream { codec, reason },
+            Stop::Batch(fault) => fault,
+        });
         let (mut buffer, len) = output.into_parts();
         if outcome.is_ok() && len > KEPT_BYTES {
             buffer.truncate(len);
@@ -185,21 +210,14 @@ impl Decompressor {
         unpacked
     }
 
-    fn run(&mut self, codec: Compression, input: &[u8], output: &mut Output) -> Result<(), BatchFault> {
-        self.unpack(codec, input, output).map_err(|stop| match stop {
-            Stop::Stream(reason) => BatchFault::BadStream { codec, reason },
-            Stop::Batch(fault) => fault,
-        })
-    }
-
-    fn unpack(&mut self, codec: Compression, input: &[u8], output: &mut Output) -> Result<(), Stop> {
+    fn unpack(&mut self, codec: Compression, input: &[u8], magic: i8, output: &mut Output) -> Result<(), Stop> {
         match codec {
             #[cfg(feature = "gzip")]
             Compression::Gzip => self.gzip.get_or_insert_default().unpack(input, output),
             #[cfg(feature = "snappy")]
             Compression::Snappy => snappy::unpack(input, output),
             #[cfg(feature = "lz4")]
-            Compression::Lz4 => lz4::unpack(input, output),
+            Compression::Lz4 => lz4::unpack(input, magic != 0, output),
             #[cfg(feature = "zstd")]
             Compression::Zstd => zstd::unpack(&mut self.zstd, input, output),
             codec => Err(BatchFault::CodecNotCompiled { codec }.into()),

@@ -14,7 +14,8 @@ pub(super) struct Output {
     bytes: Vec<u8>,
     len: usize,
     limit: usize,
-    count: i32,
+    /// `None` if what is put in are messages of an old format, which nobody has counted.
+    count: Option<i32>,
     /// The records that begin below `next`.
     index: i32,
     /// Where the record behind them begins.
@@ -23,7 +24,7 @@ pub(super) struct Output {
 
 impl Output {
     /// For `count` records, which take no more than `limit` bytes; writes over what is in `buffer`.
-    pub(super) fn new(buffer: Vec<u8>, count: i32, limit: usize) -> Self {
+    pub(super) fn new(buffer: Vec<u8>, count: Option<i32>, limit: usize) -> Self {
         Self { bytes: buffer, len: 0, limit, count, index: 0, next: 0 }
     }
 
@@ -64,8 +65,9 @@ impl Output {
 
     /// Goes from record to record as far as their lengths are there.
     fn follow(&mut self) -> Result<(), Stop> {
+        let Some(count) = self.count else { return Ok(()) };
         while self.next < self.len {
-            if self.index == self.count {
+            if self.index == count {
                 return Err(BatchFault::LeftOver { bytes: self.len - self.next }.into());
             }
             let ahead = self.bytes.get(self.next..self.len).unwrap_or_default();
@@ -104,7 +106,7 @@ mod tests {
 
     #[test]
     fn records_are_followed_across_pieces() {
-        let mut output = Output::new(Vec::new(), 2, 1000);
+        let mut output = Output::new(Vec::new(), Some(2), 1000);
         let mut stream = Vec::new();
         for length in [300, 1] {
             varint::push(&mut stream, length);
@@ -120,19 +122,19 @@ mod tests {
 
     #[test]
     fn record_that_cannot_fit_is_refused_by_its_length() {
-        let mut output = Output::new(Vec::new(), 1, 100);
+        let mut output = Output::new(Vec::new(), Some(1), 100);
         assert_eq!(put(&mut output, &[0xfe, 0xff, 0xff, 0xff, 0x0f]), Err(BatchFault::Oversized { limit: 100 }.into()));
-        let mut output = Output::new(Vec::new(), 1, 100);
+        let mut output = Output::new(Vec::new(), Some(1), 100);
         let negative = BatchFault::BadRecord { index: 0, reason: "its length is negative" };
         assert_eq!(put(&mut output, &[0x01]), Err(negative.into()));
-        let mut output = Output::new(Vec::new(), 1, 100);
+        let mut output = Output::new(Vec::new(), Some(1), 100);
         let endless = BatchFault::BadRecord { index: 0, reason: "its length is not whole" };
         assert_eq!(put(&mut output, &[0x80; 5]), Err(endless.into()));
     }
 
     #[test]
     fn room_grows_with_what_is_there_and_not_beyond_the_limit() {
-        let mut output = Output::new(Vec::new(), i32::MAX, 1000);
+        let mut output = Output::new(Vec::new(), Some(i32::MAX), 1000);
         while output.left() > 0 {
             let piece = vec![0; output.left().min(90)]; // records of no bytes
             put(&mut output, &piece).unwrap();

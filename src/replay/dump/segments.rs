@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::record::{Batch, BatchChecksum, BatchFault, BatchHeader, ControlType, Decompressor};
 use crate::replay::dump::{Dump, Dumped, Outcome};
-use crate::storage::{Check, Segment, Step, Walk};
+use crate::storage::{Check, Foreign, Segment, Step, Walk};
 use crate::types::Offset;
 
 /// How much is looked at at a time where there is no batch.
@@ -84,8 +84,8 @@ impl Dump<'_> {
         let mut at = position;
         while at < next {
             let head = self.file.slice(at, BatchHeader::LEN_BYTES)?;
-            let Ok(header) = BatchHeader::parse(&head) else { return Ok(()) };
-            let Some(is_valid) = self.checksum(at, header.len_bytes)? else { return Ok(()) };
+            let Ok(header) = BatchHeader::parse_any(&head) else { return Ok(()) };
+            let Some(is_valid) = self.checksum(at, &header)? else { return Ok(()) };
             self.header(at, &header, is_valid)?;
             at += header.len_bytes as u64;
         }
@@ -93,9 +93,9 @@ impl Dump<'_> {
     }
 
     /// Whether the checksum of a batch holds; `None` if the file ends before it does.
-    fn checksum(&self, position: u64, len: usize) -> Result<Option<bool>> {
-        let mut checksum = BatchChecksum::default();
-        let (mut at, end) = (position, position + len as u64);
+    fn checksum(&self, position: u64, header: &BatchHeader) -> Result<Option<bool>> {
+        let mut checksum = BatchChecksum::of(header.magic);
+        let (mut at, end) = (position, position + header.len_bytes as u64);
         while at < end {
             let piece = self.file.slice(at, usize::try_from(end - at).unwrap_or(PIECE_BYTES).min(PIECE_BYTES))?;
             if piece.is_empty() {
@@ -125,8 +125,9 @@ impl Dump<'_> {
 }
 
 /// Goes through a segment of which nothing else is known.
-pub(super) fn walk(segment: &Segment, _max_unpacked_bytes: usize) -> Walk<'_> {
-    Walk::new(segment, 0, segment.base_offset(), Check::Whole).allowing_gaps()
+pub(super) fn walk(segment: &Segment, max_unpacked_bytes: usize) -> Walk<'_> {
+    let walk = Walk::new(segment, 0, segment.base_offset(), Check::Whole);
+    walk.through_foreign(Foreign::new(max_unpacked_bytes, true))
 }
 
 /// The sequence number of the record that lies so many offsets behind the first one.

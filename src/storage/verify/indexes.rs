@@ -22,7 +22,6 @@ pub(super) struct IndexChecks {
     /// Of all batches that have come by.
     largest: Timestamp,
     pub(super) has_damage: bool,
-    has_given_up: bool,
 }
 
 /// An index file of entries of `N` bytes.
@@ -146,7 +145,7 @@ impl IndexChecks {
             is_sorted && first.0 >= 0 && first <= last && last >= base && aborted.last_stable_offset.0 >= 0
         });
         let largest = Timestamp::NONE;
-        Self { offset, time, transaction, base, is_ours, largest, has_damage: false, has_given_up: false }
+        Self { offset, time, transaction, base, is_ours, largest, has_damage: false }
     }
 
     /// A batch comes by.
@@ -191,14 +190,9 @@ impl IndexChecks {
         self.time.next = usize::MAX; // times and offsets behind it are relative to what is lost
     }
 
-    /// The segment has what is not read here.
-    pub(super) fn give_up(&mut self) {
-        self.has_given_up = true;
-    }
-
     /// All batches have come by; the segment ends at `end`.
     pub(super) fn finish(mut self, facts: &LogFacts, end: Offset) -> Vec<Defect> {
-        let is_complete = !self.has_damage && !self.has_given_up;
+        let is_complete = !self.has_damage;
         if is_complete && (self.is_ours || facts.was_clean) {
             if self.offset.next < self.offset.entries.len() {
                 self.offset.fail(self.offset.next, "it points to where no batch begins");
@@ -215,9 +209,6 @@ impl IndexChecks {
                 let detail = format!("it lacks the segment's largest time, {}", self.largest);
                 self.time.fail(self.time.entries.len(), detail);
             }
-        }
-        if self.has_given_up {
-            (self.offset.defect, self.time.defect) = (None, None);
         }
         [self.offset.defect, self.time.defect, self.transaction.defect].into_iter().flatten().collect()
     }

@@ -1,0 +1,89 @@
+//! A log that a broker wrote, or that was copied from somewhere: what the files around it say of it.
+//!
+//! Nothing of ours stands beside such a log, no catalog and no `positions`. What is known comes from the checkpoints of
+//! the `log.dir`, which lag behind in one that is in use or was not closed, and are as often damaged as anything else.
+//! So each says only this much:
+//!
+//! | file | says |
+//! |---|---|
+//! | `.kafka_cleanshutdown` | the recovery point of a log is its end |
+//! | `recovery-point-offset-checkpoint`, `replication-offset-checkpoint` | the log was written that far at least |
+//! | `cleaner-offset-checkpoint` | the cleaner was at the log: offsets may be missing in the middle; in no other log are they |
+
+use std::collections::BTreeMap;
+
+use crate::io::Dir;
+use crate::storage::checkpoint::{CLEANED, HIGH_WATERMARKS, RECOVERY_POINTS, has_clean_shutdown, read_offsets};
+use crate::storage::segment::Segment;
+use crate::storage::walk::{Check, Foreign, Walk};
+use crate::types::{Offset, TopicPartition};
+
+/// What the files of a `log.dir` say of all logs in it. What cannot be read says nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogDirFacts {
+    pub(crate) was_clean: bool,
+    pub(crate) recovery_points: BTreeMap<TopicPartition, Offset>,
+    high_watermarks: BTreeMap<TopicPartition, Offset>,
+    /// `None` if nobody can tell where the cleaner was.
+    cleaned: Option<BTreeMap<TopicPartition, Offset>>,
+}
+
+impl LogDirFacts {
+    pub(crate) fn read(log_dir: &dyn Dir) -> Self {
+        let read = |name| read_offsets(log_dir, name).unwrap_or_default();
+        let (recovery_points, high_watermarks) = (read(RECOVERY_POINTS), read(HIGH_WATERMARKS));
+        let is_log_dir = recovery_points.is_some() || high_watermarks.is_some();
+        let cleaned = match read_offsets(log_dir, CLEANED) {
+            Ok(None) if is_log_dir => Some(BTreeMap::new()),
+            cleaned => cleaned.unwrap_or_default(),
+        };
+        Self {
+            was_clean: has_clean_shutdown(log_dir).unwrap_or(false),
+            recovery_points: recovery_points.unwrap_or_default(),
+            high_watermarks: high_watermarks.unwrap_or_default(),
+            cleaned,
+        }
+    }
+
+    /// What they say of one log.
+    pub(crate) fn of(&self, partition: &TopicPartition) -> ForeignLog {
+        let recovery_point = self.recovery_points.get(partition).copied();
+        ForeignLog {
+            end: recovery_point.filter(|_| self.was_clean),
+            least_end: recovery_point.max(self.high_watermarks.get(partition).copied()),
+            is_dense: self.cleaned.as_ref().is_some_and(|cleaned| !cleaned.contains_key(partition)),
+        }
+    }
+}
+
+/// What is known of one log of others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ForeignLog {
+    /// Where it ends, if it was closed.
+    pub(crate) end: Option<Offset>,
+    /// It was written that far at least.
+    pub(crate) least_end: Option<Offset>,
+    /// No offset is missing in the middle.
+    pub(crate) is_dense: bool,
+}
+
+impl ForeignLog {
+    /// A walk through one of its segments from `position` on, where `expected` stands; `next` is where the next segment
+    /// begins.
+    pub(crate) fn walk<'s>(
+        &self,
+        segment: &'s Segment,
+        (position, expected): (u64, Offset),
+        next: Option<Offset>,
+        check: Check,
+        unpacked_limit: usize,
+    ) -> Walk<'s> {
+        let walk = Walk::new(segment, position, expected, check);
+        let walk = walk.through_foreign(Foreign::new(unpacked_limit, !self.is_dense));
+        match (next.or(self.end), self.least_end) {
+            (Some(end), _) if end >= expected => walk.ending_at(end),
+            (_, Some(end)) if end >= expected && next.is_none() => walk.reaching(end),
+            _ => walk,
+        }
+    }
+}
