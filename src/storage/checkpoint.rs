@@ -129,16 +129,20 @@ fn each_line<'a, const FIELDS: usize, E: From<Error>>(
     content: &'a [u8],
     mut see: impl FnMut(Result<Line<'a, FIELDS>>) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
-    let text = std::str::from_utf8(content).map_err(|error| {
-        Error::corrupt_file(path, error.valid_up_to() as u64, "not a text of a version, a count and lines")
-    })?;
+    let valid = std::str::from_utf8(content).map_or_else(|error| error.valid_up_to(), str::len);
+    let is_text = valid == content.len();
+    // The lines before what is no text may still be of use to somebody who looks.
+    let last_line = content[..valid].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let text = std::str::from_utf8(&content[..if is_text { valid } else { last_line }]).unwrap_or_default();
+    let no_text = "not a text of a version, a count and lines";
+    let end = || if is_text { Ok(()) } else { Err(Error::corrupt_file(path, valid as u64, no_text).into()) };
     let mut lines = text.lines();
     let position = |line: &str| (line.as_ptr().addr() - text.as_ptr().addr()) as u64;
-    let Some(version) = lines.next() else { return Ok(()) };
+    let Some(version) = lines.next() else { return end() };
     if decimal::<i32>(version) != Some(0) {
         return Err(Error::corrupt_file(path, 0, format!("the version is {version:?} instead of 0")).into());
     }
-    let Some(count) = lines.next() else { return Ok(()) };
+    let Some(count) = lines.next() else { return end() };
     let expected = decimal::<usize>(count)
         .ok_or_else(|| Error::corrupt_file(path, position(count), format!("{count:?} is not a count of lines")))?;
     let mut found = 0;
@@ -152,11 +156,11 @@ fn each_line<'a, const FIELDS: usize, E: From<Error>>(
         see(if is_line { Ok(Line { fields, path, file_position }) } else { Err(wrong()) })?;
         found += 1;
     }
-    if found != expected {
+    if found != expected && is_text {
         let reason = format!("{found} lines where {expected} should be");
         return Err(Error::corrupt_file(path, position(count), reason).into());
     }
-    Ok(())
+    end()
 }
 
 /// Shows each entry of an offset checkpoint with its place in the file, and what is wrong with others.

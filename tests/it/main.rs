@@ -10,6 +10,8 @@ mod command;
 mod consumer;
 mod crash;
 #[cfg(feature = "cli")]
+mod dump;
+#[cfg(feature = "cli")]
 mod failures;
 mod faults;
 mod full_disk;

@@ -123,7 +123,7 @@ fn as_json(path: &Path, entry: &Dumped<'_>) -> Value {
             "offset_delta": state.offset_delta,
             "timestamp": state.last_timestamp.0,
             "coordinator_epoch": state.coordinator_epoch,
-            "current_txn_first_offset": state.current_txn_first_offset.0,
+            "current_txn_first_offset": Some(state.current_txn_first_offset.0).filter(|first| *first >= 0),
         }),
         Dumped::LeaderEpoch { position, epoch, start_offset } => {
             json!({ "kind": "epoch", "position": position, "epoch": epoch.0, "start_offset": start_offset.0 })
@@ -289,7 +289,7 @@ fn as_text(path: &Path, entry: &Dumped<'_>) -> Vec<String> {
         Dumped::Record { record, sequence } => record_as_text(record, *sequence),
         Dumped::Control { record, control, coordinator_epoch } => {
             let epoch = coordinator_epoch.map_or(String::new(), |epoch| format!("  coordinator epoch {epoch}"));
-            format!("{:>17}  {}  {control}{epoch}", record.offset(), time(record.timestamp()))
+            format!("{:>12}  {}  {control}{epoch}", record.offset(), time(record.timestamp()))
         }
         Dumped::IndexEntry { position, offset, batch_position } => {
             format!("{position:>9} {offset:>19} {batch_position:>15}")
@@ -400,7 +400,10 @@ fn batch_as_text(position: u64, header: &BatchHeader, is_valid: bool, last_seque
     }
     match header.delete_horizon() {
         Some(horizon) => more.push(format!("delete horizon {}", time(horizon))),
-        None if header.base_timestamp != header.max_timestamp && header.magic == 2 => {
+        None if header.base_timestamp.is_some()
+            && header.base_timestamp != header.max_timestamp
+            && header.magic == 2 =>
+        {
             more.push(format!("times from {}", time(header.base_timestamp).trim_end()));
         }
         None => {}
@@ -409,7 +412,9 @@ fn batch_as_text(position: u64, header: &BatchHeader, is_valid: bool, last_seque
         more.push(format!("producer {}, epoch {}", header.producer_id, header.producer_epoch));
     }
     if header.base_sequence >= 0 {
-        more.push(format!("sequence {}-{last_sequence}", header.base_sequence));
+        let first = header.base_sequence;
+        let end = if first == last_sequence { String::new() } else { format!("-{last_sequence}") };
+        more.push(format!("sequence {first}{end}"));
     }
     if header.is_transactional() {
         more.push("transactional".to_owned());
@@ -420,11 +425,11 @@ fn batch_as_text(position: u64, header: &BatchHeader, is_valid: bool, last_seque
     if header.attributes & !0x7f != 0 {
         more.push(format!("attributes {:#06x}", header.attributes));
     }
-    if more.is_empty() { vec![line] } else { vec![line, format!("{:>17}  {}", "", more.join("; "))] }
+    if more.is_empty() { vec![line] } else { vec![line, format!("{:>12}  {}", "", more.join("; "))] }
 }
 
 fn record_as_text(record: &Record<'_>, sequence: i32) -> String {
-    let mut line = format!("{:>17}  {}", record.offset(), time(record.timestamp()));
+    let mut line = format!("{:>12}  {}", record.offset(), time(record.timestamp()));
     if sequence >= 0 {
         let _ = write!(line, "  sequence {sequence}");
     }
@@ -489,7 +494,7 @@ fn span(last: Offset, delta: i32) -> String {
 }
 
 /// How much of a key or a value a person is shown.
-const SHOWN_BYTES: usize = 64;
+const SHOWN_BYTES: usize = 32;
 
 /// A text in quotes, or hexadecimal digits; no more than the front of what is long.
 fn bytes(bytes: Option<&[u8]>) -> String {

@@ -87,7 +87,7 @@ A batch of a segment is a line, and a second one for what not every batch has:
   CRC        the checksum, and whether it holds
   MAX TIME   the largest time of its records
 With --records each record follows: offset, time, key: value, headers. Of what is long the first
-64 bytes are shown.
+32 bytes are shown.
 
 With --json it prints an object a line; keys and values are whole there. \"kind\" says what it is:
 file, batch, record, control, offset_index, time_index, zero_tail, aborted, producer, epoch,

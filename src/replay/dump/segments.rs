@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::record::{Batch, BatchChecksum, BatchFault, BatchHeader, ControlType, Decompressor};
 use crate::replay::dump::{Dump, Dumped, Outcome};
 use crate::storage::{Check, Foreign, Segment, Step, Walk};
-use crate::types::Offset;
+use crate::types::{LeaderEpoch, Offset};
 
 /// How much is looked at at a time where there is no batch.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -14,9 +14,17 @@ impl Dump<'_> {
         let segment = Segment::over(self.dir, base, self.file.clone())?;
         let mut walk = walk(&segment, self.options.max_unpacked_bytes);
         let mut decompressor = Decompressor::default();
+        let mut latest = LeaderEpoch::NONE;
         while let Some(step) = walk.next_step()? {
             match step {
-                Step::Batch { position, batch } => self.batch(position, batch, &mut decompressor)?,
+                Step::Batch { position, batch } => {
+                    let epoch = batch.header().leader_epoch;
+                    self.batch(position, batch, &mut decompressor)?;
+                    if epoch < latest && epoch != LeaderEpoch::NONE {
+                        self.found(position, format!("its leader epoch is {epoch}, below {latest} before it"))?;
+                    }
+                    latest = epoch;
+                }
                 Step::Damage { position, first, last, reason } => {
                     self.passed(position, walk.position())?;
                     let is_rest = walk.position() == segment.end();
