@@ -306,7 +306,7 @@ impl fmt::Display for Acks {
 /// let fault = BatchFault::CodecNotCompiled { codec: Compression::Zstd };
 /// assert!(fault.to_string().contains("zstd"));
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Compression {
     /// Not at all.

@@ -685,6 +685,11 @@ impl Batch {
         }
     }
 
+    /// The records in the last `bytes_left` bytes, of which the first is number `index`.
+    pub(crate) fn records_from(&self, (bytes_left, index): (usize, i32)) -> Records<'_> {
+        self.last_records(bytes_left).beginning_with(index)
+    }
+
     /// The records in the last `bytes_left` bytes, where [`Records::bytes_left`] once said that one begins. Their end is
     /// an error, and means nothing: the batch was walked before.
     pub(crate) fn last_records(&self, bytes_left: usize) -> Records<'_> {

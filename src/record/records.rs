@@ -50,6 +50,12 @@ impl<'a> Records<'a> {
         Self { header: *header, rest, index: 0, shift, has_ended: false }
     }
 
+    /// The same, where the first one is number `index` of its batch.
+    pub(super) fn beginning_with(mut self, index: i32) -> Self {
+        self.index = index;
+        self
+    }
+
     /// How many bytes are still to come; [`Batch::last_records`] goes on there.
     ///
     /// [`Batch::last_records`]: crate::record::Batch::last_records

@@ -195,7 +195,7 @@ impl Directory {
         Self::on(disk.disk())
     }
 
-    fn on(disk: Arc<dyn Disk>) -> Result<Self> {
+    pub(super) fn on(disk: Arc<dyn Disk>) -> Result<Self> {
         let root = disk.root();
         let positions = PositionsWatch::new(Arc::clone(&root));
         let directory = Self { inner: Arc::new(Inner { disk, root, positions }) };
@@ -576,7 +576,7 @@ impl Directory {
         if is_there { Ok(catalog) } else { Err(Error::UnknownTopicId { partition: partition.clone() }) }
     }
 
-    fn topic_id(&self, partition: &TopicPartition) -> Result<TopicId> {
+    pub(super) fn topic_id(&self, partition: &TopicPartition) -> Result<TopicId> {
         let catalog = self.catalog()?;
         let entry = entry(&catalog, partition.topic())?;
         if partition.partition() >= entry.partitions {
@@ -663,7 +663,7 @@ impl Directory {
         }
     }
 
-    fn was_closed(&self) -> Result<bool> {
+    pub(super) fn was_closed(&self) -> Result<bool> {
         match self.log_dir() {
             Err(error) if error.is_not_found() => Ok(false),
             dir => has_clean_shutdown(dir?.as_ref()),

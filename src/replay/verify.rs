@@ -17,18 +17,19 @@ use std::time::Duration;
 
 use crate::coordinator::group::{GroupOffsets, OFFSETS_SUFFIX};
 use crate::error::{Error, Result};
-use crate::io::{Dir, Disk, Entry, Kind, OsDisk, Reading};
+use crate::io::{Dir, Kind};
 use crate::record::Batch;
+use crate::replay::target::{Target, open};
 use crate::storage::{
     BehindHole, CLEAN_SHUTDOWN, CLEANED, Defect, DefectKind, HIGH_WATERMARKS, Journal, JournalDamage, JournalFinding,
     LOG_STARTS, LogDirFacts, LogFacts, LogVerdict, META_PROPERTIES, OurLog, POSITIONS, PREVIOUS, PartitionDirKind,
     Positions, PositionsByLog, PositionsDamage, PositionsFinding, RECOVERY_POINTS, RESERVE, RESERVE_BYTES, Seen,
-    confirmed, parse_group_file_name, parse_partition_dir, parse_segment_name, partition_dir_name, read_clean_shutdown,
+    confirmed, parse_group_file_name, parse_partition_dir, partition_dir_name, read_clean_shutdown,
     read_meta_properties, read_offsets, read_partition_metadata, verify_log,
 };
 use crate::sync::{Scheduler, Signal, Threads, in_parallel, parallelism};
 use crate::topics::{CATALOG, Catalog, Change, TopicEntry};
-use crate::types::{LeaderEpoch, Offset, ReadMode, TopicId, TopicPartition};
+use crate::types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
 /// How [`verify`] goes about it.
 ///
@@ -186,83 +187,6 @@ fn run(target: &Target, surroundings: Surroundings, options: &VerifyOptions) -> 
     let mut report = verification.report;
     report.defects.sort_by(|one, other| (&one.path, one.position).cmp(&(&other.path, other.position)));
     Ok(report)
-}
-
-/// What a path names.
-enum Target {
-    /// A directory of ours.
-    Ours(PathBuf),
-    LogDir(PathBuf),
-    Partition(PathBuf, TopicPartition),
-    Segment(PathBuf, Option<TopicPartition>, Offset),
-}
-
-impl Target {
-    fn of(path: &Path) -> Result<Self> {
-        let wrong = |what: &str| {
-            let expected =
-                "expected a directory of topics, a Kafka log.dir, the directory of a partition, or a segment";
-            Error::illegal_argument(format!("{}: {what}: {expected}", path.display()))
-        };
-        let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if path.is_file() {
-            let (base, _) = parse_segment_name(&name(path)).ok_or_else(|| wrong("it is no segment"))?;
-            let dir = match path.parent() {
-                Some(dir) if dir != Path::new("") => dir.to_owned(),
-                _ => PathBuf::from("."),
-            };
-            let partition = parse_partition_dir(&name(&dir)).map(|(partition, _)| partition);
-            return Ok(Self::Segment(dir, partition, base));
-        }
-        let entries = open(path)?.list()?;
-        let has = |name: &str| entries.iter().any(|entry| entry.name == name);
-        if is_ours(has) {
-            return Ok(Self::Ours(path.to_owned()));
-        }
-        let has_segments = entries
-            .iter()
-            .any(|entry| !entry.is_dir && parse_segment_name(&entry.name).is_some_and(|(_, end)| end == "log"));
-        if let (Some((partition, _)), true) = (parse_partition_dir(&name(path)), has_segments) {
-            return Ok(Self::Partition(path.to_owned(), partition));
-        }
-        if has_segments {
-            return Ok(Self::Partition(path.to_owned(), TopicPartition::new(name(path), 0)));
-        }
-        // Of directories whose names end in a number there are some anywhere: one has to hold a segment.
-        let holds_segment = |entry: &Entry| {
-            let names = open(&path.join(&entry.name)).and_then(|dir| dir.names()).unwrap_or_default();
-            names.iter().any(|name| parse_segment_name(name).is_some())
-        };
-        let mut partitions = entries.iter().filter(|entry| entry.is_dir && parse_partition_dir(&entry.name).is_some());
-        let is_log_dir =
-            [META_PROPERTIES, RECOVERY_POINTS, CLEAN_SHUTDOWN].into_iter().any(has) || partitions.any(holds_segment);
-        if is_log_dir { Ok(Self::LogDir(path.to_owned())) } else { Err(wrong("it holds no log")) }
-    }
-
-    /// The directory of partitions, and that of ours around it, where they would be.
-    fn around(&self) -> (Option<PathBuf>, Option<PathBuf>) {
-        let parent = |path: &Path| match path.parent() {
-            Some(parent) if parent == Path::new("") => Some(PathBuf::from(".")),
-            parent => parent.map(Path::to_owned),
-        };
-        let log_dir = match self {
-            Self::Ours(root) => return (Some(root.join("log")), Some(root.clone())),
-            Self::LogDir(dir) => Some(dir.clone()),
-            Self::Partition(dir, _) | Self::Segment(dir, ..) => parent(dir),
-        };
-        let root = log_dir.as_deref().filter(|dir| dir.ends_with("log")).and_then(parent);
-        (log_dir, root.filter(|root| root.join(CATALOG).is_file()))
-    }
-}
-
-/// Whether a directory with such names is one of ours.
-pub(crate) fn is_ours(has: impl Fn(&str) -> bool) -> bool {
-    has(CATALOG) || has(POSITIONS) || has("LOCK") && has("log")
-}
-
-fn open(path: &Path) -> Result<Arc<dyn Dir>> {
-    let reading = Reading { mode: ReadMode::Buffered, max_open_segments: 16, max_mapped_bytes: 0 };
-    Ok(OsDisk::open(path, false, &reading)?.root())
 }
 
 /// What lies around, and says what is to be expected: read once, before any log.

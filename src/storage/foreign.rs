@@ -8,12 +8,15 @@
 //! |---|---|
 //! | `.kafka_cleanshutdown` | the recovery point of a log is its end |
 //! | `recovery-point-offset-checkpoint`, `replication-offset-checkpoint` | the log was written that far at least |
+//! | `log-start-offset-checkpoint` | what stands below is deleted |
 //! | `cleaner-offset-checkpoint` | the cleaner was at the log: offsets may be missing in the middle; in no other log are they |
 
 use std::collections::BTreeMap;
 
 use crate::io::Dir;
-use crate::storage::checkpoint::{CLEANED, HIGH_WATERMARKS, RECOVERY_POINTS, has_clean_shutdown, read_offsets};
+use crate::storage::checkpoint::{
+    CLEANED, HIGH_WATERMARKS, LOG_STARTS, RECOVERY_POINTS, has_clean_shutdown, read_offsets,
+};
 use crate::storage::segment::Segment;
 use crate::storage::walk::{Check, Foreign, Walk};
 use crate::types::{Offset, TopicPartition};
@@ -24,6 +27,7 @@ pub(crate) struct LogDirFacts {
     pub(crate) was_clean: bool,
     pub(crate) recovery_points: BTreeMap<TopicPartition, Offset>,
     high_watermarks: BTreeMap<TopicPartition, Offset>,
+    log_starts: BTreeMap<TopicPartition, Offset>,
     /// `None` if nobody can tell where the cleaner was.
     cleaned: Option<BTreeMap<TopicPartition, Offset>>,
 }
@@ -41,6 +45,7 @@ impl LogDirFacts {
             was_clean: has_clean_shutdown(log_dir).unwrap_or(false),
             recovery_points: recovery_points.unwrap_or_default(),
             high_watermarks: high_watermarks.unwrap_or_default(),
+            log_starts: read(LOG_STARTS).unwrap_or_default(),
             cleaned,
         }
     }
@@ -49,6 +54,8 @@ impl LogDirFacts {
     pub(crate) fn of(&self, partition: &TopicPartition) -> ForeignLog {
         let recovery_point = self.recovery_points.get(partition).copied();
         ForeignLog {
+            log_start: self.log_starts.get(partition).copied().unwrap_or_default(),
+            recovery_point,
             end: recovery_point.filter(|_| self.was_clean),
             least_end: recovery_point.max(self.high_watermarks.get(partition).copied()),
             is_dense: self.cleaned.as_ref().is_some_and(|cleaned| !cleaned.contains_key(partition)),
@@ -59,6 +66,10 @@ impl LogDirFacts {
 /// What is known of one log of others.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ForeignLog {
+    /// What stands below is deleted.
+    pub(crate) log_start: Offset,
+    /// Every offset below it was synced.
+    pub(crate) recovery_point: Option<Offset>,
     /// Where it ends, if it was closed.
     pub(crate) end: Option<Offset>,
     /// It was written that far at least.
@@ -85,5 +96,11 @@ impl ForeignLog {
             (_, Some(end)) if end >= expected && next.is_none() => walk.reaching(end),
             _ => walk,
         }
+    }
+
+    /// Whether what is wrong from `first` on, up to the end of the last segment, may be what a crash leaves behind what
+    /// was synced.
+    pub(crate) fn may_be_torn(&self, first: Offset, was_clean: bool) -> bool {
+        self.recovery_point.map_or(!was_clean, |synced| first >= synced)
     }
 }

@@ -57,7 +57,7 @@ pub(crate) use files::{
     parse_partition_dir, parse_segment_name, partition_dir_name, segment_name, topic_collision_key,
     validate_topic_name,
 };
-pub(crate) use foreign::LogDirFacts;
+pub(crate) use foreign::{ForeignLog, LogDirFacts};
 pub use index::AbortedTransaction;
 pub(crate) use journal::{
     BehindHole, Journal, JournalDamage, JournalFinding, JournalIds, JournalOpening, PREVIOUS, Passage, Salvage,

@@ -15,6 +15,8 @@ mod dump;
 mod failures;
 mod faults;
 mod full_disk;
+#[cfg(all(feature = "cli", feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
+mod golden;
 #[cfg(feature = "cli")]
 mod kill;
 mod layout;

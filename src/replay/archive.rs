@@ -1,0 +1,391 @@
+//! Stored logs, whoever wrote them, as they lie there: to be gone through and nothing else.
+//!
+//! An archive is what a path names: a directory of topics, a `log.dir` of any Kafka broker, a partition's directory, or
+//! one segment. Nothing is locked, nothing is written. Of a directory of topics no more is read than its owner has made
+//! visible; in everything else what is told by the files, see [`ForeignLog`].
+//!
+//! Names are told by the directories, and files are opened when they are read. A topic of ours may be deleted meanwhile,
+//! and another one may get its name: so before and behind each segment the topic's id has to be the same.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::io::{Dir, Disk, MemoryDisk, OsDisk, Reading};
+use crate::replay::directory::Directory;
+use crate::replay::scan::Scan;
+use crate::replay::target::{Target, open};
+use crate::storage::{ForeignLog, LogDirFacts, PartitionDirKind, Segment, parse_partition_dir, parse_segment_name};
+use crate::sync::Scheduler;
+use crate::types::{Offset, ReadMode, TopicId, TopicPartition};
+
+/// How many segments are open, or mapped, at a time.
+const MAX_OPEN_SEGMENTS: u32 = 128;
+/// How much is mapped at a time, with [`ReadMode::Mmap`].
+const MAX_MAPPED_BYTES: u64 = 8 << 30;
+
+/// Stored logs at a path. Clones share them.
+///
+/// What is there when it is opened is what is read: segments that come later are not.
+///
+/// ```
+/// # use ottla::{Engine, Offset, Producer, ProducerRecord};
+/// use ottla::replay::Archive;
+/// # let data = tempfile::tempdir().expect("a temporary directory");
+/// # let engine = Engine::open(data.path())?;
+/// # Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
+/// # let path = data.path();
+/// let archive = Archive::open(path)?; // or a broker's log.dir, or a partition's directory, or a segment
+/// let orders = archive.log(&("orders", 0).into())?;
+/// assert_eq!((orders.log_start(), orders.segments()), (Offset(0), 1));
+/// # Ok::<(), ottla::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Archive {
+    path: PathBuf,
+    scheduler: Arc<dyn Scheduler>,
+    logs: Vec<ArchivedLog>,
+}
+
+/// One log of an [`Archive`]. Clones share it.
+///
+/// ```
+/// # use ottla::{Engine, MemoryDisk, Producer, ProducerRecord};
+/// # use ottla::replay::Archive;
+/// # let disk = MemoryDisk::new();
+/// # let engine = Engine::builder().open_memory(&disk)?;
+/// # Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
+/// for log in Archive::open_memory(&disk)?.logs() {
+///     assert_eq!(log.partition(), &("orders", 0).into());
+///     assert!(log.size_bytes() > 61);
+/// }
+/// # Ok::<(), ottla::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct ArchivedLog {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    partition: TopicPartition,
+    dir: Arc<dyn Dir>,
+    segments: Vec<Arc<Segment>>,
+    facts: ForeignLog,
+    was_clean: bool,
+    owner: Option<(Directory, TopicId)>,
+}
+
+impl Archive {
+    /// Opens what `path` names, whoever has it open: see the type. Reads names, and the small files that say where logs
+    /// begin and end; records are read when they are asked for.
+    ///
+    /// # Errors
+    /// [`Error::IllegalArgument`] if it is nothing of the kind; [`Error::Io`] if it is not there, or cannot be listed; of
+    /// a directory of topics also as for [`Directory::open`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::Error;
+    /// # use ottla::replay::Archive;
+    /// # let empty = tempfile::tempdir().expect("a temporary directory");
+    /// assert!(matches!(Archive::open(empty.path()), Err(Error::IllegalArgument { .. })));
+    /// assert!(matches!(Archive::open(empty.path().join("nowhere")), Err(Error::Io { .. })));
+    /// ```
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, ReadMode::Buffered)
+    }
+
+    /// The same, and says how segments are read: those that nobody writes any more may be read from maps.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Producer, ProducerRecord, ReadMode};
+    /// # use ottla::replay::Archive;
+    /// # let data = tempfile::tempdir().expect("a temporary directory");
+    /// # let engine = Engine::open(data.path())?;
+    /// # Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
+    /// # engine.close()?;
+    /// let archive = Archive::open_with(data.path(), ReadMode::Mmap)?;
+    /// assert_eq!(archive.logs()[0].scan().count(), 1);
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn open_with(path: impl AsRef<Path>, mode: ReadMode) -> Result<Self> {
+        let path = path.as_ref();
+        let reading = Reading { mode, max_open_segments: MAX_OPEN_SEGMENTS, max_mapped_bytes: MAX_MAPPED_BYTES };
+        let disk = |path: &Path| -> Result<Arc<dyn Disk>> { Ok(Arc::new(OsDisk::open(path, false, &reading)?)) };
+        let target = Target::of(path)?;
+        let (log_dir, root) = target.around();
+        if let Some(root) = root {
+            let disk = disk(&root)?;
+            return Self::ours(path, &disk, &target);
+        }
+        let facts = match log_dir.filter(|log_dir| log_dir.is_dir()) {
+            Some(log_dir) => LogDirFacts::read(open(&log_dir)?.as_ref()),
+            None => LogDirFacts::default(),
+        };
+        let (disk, logs) = match target {
+            Target::Ours(_) => return Err(Error::illegal_argument(format!("{} has no topics", path.display()))),
+            Target::LogDir(dir) => {
+                let disk = disk(&dir)?;
+                let mut logs = Vec::new();
+                for partition in live_partitions(disk.root().as_ref())? {
+                    let dir = disk.root().dir(&crate::storage::partition_dir_name(&partition))?;
+                    logs.push(ArchivedLog::foreign(partition, dir, None, &facts)?);
+                }
+                (disk, logs)
+            }
+            Target::Partition(dir, partition) => {
+                let disk = disk(&dir)?;
+                let log = ArchivedLog::foreign(partition, disk.root(), None, &facts)?;
+                (disk, vec![log])
+            }
+            Target::Segment(dir, partition, base) => {
+                let disk = disk(&dir)?;
+                let name = || dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+                let partition = partition.unwrap_or_else(|| TopicPartition::new(name(), 0));
+                let log = ArchivedLog::foreign(partition, disk.root(), Some(base), &facts)?;
+                (disk, vec![log])
+            }
+        };
+        Ok(Self { path: path.to_owned(), scheduler: disk.scheduler(), logs })
+    }
+
+    /// The directory of topics on a disk in memory.
+    ///
+    /// # Errors
+    /// As [`Directory::open_memory`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, MemoryDisk};
+    /// # use ottla::replay::Archive;
+    /// # let disk = MemoryDisk::new();
+    /// Engine::builder().open_memory(&disk)?.close()?;
+    /// assert!(Archive::open_memory(&disk)?.logs().is_empty());
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn open_memory(disk: &MemoryDisk) -> Result<Self> {
+        let disk = disk.disk();
+        let root = disk.root().path().to_owned();
+        Self::ours(&root, &disk, &Target::Ours(root.clone()))
+    }
+
+    /// A directory of topics, or a part of one.
+    fn ours(path: &Path, disk: &Arc<dyn Disk>, target: &Target) -> Result<Self> {
+        let directory = Directory::on(Arc::clone(disk))?;
+        let (only, base) = match target {
+            Target::Ours(_) | Target::LogDir(_) => (None, None),
+            Target::Partition(_, partition) => (Some(partition), None),
+            Target::Segment(_, partition, base) => (partition.as_ref(), Some(*base)),
+        };
+        let was_clean = directory.was_closed()?;
+        let mut logs = Vec::new();
+        for topic in directory.topics()? {
+            for number in 0..topic.partitions {
+                let partition = TopicPartition::new(topic.name.as_str(), number);
+                if only.is_some_and(|only| *only != partition) {
+                    continue;
+                }
+                let id = directory.topic_id(&partition)?;
+                let known = directory.look(id, &partition)?;
+                let facts = ForeignLog {
+                    log_start: known.log_start,
+                    recovery_point: Some(known.durable_end),
+                    end: Some(known.high_watermark),
+                    least_end: Some(known.high_watermark),
+                    is_dense: true,
+                };
+                let dir = directory.partition_dir(id, &partition)?;
+                let owner = Some((directory.clone(), id));
+                logs.push(ArchivedLog::new(partition, dir, base, facts, was_clean, owner)?);
+            }
+        }
+        Ok(Self { path: path.to_owned(), scheduler: disk.scheduler(), logs })
+    }
+
+    /// What was opened.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its logs, by topic and partition. Directories that a broker has put aside (`-delete`, `-stray`, `-future`) are
+    /// none.
+    #[must_use]
+    pub fn logs(&self) -> &[ArchivedLog] {
+        &self.logs
+    }
+
+    /// The log of one partition.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopicOrPartition`] if there is none.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Engine, Error, MemoryDisk};
+    /// # use ottla::replay::Archive;
+    /// # let disk = MemoryDisk::new();
+    /// # Engine::builder().open_memory(&disk)?.close()?;
+    /// let orders = Archive::open_memory(&disk)?.log(&("orders", 0).into());
+    /// assert!(matches!(orders, Err(Error::UnknownTopicOrPartition { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn log(&self, partition: &TopicPartition) -> Result<ArchivedLog> {
+        let found = self.logs.iter().find(|log| log.partition() == partition);
+        found.cloned().ok_or_else(|| Error::unknown_topic(partition))
+    }
+
+    pub(super) fn scheduler(&self) -> &Arc<dyn Scheduler> {
+        &self.scheduler
+    }
+}
+
+impl ArchivedLog {
+    fn foreign(
+        partition: TopicPartition,
+        dir: Arc<dyn Dir>,
+        only: Option<Offset>,
+        facts: &LogDirFacts,
+    ) -> Result<Self> {
+        let said = facts.of(&partition);
+        Self::new(partition, dir, only, said, facts.was_clean, None)
+    }
+
+    fn new(
+        partition: TopicPartition,
+        dir: Arc<dyn Dir>,
+        only: Option<Offset>,
+        facts: ForeignLog,
+        was_clean: bool,
+        owner: Option<(Directory, TopicId)>,
+    ) -> Result<Self> {
+        let mut segments = Vec::new();
+        for entry in dir.list()?.into_iter().filter(|entry| !entry.is_dir) {
+            match parse_segment_name(&entry.name) {
+                Some((base, "log")) if only.is_none_or(|only| only == base) => {
+                    segments.push(Arc::new(Segment::at(&dir, base, entry.len, false, 0)));
+                }
+                _ => {}
+            }
+        }
+        segments.sort_unstable_by_key(|segment| segment.base_offset());
+        let sealed = if was_clean { segments.len() } else { segments.len().saturating_sub(1) };
+        segments.iter().take(sealed).for_each(|segment| segment.seal());
+        Ok(Self { inner: Arc::new(Inner { partition, dir, segments, facts, was_clean, owner }) })
+    }
+
+    /// Which partition it is; by the name of its directory.
+    #[must_use]
+    pub fn partition(&self) -> &TopicPartition {
+        &self.inner.partition
+    }
+
+    /// Where its files are.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.inner.dir.path()
+    }
+
+    /// How many segments there are.
+    #[must_use]
+    pub fn segments(&self) -> usize {
+        self.inner.segments.len()
+    }
+
+    /// How many bytes its segments have.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.inner.segments.iter().map(|segment| segment.end()).sum()
+    }
+
+    /// The first offset that is not deleted, as far as the files around it say.
+    #[must_use]
+    pub fn log_start(&self) -> Offset {
+        let first = self.inner.segments.first().map_or(Offset::ZERO, |segment| segment.base_offset());
+        self.inner.facts.log_start.max(first)
+    }
+
+    /// Goes through all that stands in its files, batch by batch, with what is damaged, in the order of the offsets.
+    ///
+    /// ```
+    /// # use ottla::{Engine, MemoryDisk, Offset, Producer, ProducerRecord};
+    /// # use ottla::replay::{Archive, Scanned};
+    /// # let disk = MemoryDisk::new();
+    /// # let engine = Engine::builder().open_memory(&disk)?;
+    /// # Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
+    /// for found in Archive::open_memory(&disk)?.logs()[0].scan() {
+    ///     match found? {
+    ///         Scanned::Batch(stored) => assert_eq!(stored.batch.header().base_offset, Offset(0)),
+    ///         Scanned::Damage(defect) => println!("{defect}"),
+    ///     }
+    /// }
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    #[must_use]
+    pub fn scan(&self) -> Scan {
+        Scan::new(self.clone())
+    }
+
+    pub(super) fn segment(&self, index: usize) -> Option<&Arc<Segment>> {
+        self.inner.segments.get(index)
+    }
+
+    pub(super) fn facts(&self) -> &ForeignLog {
+        &self.inner.facts
+    }
+
+    pub(super) fn was_clean(&self) -> bool {
+        self.inner.was_clean
+    }
+
+    /// Whether only what its owner has made visible may be read.
+    pub(super) fn bound(&self) -> Option<Offset> {
+        self.inner.owner.as_ref().and(self.inner.facts.end)
+    }
+
+    /// The last segment that begins at or below `offset`, or else the first.
+    pub(super) fn segment_of(&self, offset: Offset) -> usize {
+        self.inner.segments.partition_point(|segment| segment.base_offset() <= offset).saturating_sub(1)
+    }
+
+    /// Makes sure that the files are still this topic's.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopicId`] if it was deleted.
+    pub(super) fn check_owner(&self) -> Result<()> {
+        match &self.inner.owner {
+            Some((directory, id)) => directory.partition_dir(*id, &self.inner.partition).map(drop),
+            None => Ok(()),
+        }
+    }
+}
+
+fn live_partitions(log_dir: &dyn Dir) -> Result<BTreeSet<TopicPartition>> {
+    let dirs = log_dir.list()?.into_iter().filter(|entry| entry.is_dir);
+    let live = dirs.filter_map(|entry| match parse_partition_dir(&entry.name) {
+        Some((partition, PartitionDirKind::Live)) => Some(partition),
+        _ => None,
+    });
+    Ok(live.collect())
+}
+
+impl fmt::Debug for Archive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Archive").field("path", &self.path).field("logs", &self.logs).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ArchivedLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ArchivedLog")
+            .field("partition", &self.inner.partition)
+            .field("segments", &self.inner.segments.len())
+            .finish_non_exhaustive()
+    }
+}
