@@ -32,6 +32,8 @@ mod consumer_offsets;
 mod directory;
 mod dump;
 mod follow;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod options;
 mod playback;
 mod records;

@@ -58,6 +58,8 @@ pub(crate) use files::{
     validate_topic_name,
 };
 pub(crate) use foreign::{ForeignLog, LogDirFacts};
+#[cfg(feature = "fuzzing")]
+pub(crate) use fuzzing::segment_of_sample;
 pub use index::AbortedTransaction;
 pub(crate) use journal::{
     BehindHole, Journal, JournalDamage, JournalFinding, JournalIds, JournalOpening, PREVIOUS, Passage, Salvage,

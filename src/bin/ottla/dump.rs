@@ -57,7 +57,7 @@ fn show(path: &Path, options: &DumpOptions, output: &mut Output) -> Result<u64, 
         let shown = if output.is_json {
             output.line(as_json(path, &entry))
         } else {
-            as_text(path, &entry).iter().try_for_each(|line| output.line(line))
+            as_text(path, &entry).iter().try_for_each(|line| output.line(line.trim_end()))
         };
         match shown {
             Ok(()) => ControlFlow::Continue(()),
