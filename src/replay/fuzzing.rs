@@ -1,109 +1,136 @@
-//! What fuzzing holds the reading of a broker's directory to.
+//! What fuzzing holds the dump of files, and the reading of `__consumer_offsets`, to.
 
-use std::sync::Arc;
+mod archive;
 
-use crate::io::{Dir, MemoryDisk};
-use crate::replay::archive::{Archive, ArchivedLog};
-use crate::replay::options::ReplayOptions;
-use crate::replay::scan::Scanned;
-use crate::storage::{LogDirFacts, LogFacts, verify_log};
-use crate::types::{Offset, TopicPartition};
+use std::ops::ControlFlow;
 
-/// The files that an input may have, by number. Those of the partition's directory come first.
-const FILES: [&str; 14] = [
+use bytes::Bytes;
+
+use crate::io::MemoryDisk;
+use crate::record::Batch;
+use crate::replay::consumer_offsets::GroupCommits;
+use crate::replay::dump::{DumpKind, DumpOptions, Dumped, dump_in};
+use crate::storage::segment_of_sample;
+use crate::types::Offset;
+
+pub use archive::archive_open;
+
+/// The files that there are.
+const NAMES: [&str; 15] = [
     "00000000000000000000.log",
     "00000000000000000000.index",
     "00000000000000000000.timeindex",
     "00000000000000000000.txnindex",
-    "00000000000000000020.log",
-    "00000000000000000020.index",
-    "00000000000000000020.timeindex",
-    "00000000000000000020.log.swap",
-    "00000000000000000040.snapshot",
+    "00000000000000000007.snapshot",
     "leader-epoch-checkpoint",
     "recovery-point-offset-checkpoint",
-    "log-start-offset-checkpoint",
-    "cleaner-offset-checkpoint",
+    "partition.metadata",
+    "meta.properties",
     ".kafka_cleanshutdown",
+    "catalog",
+    "g.offsets",
+    "positions",
+    "00000000000000000040.log",
+    "00000000000000000000.index.deleted",
 ];
-const IN_PARTITION: usize = 10;
-/// What a compressed batch may unpack to.
-const UNPACKED_LIMIT: usize = 1 << 20;
-/// How many steps of a scan are compared.
-const STEPS: usize = 10_000;
 
-/// Opens a directory with the files of `input`, goes through it both ways, plays it back in every way, and verifies it.
-///
-/// `input` is one file after the other: which one (a byte), how long it is (two bytes, big-endian), its content.
+const UNPACKED_LIMIT: usize = 1 << 20;
+
+/// Dumps a file, `input` without its first byte, which says what it is called: whatever it holds, what is shown lies in
+/// the file, in its order, and is no more than its bytes can hold.
 ///
 /// # Panics
-/// If something is read twice, out of order, or differently the other way round.
-pub fn archive_open(input: &[u8]) {
-    let disk = MemoryDisk::new().disk();
-    let root = disk.root();
-    let dir = root.create_dir("t-0").expect("memory takes it");
-    let mut rest = input;
-    while let Some((&[number, high, low], behind)) = rest.split_first_chunk() {
-        let len = usize::from(u16::from_be_bytes([high, low])).min(behind.len());
-        let (content, behind) = behind.split_at(len);
-        rest = behind;
-        let number = usize::from(number) % FILES.len();
-        put(if number < IN_PARTITION { &dir } else { &root }, FILES[number], content);
-    }
-    let archive = Archive::of_log_dir(root.path(), &disk).expect("it can be listed");
-    let log = &archive.logs()[0];
-    compare_both_ways(log);
-    play(&archive);
-    let partition = TopicPartition::new("t", 0);
-    let facts = LogDirFacts::read(root.as_ref());
-    let facts = LogFacts {
-        ours: None,
-        foreign: facts.of(&partition),
-        was_clean: facts.was_clean,
-        durable_end: facts.recovery_points.get(&partition).copied(),
-        only: None,
-        unpacked_limit: UNPACKED_LIMIT,
+/// If that does not hold.
+pub fn dump_file(input: &[u8]) {
+    let Some((number, content)) = input.split_first() else { return };
+    let name = NAMES[usize::from(*number) % NAMES.len()];
+    let dir = MemoryDisk::new().disk().root();
+    let put = |name: &str, content: &[u8]| {
+        dir.create(name).and_then(|file| file.write_all_at(content, 0)).expect("memory takes it");
     };
-    verify_log(&dir, &facts, &|| {}).expect("it can be listed");
-}
-
-fn put(dir: &Arc<dyn Dir>, name: &str, content: &[u8]) {
-    let file = dir.create(name).expect("memory takes it");
-    file.write_all_at(content, 0).expect("memory takes it");
-}
-
-fn compare_both_ways(log: &ArchivedLog) {
-    let (mut least, mut forwards) = (Offset::ZERO, Vec::new());
-    for found in log.scan().max_unpacked_bytes(UNPACKED_LIMIT).take(STEPS) {
-        let Scanned::Batch(stored) = found.expect("memory can be read") else { continue };
-        let header = stored.batch.header();
-        assert!(header.base_offset >= least, "offsets rise: {} behind {least}", header.base_offset);
-        least = header.next_offset();
-        forwards.push((stored.path(), stored.position));
+    let kind = DumpKind::of(name).expect("all of them can be dumped");
+    if !matches!(kind, DumpKind::Segment { .. }) {
+        put(NAMES[0], segment_of_sample()); // beside the indexes
     }
-    let back = log.scan().max_unpacked_bytes(UNPACKED_LIMIT).backwards().take(STEPS);
-    let mut greatest = Offset(i64::MAX);
-    for found in back {
-        let Scanned::Batch(stored) = found.expect("memory can be read") else { continue };
-        assert!(stored.batch.header().last_offset() < greatest, "offsets sink");
-        greatest = stored.batch.header().base_offset;
+    put(name, content);
+    let options = DumpOptions::default().records(true).index_check(true).max_unpacked_bytes(UNPACKED_LIMIT);
+    let (mut entries, mut findings, mut last) = (0u64, 0, None);
+    let len = content.len() as u64;
+    let outcome = dump_in(&dir, name, &options, &mut |entry| {
+        let (position, size) = match &entry {
+            Dumped::File { len_bytes, .. } => {
+                assert_eq!(*len_bytes, len);
+                return ControlFlow::Continue(());
+            }
+            Dumped::Batch { position, header, .. } => (*position, header.len_bytes as u64),
+            Dumped::Frame { position, len_bytes, .. } => (*position, *len_bytes),
+            Dumped::Finding { position, .. } => {
+                findings += 1;
+                assert!(position.is_none_or(|position| position <= len), "{entry:?}");
+                return ControlFlow::Continue(());
+            }
+            Dumped::IndexEntry { position, .. } => (*position, 8),
+            Dumped::TimeEntry { position, .. } => (*position, 12),
+            Dumped::Aborted { position, .. } => (*position, 34),
+            Dumped::Producer { position, .. } => (*position, 46),
+            Dumped::LeaderEpoch { position, .. } | Dumped::Checkpoint { position, .. } => (*position, 1),
+            Dumped::Record { .. } | Dumped::Control { .. } => {
+                entries += 1;
+                return ControlFlow::Continue(());
+            }
+            _ => return ControlFlow::Continue(()),
+        };
+        assert!(position + size <= len, "{entry:?}");
+        assert!(last.is_none_or(|last| last < position), "{entry:?}");
+        last = Some(position);
+        ControlFlow::Continue(())
+    });
+    if let Ok(found) = outcome {
+        assert_eq!(found, findings);
     }
+    // A record takes seven bytes, of what a batch of at least 61 bytes has been unpacked to.
+    assert!(entries <= (len / 26 + 1) * (UNPACKED_LIMIT as u64 / 7));
+    let mut seen = 0;
+    let stopped = dump_in(&dir, name, &options, &mut |_| {
+        seen += 1;
+        ControlFlow::Break(())
+    });
+    assert!(seen == 1 && stopped.is_ok_and(|found| found == 0), "it ends when it is told to");
 }
 
-fn play(archive: &Archive) {
-    let all = ReplayOptions::default().max_unpacked_bytes(UNPACKED_LIMIT).below_log_start(true);
-    for committed in [false, true] {
-        let options = all.clone().read_committed(committed);
-        let mut count = 0;
-        let report = archive.replay(&options).for_each(|found| {
-            count += 1;
-            let _ = (found.record.key(), found.record.headers().iter().count());
-        });
-        let report = report.expect("memory can be read");
-        assert_eq!(report.records, count);
-        let again = archive.replay(&options.clone().by_time(true)).take(STEPS).map(|record| record.is_ok());
-        assert!(again.count() <= usize::try_from(count).unwrap_or(usize::MAX));
-        let back = archive.replay(&options.backwards(true)).take(STEPS).filter(Result::is_ok).count();
-        assert!(back <= usize::try_from(count).unwrap_or(usize::MAX), "{back} of {count}");
+/// Takes records of `__consumer_offsets`: whatever they say, no more comes out than went in.
+///
+/// Each is a byte of flags, the length of its key, that of its value, key and value. Bit 0: no key; 1: no value; 2: of
+/// a transaction; 3: a marker; bits 4 and 5 are its producer. What follows the last one is also taken as a batch.
+///
+/// # Panics
+/// If that does not hold.
+pub fn consumer_offsets(input: &[u8]) {
+    let mut commits = GroupCommits::default();
+    let (mut rest, mut offset) = (input, 0);
+    while let Some(([flags, key_len, value_len], behind)) = rest.split_first_chunk() {
+        let Some((key, behind)) = behind.split_at_checked(usize::from(*key_len)) else { break };
+        let Some((value, behind)) = behind.split_at_checked(usize::from(*value_len)) else { break };
+        rest = behind;
+        let (key, value) = ((flags & 1 == 0).then_some(key), (flags & 2 == 0).then_some(value));
+        let producer = i64::from(flags >> 4 & 3);
+        let at = Offset(offset);
+        match flags & 12 {
+            0 => commits.take_message(0, at, key, value),
+            4 => commits.take_record(0, at, Some(producer), key, value),
+            _ => commits.take_marker(0, producer, at, key),
+        }
+        offset += 1;
+    }
+    let taken = u64::try_from(offset).unwrap_or(0);
+    let counted: usize = commits.groups().map(|(_, group)| group.commits.len() + group.kinds().count()).sum();
+    let skipped: u64 = commits.skipped().map(|skipped| skipped.count).sum();
+    assert!((counted + commits.pending()) as u64 + skipped <= taken);
+    assert!(commits.groups().all(|(name, group)| commits.group(name) == Some(group)));
+    for (_, group) in commits.groups() {
+        assert!(group.commits.values().all(|commit| commit.stored_at.1.0 < offset));
+    }
+    if let Ok(batch) = Batch::decode_any(Bytes::copy_from_slice(input)) {
+        let _ = commits.take(1, &batch);
     }
 }

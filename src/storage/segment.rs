@@ -95,6 +95,13 @@ impl Segment {
         Self { extension: SWAPPED, ..Self::at(dir, base_offset, len_bytes, false, 0) }
     }
 
+    /// A segment whose file of batches has been opened under whatever name, and is only read.
+    pub(crate) fn over(dir: &Arc<dyn Dir>, base_offset: Offset, file: Arc<dyn File>) -> Result<Self> {
+        let segment = Self::at(dir, base_offset, file.len()?, false, 0);
+        segment.to_read.get_or_init(|| file);
+        Ok(segment)
+    }
+
     /// This segment as it is read from now on, when nobody appends to it any more: its index files were just written.
     pub(crate) fn sealed(&self) -> Self {
         let sealed = Self::at(&self.dir, self.base_offset, self.end(), true, self.index_interval);

@@ -11,6 +11,8 @@ mod command;
 mod consumer;
 mod crash;
 #[cfg(feature = "cli")]
+mod dump;
+#[cfg(feature = "cli")]
 mod failures;
 mod faults;
 mod full_disk;
@@ -29,6 +31,8 @@ mod rot;
 mod seeds;
 mod settings;
 mod small_disk;
+#[cfg(feature = "cli")]
+mod stored_groups;
 mod surroundings;
 mod tidy;
 mod verify;

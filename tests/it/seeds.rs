@@ -5,13 +5,24 @@
 use std::fs;
 use std::path::Path;
 
-use ottla::fuzzing::{index_open, journal_open, varint};
+use ottla::fuzzing::{
+    checkpoint, consumer_offsets, dump_file, index_open, journal_open, snapshot, transaction_index, varint,
+};
 
 type Target = fn(&[u8]);
 
 #[test]
 fn seeds_of_the_fuzz_targets_pass() {
-    let targets: [(&str, Target); 3] = [("varint", varint), ("index_open", index_open), ("journal_open", journal_open)];
+    let targets: [(&str, Target); 8] = [
+        ("varint", varint),
+        ("index_open", index_open),
+        ("journal_open", journal_open),
+        ("snapshot", snapshot),
+        ("checkpoint", checkpoint),
+        ("transaction_index", transaction_index),
+        ("consumer_offsets", consumer_offsets),
+        ("dump_file", dump_file),
+    ];
     for (name, target) in targets {
         let seeds = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(name));
         for seed in seeds.expect("a target has seeds") {
