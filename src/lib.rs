@@ -97,8 +97,9 @@ mod producer;
 
 pub use crate::admin::{
     Admin, ExportOptions, ExportReport, ExportedPartition, ExportedTopic, GroupDescription, GroupListing,
-    GroupPartition, ListedOffset, NewTopic, OffsetSpec, PartitionDescription, RepairAction, RepairOptions,
-    RepairReport, RepairStep, TopicDescription, TopicListing, export, repair,
+    GroupPartition, ImportOptions, ImportReport, ListedOffset, NewTopic, OffsetSpec, PartitionDescription,
+    PartitionImport, RepairAction, RepairOptions, RepairReport, RepairStep, TopicDescription, TopicImport,
+    TopicListing, export, repair,
 };
 pub use crate::config::Setting;
 pub use crate::consumer::{

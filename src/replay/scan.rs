@@ -104,7 +104,6 @@ pub enum Scanned {
 /// ```
 pub struct Scan {
     log: ArchivedLog,
-    check: Check,
     from: Offset,
     to: Offset,
     max_unpacked_bytes: usize,
@@ -143,7 +142,6 @@ impl Scan {
         let place = Place { segment: 0, position: 0, expected: Offset::ZERO, has_begun: false };
         Self {
             log,
-            check: Check::Whole,
             from: Offset::ZERO,
             to,
             max_unpacked_bytes: Batch::DEFAULT_UNPACKED_LIMIT,
@@ -181,12 +179,6 @@ impl Scan {
         self
     }
 
-    /// Leaves out the checksums of batches of v2.
-    pub(super) fn headers_alone(mut self) -> Self {
-        self.check = Check::Header;
-        self
-    }
-
     fn fill(&mut self) -> Result<()> {
         match &mut self.direction {
             Direction::Forwards(place) => {
@@ -217,7 +209,7 @@ impl Scan {
             if place.position == 0 {
                 log.check_owner()?;
             }
-            let mut walk = self.walk(&log, place.segment, segment, (place.position, place.expected), self.check);
+            let mut walk = self.walk(&log, place.segment, segment, (place.position, place.expected), Check::Whole);
             let most = place.position.saturating_add(CHUNK_BYTES);
             let mut is_through = false;
             while walk.position() < most && walk.expected() < self.to {
@@ -288,7 +280,7 @@ impl Scan {
             let Some((index, segment)) = state.segment.and_then(|index| Some((index, log.segment(index)?))) else {
                 return Ok(());
             };
-            let mut walk = self.walk(&log, index, segment, (position, expected), self.check);
+            let mut walk = self.walk(&log, index, segment, (position, expected), Check::Whole);
             let is_last = log.segment(index + 1).is_none();
             loop {
                 let is_end = walk.position() >= segment.end();

@@ -2,7 +2,8 @@
 //!
 //! A reader that goes by Kafka's transaction index needs it to be there and to be right. The markers are in the log
 //! itself: a batch belongs to the first marker of its producer that stands behind it, and without one its transaction is
-//! open. So the headers of the whole log are looked at once, up to its end, before any record is read.
+//! open. So the whole log is looked at once, up to its end, before any record is read: with checksums, since a length that is
+//! damaged would lead past markers behind it.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use crate::types::Offset;
 
 /// The transactions of one log.
 #[derive(Debug)]
-pub(super) struct Transactions {
+pub(crate) struct Transactions {
     /// The offsets of each producer's markers, and whether they commit.
     markers: BTreeMap<i64, Vec<(Offset, bool)>>,
     /// Where the first one begins that is still open.
@@ -22,10 +23,10 @@ pub(super) struct Transactions {
 
 impl Transactions {
     /// Of what `scan` goes through.
-    pub(super) fn of(scan: Scan) -> Result<Self> {
+    pub(crate) fn of(scan: Scan) -> Result<Self> {
         let mut markers: BTreeMap<i64, Vec<(Offset, bool)>> = BTreeMap::new();
         let mut open: BTreeMap<i64, Offset> = BTreeMap::new();
-        for found in scan.headers_alone() {
+        for found in scan {
             let Scanned::Batch(stored) = found? else { continue };
             let header = stored.batch.header();
             if header.producer_id < 0 || !header.is_transactional() {
@@ -53,12 +54,18 @@ impl Transactions {
     }
 
     /// Whether a batch of records belongs to a transaction that was aborted.
-    pub(super) fn is_aborted(&self, header: &BatchHeader) -> bool {
+    pub(crate) fn is_aborted(&self, header: &BatchHeader) -> bool {
         if !header.is_transactional() {
             return false;
         }
         let Some(markers) = self.markers.get(&header.producer_id) else { return false };
         let behind = markers.partition_point(|(offset, _)| *offset < header.base_offset);
         markers.get(behind).is_some_and(|(_, commits)| !commits)
+    }
+
+    /// Whether a batch of records belongs to a transaction that has no marker.
+    pub(crate) fn is_open(&self, header: &BatchHeader) -> bool {
+        let last = || self.markers.get(&header.producer_id).and_then(|markers| markers.last());
+        header.is_transactional() && last().is_none_or(|(offset, _)| *offset < header.base_offset)
     }
 }

@@ -14,6 +14,7 @@
 //! | [`quarantine`] | keeps what recovery cuts off, and what repairing replaces |
 //! | [`mend`] | takes what cannot be read out of a log |
 //! | [`export`] | writes a copy of a log as a Kafka cluster takes it over |
+//! | [`import`] | writes the log of a partition that comes with its records |
 //! | [`report`] | what opening a directory found |
 //! | [`foreign`] | what is known of a log that a broker wrote |
 //! | [`verify`] | checks all files of a log against each other, and changes nothing |
@@ -27,6 +28,7 @@ mod files;
 mod foreign;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+mod import;
 mod index;
 mod journal;
 mod leader_epochs;
@@ -61,6 +63,7 @@ pub(crate) use files::{
     validate_topic_name,
 };
 pub(crate) use foreign::{ForeignLog, LogDirFacts};
+pub(crate) use import::{ImportedLog, LogImport, NewLog};
 pub(crate) use journal::{
     BehindHole, Journal, JournalDamage, JournalFinding, JournalIds, JournalOpening, PREVIOUS, Salvage, SalvageState,
 };

@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "reads what is beside the sources")]
 
 mod damaged;
+mod imported;
 mod manifest;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -16,6 +16,7 @@ mod faults;
 mod full_disk;
 #[cfg(all(feature = "cli", feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
 mod golden;
+mod import;
 #[cfg(feature = "cli")]
 mod kill;
 mod layout;

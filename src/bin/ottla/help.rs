@@ -123,6 +123,27 @@ Examples:
   One topic, and one group:
     ottla -d data export /tmp/handover --topic orders --group billing";
 
+pub(crate) const IMPORT: &str = "\
+PATH is read, and nothing in it is locked or changed; a broker that uses it should be stopped. A
+cluster's own topics are left out unless they are named. Groups' offsets are read from
+__consumer_offsets, which has to lie beside the topics.
+
+With --json it prints for each partition {\"topic\",\"partition\",\"topic_id\",\"log_start\",
+\"log_end\",\"records\",\"aborted\",\"open\",\"missing\"}, for each group
+{\"group\",\"partitions\"}, for each finding what `verify` prints, for what was passed over
+{\"passed\",\"count\"}, and in the end {\"topics\",\"partitions\",\"records\",\"groups\",
+\"findings\",\"complete\"}.
+
+Examples:
+  All topics of a broker, and the offsets of all groups:
+    ottla -d data import /var/lib/kafka
+  One topic, and one group:
+    ottla -d data import /var/lib/kafka --topic orders --group billing
+  One partition:
+    ottla -d data import /var/lib/kafka/orders-0
+
+Exit status: 0 all of it was imported; 1 something was left out, said on standard error; 2 error.";
+
 pub(crate) const CONFIG: &str = "\
 With --json it prints for each setting
 {\"kind\",\"name\",\"type\",\"default\",\"kafka_default\",\"difference\",\"doc\"}, and for each of
