@@ -11,6 +11,7 @@
 
 mod indexes;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crc_fast::CrcAlgorithm;
 
 use crate::error::{Error, Result};
 use crate::io::{Dir, Entry, read_small};
-use crate::record::{Batch, BatchFault, Decompressor};
+use crate::record::{Batch, BatchFault, ControlType, Decompressor, MAGIC};
 use crate::storage::checkpoint::{PARTITION_METADATA, read_partition_metadata};
 use crate::storage::files::{parse_segment_name, segment_name};
 use crate::storage::foreign::ForeignLog;
@@ -209,6 +210,8 @@ pub(crate) fn verify_log(dir: &Arc<dyn Dir>, facts: &LogFacts, pause: &dyn Fn())
         pause,
         epochs: Arc::default(),
         has_epochs: false,
+        transactions: BTreeMap::new(),
+        last_magic: 0,
         has_lost_end: false,
         verdict: LogVerdict::default(),
         decompressor: Decompressor::default(),
@@ -260,6 +263,10 @@ struct Verifier<'a> {
     pause: &'a dyn Fn(),
     epochs: Arc<LeaderEpochs>,
     has_epochs: bool,
+    /// Where the open transaction of each producer begins, in a log of others in which no offset is missing.
+    transactions: BTreeMap<i64, Offset>,
+    /// The format of the last batch.
+    last_magic: i8,
     /// The log ends in damage, and nobody knows at which offset.
     has_lost_end: bool,
     verdict: LogVerdict,
@@ -436,6 +443,7 @@ impl Verifier<'_> {
                     }
                     Some(Step::Batch { position, batch }) => {
                         indexes.note(batch.header(), position);
+                        self.follow_transactions(&batch, &mut indexes);
                         self.check_batch(&segment, position, batch);
                     }
                     Some(Step::Damage { position: at, first, last, reason }) => {
@@ -535,6 +543,24 @@ impl Verifier<'_> {
         self.verdict.log_end = Some(first);
     }
 
+    /// An aborted transaction has to be in the transaction index; in a compacted log it may have been forgotten.
+    fn follow_transactions(&mut self, batch: &Batch, indexes: &mut IndexChecks) {
+        let header = batch.header();
+        self.last_magic = header.magic;
+        if !header.is_transactional() || !self.facts.foreign.is_dense || !self.facts.was_clean {
+            return;
+        }
+        if !header.is_control() {
+            self.transactions.entry(header.producer_id).or_insert(header.base_offset);
+            return;
+        }
+        let has_begun = self.transactions.remove(&header.producer_id).is_some();
+        let key = batch.records().ok().and_then(|mut records| records.next()?.ok()?.key());
+        if has_begun && key.and_then(ControlType::from_key) == Some(ControlType::Abort) {
+            indexes.note_abort(header.producer_id, header.base_offset);
+        }
+    }
+
     /// What the walk leaves open: the records, and the epochs on record.
     fn check_batch(&mut self, segment: &Segment, position: u64, batch: Batch) {
         let header = *batch.header();
@@ -608,7 +634,9 @@ impl Verifier<'_> {
             let found = self.confirmed(look);
             found.into_iter().for_each(|defect| self.found(defect));
         }
-        if let (Some(_), Some(end), true) = (self.facts.ours, self.verdict.log_end, self.facts.was_clean)
+        // Brokers write them since 0.11, with format v2.
+        let is_due = self.facts.was_clean && (self.facts.ours.is_some() || self.last_magic == MAGIC);
+        if let (Some(end), true) = (self.verdict.log_end, is_due)
             && !snapshots.iter().any(|(offset, _)| *offset == end)
         {
             let path = self.path(&segment_name(end, "snapshot"));

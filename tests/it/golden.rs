@@ -4,6 +4,7 @@
 //! the same shape in another place.
 
 #![expect(clippy::disallowed_methods, reason = "reads what is beside the sources")]
+#![expect(clippy::print_stdout, reason = "says how much it has compared, to whoever runs it by hand")]
 
 mod damaged;
 mod imported;
@@ -63,8 +64,12 @@ fn every_batch_and_record_is_what_kafka_reads() {
         let manifest = Manifest::read(&directory.join("manifest.jsonl"));
         let archive = Archive::open(directory.join("log")).unwrap();
         let mut seen = BTreeSet::new();
+        let live = manifest.dirs().into_iter().filter(|dir| !dir.ends_with("-delete")).collect::<BTreeSet<_>>();
         for log in archive.logs() {
             let dir = dir_name(log);
+            if !live.contains(&dir) {
+                continue; // a damaged copy of another
+            }
             let expected = manifest.readable(&dir);
             let found = rows(log);
             for (found, expected) in found.iter().zip(&expected) {
@@ -75,7 +80,6 @@ fn every_batch_and_record_is_what_kafka_reads() {
             records += found.iter().filter(|row| row["kind"] != "batch").count();
             seen.insert(dir);
         }
-        let live = manifest.dirs().into_iter().filter(|dir| !dir.ends_with("-delete")).collect::<BTreeSet<_>>();
         assert_eq!(seen, live, "{}", directory.display());
     }
     println!("{batches} batches, {records} records and markers");
@@ -199,6 +203,6 @@ fn verify_finds_what_is_there_and_nothing_else() {
         assert_eq!(damage > 0, matches!(name.as_str(), "live_copy" | "foreign"), "{found:#?}");
         let records = read_lines(&directory.join("manifest.jsonl"));
         let records = records.iter().filter(|row| row["kind"] == "record" || row["kind"] == "control");
-        assert!(report.records() as usize >= records.count() / 2);
+        assert!(usize::try_from(report.records()).unwrap() >= records.count() / 2);
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::error::Result;
 use crate::io::read_small;
-use crate::record::BatchHeader;
+use crate::record::{BatchHeader, MAGIC};
 use crate::storage::files::segment_name;
 use crate::storage::verify::{Defect, DefectKind, INDEX_LIMIT, LogFacts, Verifier};
 use crate::types::{Offset, Timestamp};
@@ -21,6 +21,9 @@ pub(super) struct IndexChecks {
     /// Of all batches that have come by.
     largest: Timestamp,
     pub(super) has_damage: bool,
+    has_batches: bool,
+    /// Whether a batch of v2 has come by.
+    is_recent: bool,
 }
 
 /// An index file of entries of `N` bytes.
@@ -113,6 +116,11 @@ fn time_entry(entry: &[u8; 12]) -> (i64, i64) {
     (i64::from_be_bytes([a, b, c, d, e, f, g, h]), i64::from(i32::from_be_bytes([i, j, k, l])))
 }
 
+/// One of the four numbers behind the version of an entry of a transaction index.
+fn transaction_field(entry: &[u8; 34], at: usize) -> i64 {
+    i64::from_be_bytes(*entry[at..].first_chunk().expect("an entry has four numbers behind its version"))
+}
+
 impl IndexChecks {
     /// Loads the indexes of a segment that is `len` bytes long; takes them for missing unless it `has` any.
     pub(super) fn load(verifier: &Verifier<'_>, base: Offset, len: u64, has: bool) -> Self {
@@ -135,20 +143,30 @@ impl IndexChecks {
         });
         let mut transaction = IndexFile::<34>::load(verifier, has, base, "txnindex", true);
         transaction.check_order("the version of an entry is not 0", |_, entry| entry[..2] == [0, 0]);
-        let number = |entry: &[u8; 34], at: usize| {
-            i64::from_be_bytes(*entry[at..].first_chunk().expect("an entry has four numbers behind its version"))
-        };
+        let number = transaction_field;
         transaction.check_order("an entry's offsets do not fit each other, or the segment", |before, entry| {
             let (first, last, stable) = (number(entry, 10), number(entry, 18), number(entry, 26));
             let is_sorted = before.is_none_or(|before| number(before, 18) < last);
             is_sorted && first >= 0 && first <= last && last >= base.0 && stable >= 0
         });
         let largest = Timestamp::NONE;
-        Self { offset, time, transaction, base, is_ours, largest, has_damage: false }
+        Self {
+            offset,
+            time,
+            transaction,
+            base,
+            is_ours,
+            largest,
+            has_damage: false,
+            has_batches: false,
+            is_recent: false,
+        }
     }
 
     /// A batch comes by.
     pub(super) fn note(&mut self, header: &BatchHeader, position: u64) {
+        self.has_batches = true;
+        self.is_recent |= header.magic == MAGIC;
         while let Some(entry) = self.offset.entries.get(self.offset.next) {
             let (relative, at) = offset_entry(entry);
             if at > position {
@@ -181,6 +199,16 @@ impl IndexChecks {
         self.largest = self.largest.max(header.max_timestamp);
     }
 
+    /// The marker at `last` aborts a transaction, of which records have come by.
+    pub(super) fn note_abort(&mut self, producer_id: i64, last: Offset) {
+        let is_it =
+            |entry: &[u8; 34]| transaction_field(entry, 2) == producer_id && transaction_field(entry, 18) == last.0;
+        if !self.transaction.entries.iter().any(is_it) {
+            let detail = format!("it lacks the transaction of producer {producer_id} that is aborted at offset {last}");
+            self.transaction.fail(self.transaction.entries.len(), detail);
+        }
+    }
+
     /// What stands before `position` cannot be read: what is said of it is neither right nor wrong.
     pub(super) fn pass(&mut self, position: u64) {
         while self.offset.entries.get(self.offset.next).is_some_and(|entry| offset_entry(entry).1 < position) {
@@ -200,9 +228,13 @@ impl IndexChecks {
                 self.time.fail(self.time.next, format!("it names an offset behind {end}, where the segment ends"));
             }
         }
-        if facts.was_clean && self.is_ours {
+        if facts.was_clean && (self.is_ours || self.has_batches) {
             self.offset.missing();
-            self.time.missing();
+        }
+        if facts.was_clean && (self.is_ours || self.is_recent) {
+            self.time.missing(); // brokers before 0.10.1 write none
+        }
+        if facts.was_clean && self.is_ours {
             let last = self.time.entries.last().map_or(Timestamp::NONE, |entry| Timestamp(time_entry(entry).0));
             if is_complete && last < self.largest {
                 let detail = format!("it lacks the segment's largest time, {}", self.largest);
