@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::coordinator::group::{CommitEntry, GroupOffsets};
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::replication::Partition;
 use crate::storage::{CLEANED, ImportedLog, NewLog, read_offsets, write_offsets};
 use crate::sync::lock;
@@ -85,7 +85,7 @@ impl Engine {
         };
         if let Err(error) = done {
             // Whether the catalog's frame is on the disk may be unknown: then the next opening finds all that goes with it.
-            if !was_noted || error.is_retriable() {
+            if !was_noted || error.is_retriable() || matches!(error, Error::Closed { .. }) {
                 self.forget_offsets(entry.id);
                 discard_partitions(log_dir, &entry, entry.partitions);
             }

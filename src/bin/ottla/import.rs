@@ -8,11 +8,14 @@ use crate::arguments::Import;
 use crate::output::{Failure, Output, say};
 use crate::verify::defect_as_json;
 
+/// Refuses what is not there.
+pub(crate) fn check(arguments: &Import) -> Result<(), Failure> {
+    let path = &arguments.path;
+    if path.exists() { Ok(()) } else { Err(Failure::Usage(format!("there is no {}", path.display()))) }
+}
+
 pub(crate) fn run(arguments: &Import, engine: &Engine, output: &mut Output) -> Result<Status, Failure> {
     let Import { path, topics, groups, settings } = arguments;
-    if !path.exists() {
-        return Err(Failure::Usage(format!("there is no {}", path.display())));
-    }
     let options = ImportOptions::default().topics(topics).groups(groups);
     let options = settings.iter().fold(options, |options, (name, value)| options.config(name, value));
     let report = Admin::new(engine).import(path, &options)?;

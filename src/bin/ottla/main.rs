@@ -93,6 +93,9 @@ fn run(arguments: Arguments) -> Result<Status, Failure> {
     if let Command::Export(export) = &command {
         return export::run(&directory, export, &mut output);
     }
+    if let Command::Import(import) = &command {
+        import::check(import)?; // before the directory is made
+    }
     check(&directory, command.creates())?;
     if !command.writes() {
         return look(&command, &directory, verbose, &mut output);
