@@ -144,6 +144,9 @@ pub mod _documentation {
 
     #[doc = include_str!("../docs/session.md")]
     pub mod session {}
+
+    #[doc = include_str!("../docs/fuzzing.md")]
+    pub mod fuzzing {}
 }
 
 /// Faults of a [`MemoryDisk`], to test applications with: the feature `sim`.
@@ -194,8 +197,9 @@ pub mod sim {
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing {
-    pub use crate::record::fuzzing::varint;
-    pub use crate::storage::fuzzing::{index_open, journal_open};
+    pub use crate::record::fuzzing::{Described, build, legacy_decode, round_trip, varint};
+    pub use crate::replay::fuzzing::{archive_open, consumer_offsets, dump_file};
+    pub use crate::storage::fuzzing::{checkpoint, index_open, journal_open, snapshot, transaction_index};
 }
 
 #[cfg(doctest)]

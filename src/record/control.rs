@@ -1,5 +1,7 @@
 //! Control records: markers that the log's own machinery writes among the records of an application.
 
+use std::fmt;
+
 /// What a control record marks, by the key of its only record. Kafka: `ControlRecordType`.
 ///
 /// ```
@@ -26,6 +28,22 @@ pub enum ControlType {
     KraftVoters,
     /// One that came later: to be passed over.
     Unknown(i16),
+}
+
+/// Kafka's names.
+impl fmt::Display for ControlType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Abort => "ABORT",
+            Self::Commit => "COMMIT",
+            Self::LeaderChange => "LEADER_CHANGE",
+            Self::SnapshotHeader => "SNAPSHOT_HEADER",
+            Self::SnapshotFooter => "SNAPSHOT_FOOTER",
+            Self::KraftVersion => "KRAFT_VERSION",
+            Self::KraftVoters => "KRAFT_VOTERS",
+            Self::Unknown(_) => "UNKNOWN",
+        })
+    }
 }
 
 impl ControlType {

@@ -6,6 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ottla::Compression;
 
+use crate::dump::Dump;
 use crate::format::{Format, unescape};
 use crate::help;
 
@@ -70,6 +71,14 @@ pub(crate) enum Command {
         /// [default: that of -d]
         path: Option<PathBuf>,
     },
+    /// Show what stands in files, entry by entry with its place
+    ///
+    /// Segments, offset, time and transaction indexes, producer snapshots, leader-epoch-checkpoint, offset checkpoints,
+    /// partition.metadata, meta.properties, .kafka_cleanshutdown, and of ottla's own files the catalog, the journals of
+    /// groups and positions: whoever wrote them, and whether or not somebody has the directory open. Damage is shown at
+    /// its place, and the dump goes on where reading would go on.
+    #[command(after_help = help::DUMP)]
+    Dump(Dump),
     /// Say what can be done about damage, and with --execute do it
     ///
     /// Where records cannot be read, an empty batch takes their place: reading goes on without an error, and the lines
@@ -124,7 +133,9 @@ impl Command {
             Self::Produce(_) | Self::Demo(_) => true,
             Self::Repair { execute } => *execute,
             Self::Export(_) | Self::Import(_) => true,
-            Self::Group(_) | Self::Verify { .. } | Self::Config { .. } | Self::Completions { .. } => false,
+            Self::Group(_) | Self::Verify { .. } | Self::Dump(_) | Self::Config { .. } | Self::Completions { .. } => {
+                false
+            }
         }
     }
 

@@ -81,6 +81,30 @@ Examples:
 
 Exit status: 0 nothing found, 1 findings, 2 something could not be read.";
 
+pub(crate) const DUMP: &str = "\
+A batch of a segment is a line, and a second one for what not every batch has:
+  V          the format: 2, or 0 and 1 of what brokers wrote before Kafka 0.11
+  CRC        the checksum, and whether it holds
+  MAX TIME   the largest time of its records
+With --records each record follows: offset, time, key: value, headers. Of what is long the first
+32 bytes are shown.
+
+With --json it prints an object a line; keys and values are whole there. \"kind\" says what it is:
+file, batch, record, control, offset_index, time_index, zero_tail, aborted, producer, epoch,
+checkpoint, property, clean_shutdown, journal, frame, slot, finding.
+
+Examples:
+  The batches of a partition, and what is in them:
+    ottla dump --records data/log/orders-0/*.log
+  Whether the indexes of a broker's partition fit its segments:
+    ottla dump --index-check /var/lib/kafka/orders-0/*index
+  Who committed what, and when:
+    ottla dump data/groups/billing.offsets
+  All offsets of a key:
+    ottla dump --records --json data/log/orders-*/*.log | jq -c 'select(.key == \"o-17\")'
+
+Exit status: 0 nothing found, 1 findings, 2 something could not be read.";
+
 pub(crate) const REPAIR: &str = "\
 It prints a line for each step, `file: position: lost offsets: action: what`, with - where there
 is none, and a summary. The actions:

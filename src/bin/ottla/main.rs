@@ -7,6 +7,7 @@ mod arguments;
 mod config;
 mod consume;
 mod demo;
+mod dump;
 mod export;
 mod format;
 mod group;
@@ -78,6 +79,7 @@ fn run(arguments: Arguments) -> Result<Status, Failure> {
             output.bytes(&script)?;
             return output.flush().map(|()| Status::Done);
         }
+        Command::Dump(dump) => return dump::run(dump, &mut output),
         Command::Verify { path: Some(path) } => return verify::run(path, &mut output),
         _ => {}
     }
