@@ -521,7 +521,11 @@ impl Lane {
         report.note_batch(header);
         if header.is_control() {
             report.control_batches += 1;
-        } else if self.transactions.as_ref().is_some_and(|transactions| transactions.is_left_out(header)) {
+        } else if self
+            .transactions
+            .as_ref()
+            .is_some_and(|transactions| transactions.is_aborted(header) || transactions.is_open(header))
+        {
             report.uncommitted_batches += 1;
         } else if self.options.may_hold(header) {
             return true;
@@ -549,7 +553,7 @@ impl Lane {
             let whole = || self.log.scan().max_unpacked_bytes(self.options.max_unpacked_bytes).from(self.from);
             let mut scan = whole().to(to);
             if self.options.read_committed {
-                let transactions = Transactions::of(whole(), &self.log.aborted_transactions())?;
+                let transactions = Transactions::of(whole())?;
                 for (producer_id, first) in transactions.unknown() {
                     report.findings.push(unknown_outcome(&self.log, producer_id, first));
                 }

@@ -179,6 +179,10 @@ impl Scan {
         self
     }
 
+    pub(super) fn log(&self) -> &ArchivedLog {
+        &self.log
+    }
+
     fn fill(&mut self) -> Result<()> {
         match &mut self.direction {
             Direction::Forwards(place) => {

@@ -23,7 +23,7 @@ use crate::types::Offset;
 
 /// The transactions of one log.
 #[derive(Debug, Default)]
-pub(super) struct Transactions {
+pub(crate) struct Transactions {
     /// Each producer's markers, by offset.
     markers: BTreeMap<i64, Vec<Marker>>,
     /// Where the first one begins that is still open.
@@ -48,8 +48,9 @@ struct Open {
 }
 
 impl Transactions {
-    /// Of what `scan` goes through; `index` is what the transaction indexes say.
-    pub(super) fn of(scan: Scan, index: &[AbortedTransaction]) -> Result<Self> {
+    /// Of what `scan` goes through.
+    pub(crate) fn of(scan: Scan) -> Result<Self> {
+        let index = scan.log().aborted_transactions();
         let mut transactions = Self::default();
         let (mut open, mut damages) = (BTreeMap::<i64, Open>::new(), Vec::new());
         for found in scan {
@@ -78,12 +79,12 @@ impl Transactions {
             let ended = open.remove(&header.producer_id);
             let is_torn = |open: Open| damages.iter().any(|(_, last)| *last > open.first);
             let begins = match ended {
-                Some(open) if !commits && is_torn(open) => begin_of(index, header),
+                Some(open) if !commits && is_torn(open) => begin_of(&index, header),
                 _ => Offset::ZERO,
             };
             transactions.note(header.producer_id, Marker { offset: header.base_offset, commits, begins });
         }
-        transactions.end(open, &damages, index);
+        transactions.end(open, &damages, &index);
         Ok(transactions)
     }
 
@@ -110,26 +111,28 @@ impl Transactions {
     }
 
     /// Where the first open transaction begins; all of the log is stable without one.
-    pub(super) fn last_stable(&self) -> Option<Offset> {
+    pub(crate) fn last_stable(&self) -> Option<Offset> {
         self.last_stable
     }
 
     /// The transactions that nobody knows the end of: producer and first offset.
-    pub(super) fn unknown(&self) -> impl Iterator<Item = (i64, Offset)> {
+    pub(crate) fn unknown(&self) -> impl Iterator<Item = (i64, Offset)> {
         self.unknown.iter().map(|(producer_id, first)| (*producer_id, *first))
     }
 
-    /// Whether a batch of records belongs to a transaction that was not committed, as far as anybody knows.
-    pub(super) fn is_left_out(&self, header: &BatchHeader) -> bool {
-        if !header.is_transactional() {
-            return false;
-        }
-        let markers = self.markers.get(&header.producer_id).map(Vec::as_slice).unwrap_or_default();
-        let behind = markers.partition_point(|marker| marker.offset < header.base_offset);
-        match markers.get(behind) {
-            Some(marker) => !marker.commits && header.base_offset >= marker.begins,
-            None => self.unknown.contains_key(&header.producer_id),
-        }
+    /// Whether a batch of records belongs to a transaction that was aborted.
+    pub(crate) fn is_aborted(&self, header: &BatchHeader) -> bool {
+        self.marker_of(header).is_some_and(|marker| !marker.commits && header.base_offset >= marker.begins)
+    }
+
+    /// Whether a batch of records belongs to a transaction that has no marker: it is open, or its end is lost.
+    pub(crate) fn is_open(&self, header: &BatchHeader) -> bool {
+        header.is_transactional() && self.marker_of(header).is_none()
+    }
+
+    fn marker_of(&self, header: &BatchHeader) -> Option<&Marker> {
+        let markers = self.markers.get(&header.producer_id).filter(|_| header.is_transactional())?;
+        markers.get(markers.partition_point(|marker| marker.offset < header.base_offset))
     }
 }
 

@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "says how much it has compared, to whoever runs it by hand")]
 
 mod damaged;
+mod imported;
 mod manifest;
 
 use std::collections::{BTreeMap, BTreeSet};

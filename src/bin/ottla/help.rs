@@ -128,6 +128,46 @@ Examples:
 Exit status: 0 nothing to repair, or all of it done; 1 there is something to repair, or something
 stays as it is; 2 error.";
 
+pub(crate) const EXPORT: &str = "\
+PATH gets the partitions' directories, the checkpoints of a clean shutdown, and group-offsets.csv,
+which kafka-consumer-groups --reset-offsets --from-file reads. Batches stay as they are but for
+their leader epoch, which becomes 0. Nothing has the name PATH before it is whole.
+
+Segments may be links to those of DIR, or share their blocks: copy PATH to where a broker has its
+log.dir, and change neither owner nor permissions in place.
+
+With --json it prints for each partition {\"topic\",\"partition\",\"topic_id\",\"log_start\",
+\"log_end\",\"records\",\"segments\",\"bytes\",\"shared_bytes\"}, for each group
+{\"group\",\"partitions\"}, and in the end {\"path\",\"topics\",\"partitions\",\"records\",
+\"bytes\",\"shared_bytes\",\"groups\",\"group_offsets\",\"steps\"}.
+
+Examples:
+  All topics, and the offsets of all groups:
+    ottla -d data export /tmp/handover
+  One topic, and one group:
+    ottla -d data export /tmp/handover --topic orders --group billing";
+
+pub(crate) const IMPORT: &str = "\
+PATH is read, and nothing in it is locked or changed; a broker that uses it should be stopped. A
+cluster's own topics are left out unless they are named. Groups' offsets are read from
+__consumer_offsets, which has to lie beside the topics.
+
+With --json it prints for each partition {\"topic\",\"partition\",\"topic_id\",\"log_start\",
+\"log_end\",\"records\",\"aborted\",\"open\",\"missing\"}, for each group
+{\"group\",\"partitions\"}, for each finding what `verify` prints, for what was passed over
+{\"passed\",\"count\"}, and in the end {\"topics\",\"partitions\",\"records\",\"groups\",
+\"findings\",\"complete\"}.
+
+Examples:
+  All topics of a broker, and the offsets of all groups:
+    ottla -d data import /var/lib/kafka
+  One topic, and one group:
+    ottla -d data import /var/lib/kafka --topic orders --group billing
+  One partition:
+    ottla -d data import /var/lib/kafka/orders-0
+
+Exit status: 0 all of it was imported; 1 something was left out, said on standard error; 2 error.";
+
 pub(crate) const CONFIG: &str = "\
 With --json it prints for each setting
 {\"kind\",\"name\",\"type\",\"default\",\"kafka_default\",\"difference\",\"doc\"}, and for each of
