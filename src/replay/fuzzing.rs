@@ -1,5 +1,7 @@
 //! What fuzzing holds the dump of files, and the reading of `__consumer_offsets`, to.
 
+mod archive;
+
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
@@ -10,6 +12,8 @@ use crate::replay::consumer_offsets::GroupCommits;
 use crate::replay::dump::{DumpKind, DumpOptions, Dumped, dump_in};
 use crate::storage::segment_of_sample;
 use crate::types::Offset;
+
+pub use archive::archive_open;
 
 /// The files that there are.
 const NAMES: [&str; 15] = [

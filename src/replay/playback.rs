@@ -174,7 +174,8 @@ impl Replay {
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::UnknownTopicId`] if a topic of ours is deleted meanwhile. With [`OnDamage::Stop`] also
-    /// [`Error::CorruptFile`] and [`Error::CodecNotCompiled`]; the next call goes on behind that.
+    /// [`Error::CorruptBatch`], [`Error::CorruptFile`], and [`Error::UnsupportedVersion`] for a codec that this build
+    /// lacks; the next call goes on behind that.
     ///
     /// # Examples
     /// ```
@@ -601,6 +602,9 @@ fn note(log: &ArchivedLog, defect: Defect, on_damage: OnDamage, report: &mut Rep
 
 fn corrupt(log: &ArchivedLog, defect: &Defect) -> Error {
     let (path, position, reason) = (defect.path.clone(), defect.position.unwrap_or(0), Arc::clone(&defect.detail));
+    if defect.kind == DefectKind::NotRead {
+        return Error::UnsupportedVersion { path, reason };
+    }
     match defect.offsets {
         Some((first, last)) => {
             let partition = log.partition().clone();

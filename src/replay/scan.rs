@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::record::Batch;
 use crate::replay::archive::ArchivedLog;
-use crate::storage::{Check, Defect, DefectKind, Segment, Step, Walk};
+use crate::storage::{Check, Defect, DefectKind, ForeignLog, Segment, Step, Walk};
 use crate::types::Offset;
 
 /// How much is looked at before any of it is given out.
@@ -257,7 +257,7 @@ impl Scan {
     /// The place that the offset index has for `from`, if a whole batch stands there that is the one it names.
     fn indexed_start(&self, segment: &Arc<Segment>) -> Result<Option<(u64, Offset)>> {
         let Some(entry) = segment.offset_hints().and_then(|hints| hints.floor(self.from)) else { return Ok(None) };
-        let unknown = crate::storage::ForeignLog::default();
+        let unknown = ForeignLog::default();
         let place = (entry.position, segment.base_offset());
         let mut walk = unknown.walk(segment, place, None, Check::Whole, self.max_unpacked_bytes);
         Ok(match walk.next_step()? {

@@ -78,7 +78,7 @@ pub(crate) use quarantine::{free_name, save};
 pub(crate) use read::ReadPlace;
 pub(crate) use recovery::Opening;
 pub use report::{Finding, OpenReport};
-pub(crate) use segment::Segment;
+pub(crate) use segment::{SWAPPED, Segment};
 pub use verify::{Defect, DefectKind};
 pub(crate) use verify::{LogFacts, LogVerdict, OurLog, Seen, confirmed, verify_log};
 pub(crate) use walk::{Check, Foreign, Step, Walk};

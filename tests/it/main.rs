@@ -1,6 +1,7 @@
 //! ottla from outside: a module per promise, through the public API alone; `tidy` reads the source tree itself.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, helpers included")]
 
+mod archive;
 mod chance;
 #[cfg(feature = "cli")]
 mod cli;
