@@ -94,6 +94,7 @@ fn as_json(path: &Path, entry: &Dumped<'_>) -> Value {
             "offset": record.offset().0,
             "timestamp": record.timestamp().0,
             "type": control.to_string(),
+            "type_id": control.id(),
             "coordinator_epoch": coordinator_epoch,
         }),
         Dumped::IndexEntry { position, offset, batch_position } => {
@@ -289,7 +290,7 @@ fn as_text(path: &Path, entry: &Dumped<'_>) -> Vec<String> {
         Dumped::Record { record, sequence } => record_as_text(record, *sequence),
         Dumped::Control { record, control, coordinator_epoch } => {
             let epoch = coordinator_epoch.map_or(String::new(), |epoch| format!("  coordinator epoch {epoch}"));
-            format!("{:>12}  {}  {control}{epoch}", record.offset(), time(record.timestamp()))
+            format!("{:>12}  {}  {control} (type {}){epoch}", record.offset(), time(record.timestamp()), control.id())
         }
         Dumped::IndexEntry { position, offset, batch_position } => {
             format!("{position:>9} {offset:>19} {batch_position:>15}")
