@@ -212,7 +212,6 @@ fn directories() -> Vec<PathBuf> {
 }
 
 /// A directory that holds copies of files.
-#[expect(clippy::disallowed_methods, reason = "copies what Kafka wrote")]
 fn copied(name: &str, dir: &str) -> tempfile::TempDir {
     let scratch = tempfile::tempdir().unwrap();
     for file in files(&golden(name).join("log").join(dir)) {
@@ -339,7 +338,7 @@ fn files_of_our_own_are_shown_with_what_they_say() {
     let (group, text) = shown("groups/billing.offsets");
     let committed = group.iter().filter(|line| line["says"] == "committed");
     let committed: Vec<&Value> = committed.flat_map(|frame| frame["commits"].as_array().unwrap()).collect();
-    let of_1 = committed.iter().filter(|commit| commit["partition"] == 1).next_back().unwrap();
+    let of_1 = committed.iter().rfind(|commit| commit["partition"] == 1).unwrap();
     assert_eq!((&of_1["offset"], &of_1["topic_id"]), (&json!(1), &orders["topic_id"]));
     assert!(text.contains("these are the offsets of group \"billing\""), "{text}");
 
