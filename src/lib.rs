@@ -139,6 +139,9 @@ pub mod _documentation {
 
     #[doc = include_str!("../docs/session.md")]
     pub mod session {}
+
+    #[doc = include_str!("../docs/fuzzing.md")]
+    pub mod fuzzing {}
 }
 
 /// Faults of a [`MemoryDisk`], to test applications with: the feature `sim`.

@@ -10,6 +10,8 @@ mod codecs;
 mod command;
 mod consumer;
 mod crash;
+#[cfg(all(feature = "fuzzing", feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
+mod differential;
 #[cfg(feature = "cli")]
 mod dump;
 #[cfg(feature = "cli")]

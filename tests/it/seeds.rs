@@ -6,14 +6,15 @@ use std::fs;
 use std::path::Path;
 
 use ottla::fuzzing::{
-    checkpoint, consumer_offsets, dump_file, index_open, journal_open, snapshot, transaction_index, varint,
+    archive_open, checkpoint, consumer_offsets, dump_file, index_open, journal_open, legacy_decode, round_trip,
+    snapshot, transaction_index, varint,
 };
 
 type Target = fn(&[u8]);
 
 #[test]
 fn seeds_of_the_fuzz_targets_pass() {
-    let targets: [(&str, Target); 8] = [
+    let targets: [(&str, Target); 11] = [
         ("varint", varint),
         ("index_open", index_open),
         ("journal_open", journal_open),
@@ -22,6 +23,9 @@ fn seeds_of_the_fuzz_targets_pass() {
         ("transaction_index", transaction_index),
         ("consumer_offsets", consumer_offsets),
         ("dump_file", dump_file),
+        ("legacy_decode", legacy_decode),
+        ("archive_open", archive_open),
+        ("round_trip", round_trip),
     ];
     for (name, target) in targets {
         let seeds = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(name));
