@@ -47,6 +47,26 @@ impl fmt::Display for ControlType {
 }
 
 impl ControlType {
+    /// The number that stands for it in the key of a control record.
+    ///
+    /// ```
+    /// # use ottla::ControlType;
+    /// assert_eq!((ControlType::Commit.id(), ControlType::Unknown(99).id()), (1, 99));
+    /// ```
+    #[must_use]
+    pub const fn id(self) -> i16 {
+        match self {
+            Self::Abort => 0,
+            Self::Commit => 1,
+            Self::LeaderChange => 2,
+            Self::SnapshotHeader => 3,
+            Self::SnapshotFooter => 4,
+            Self::KraftVersion => 5,
+            Self::KraftVoters => 6,
+            Self::Unknown(id) => id,
+        }
+    }
+
     /// Reads the key of a control record: a version, and the type. `None` if it is too short or of a negative version.
     ///
     /// ```

@@ -299,24 +299,30 @@ pub(crate) fn salvage_meta_properties(dir: &dyn Dir, mut random: impl FnMut() ->
 /// Reads Java's properties, as far as Kafka's files use them: a line is a comment, or a key and a value.
 pub(crate) fn parse_properties(text: &str) -> BTreeMap<String, String> {
     let mut values = BTreeMap::new();
-    for line in text.lines().map(str::trim_start) {
+    for line in text.split(['\n', '\r']).map(|line| line.trim_start_matches(BLANKS)) {
         if line.is_empty() || line.starts_with(['#', '!']) {
             continue;
         }
         let end = end_of_key(line);
         let (key, rest) = line.split_at(end);
-        let rest = rest.trim_start();
-        let value = rest.strip_prefix(['=', ':']).unwrap_or(rest).trim_start();
+        let rest = rest.trim_start_matches(BLANKS);
+        let value = rest.strip_prefix(['=', ':']).unwrap_or(rest).trim_start_matches(BLANKS);
         values.insert(unescaped(key), unescaped(value));
     }
     values
 }
 
+/// What Java takes for white space in a line.
+const BLANKS: [char; 3] = [' ', '\t', '\x0c'];
+
+/// What stands behind a backslash for a letter that would mean something else.
+const ESCAPES: [(char, char); 4] = [('t', '\t'), ('n', '\n'), ('r', '\r'), ('f', '\x0c')];
+
 /// Where the first separator is that no backslash stands in front of.
 fn end_of_key(line: &str) -> usize {
     let mut is_escaped = false;
     for (at, letter) in line.char_indices() {
-        if !is_escaped && (matches!(letter, '=' | ':') || letter.is_whitespace()) {
+        if !is_escaped && (matches!(letter, '=' | ':') || BLANKS.contains(&letter)) {
             return at;
         }
         is_escaped = letter == '\\' && !is_escaped;
@@ -328,7 +334,9 @@ fn unescaped(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
     let mut letters = text.chars();
     while let Some(letter) = letters.next() {
-        result.extend(if letter == '\\' { letters.next() } else { Some(letter) });
+        let meant = if letter == '\\' { letters.next() } else { Some(letter) };
+        let escape = ESCAPES.into_iter().find(|(escape, _)| letter == '\\' && meant == Some(*escape));
+        result.extend(escape.map_or(meant, |(_, meant)| Some(meant)));
     }
     result
 }
@@ -336,10 +344,11 @@ fn unescaped(text: &str) -> String {
 fn escaped(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
     for letter in text.chars() {
-        if matches!(letter, '\\' | '=' | ':' | '#' | '!' | ' ') {
+        let escape = ESCAPES.into_iter().find(|(_, meant)| letter == *meant);
+        if escape.is_some() || matches!(letter, '\\' | '=' | ':' | '#' | '!' | ' ') {
             result.push('\\');
         }
-        result.push(letter);
+        result.push(escape.map_or(letter, |(escape, _)| escape));
     }
     result
 }
@@ -526,6 +535,18 @@ mod tests {
         );
         assert_eq!(ensure_meta_properties(&*dir, || unreachable!()).unwrap(), made);
         assert_eq!(text(&*dir, META_PROPERTIES), content);
+    }
+
+    #[test]
+    fn meta_properties_with_line_ends_in_them_are_written_as_they_are_read() {
+        let dir = root();
+        let id = "a\r\n\t\x0c \\=:#!b\u{3000}".to_owned();
+        let properties = MetaProperties { cluster_id: Some(id), ..MetaProperties::default() };
+        write_meta_properties(&*dir, &properties).unwrap();
+        assert_eq!(read_meta_properties(&*dir).unwrap(), Some(properties));
+        put(&*dir, META_PROPERTIES, b"version=1\rcluster.id=q\r");
+        let read = read_meta_properties(&*dir).unwrap().unwrap();
+        assert_eq!((read.version, read.cluster_id.as_deref()), (1, Some("q")));
     }
 
     #[test]

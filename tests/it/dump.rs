@@ -109,6 +109,7 @@ fn as_manifest(objects: Vec<Map<String, Value>>) -> Vec<String> {
             "record" | "control" => {
                 object.insert("dir".to_owned(), dir.into());
                 object.remove("file");
+                object.remove("type_id");
                 if kind == "record" {
                     object["key"] = encoded(&object["key"]);
                     object["value"] = encoded(&object["value"]);
@@ -211,7 +212,6 @@ fn directories() -> Vec<PathBuf> {
 }
 
 /// A directory that holds copies of files.
-#[expect(clippy::disallowed_methods, reason = "copies what Kafka wrote")]
 fn copied(name: &str, dir: &str) -> tempfile::TempDir {
     let scratch = tempfile::tempdir().unwrap();
     for file in files(&golden(name).join("log").join(dir)) {
@@ -338,7 +338,7 @@ fn files_of_our_own_are_shown_with_what_they_say() {
     let (group, text) = shown("groups/billing.offsets");
     let committed = group.iter().filter(|line| line["says"] == "committed");
     let committed: Vec<&Value> = committed.flat_map(|frame| frame["commits"].as_array().unwrap()).collect();
-    let of_1 = committed.iter().filter(|commit| commit["partition"] == 1).next_back().unwrap();
+    let of_1 = committed.iter().rfind(|commit| commit["partition"] == 1).unwrap();
     assert_eq!((&of_1["offset"], &of_1["topic_id"]), (&json!(1), &orders["topic_id"]));
     assert!(text.contains("these are the offsets of group \"billing\""), "{text}");
 
@@ -369,6 +369,34 @@ fn damaged_files_of_our_own_are_shown_as_far_as_they_hold() {
     change(&positions, |bytes| bytes[130] ^= 1);
     let ran = dump(&["--json"], &[positions]);
     assert_eq!((ran.status, findings(&ran).len()), (1, 1));
+}
+
+#[test] // R052
+fn control_records_of_every_kind_are_named_with_their_numbers() {
+    const BYTES: &str = "0000000000000000000000390000000002965a94b10000000000000000018bcfe568000000018bcfe56800ffffffffffffffffff \
+        ffffffffff000000010e0000000102610000000000000000010000003f0000000002092ff44b0020000000000000018bcfe56800 \
+        0000018bcfe56800ffffffffffffffffffffffffffff000000011a00000008000000030600000000000000000000000200000039 \
+        00000000025d4d352e0000000000000000018bcfe568020000018bcfe56802ffffffffffffffffffffffffffff000000010e0000 \
+        000102620000000000000000030000003f000000000282dfb92d0020000000000000018bcfe568000000018bcfe56800ffffffff \
+        ffffffffffffffffffff000000011a0000000800000063060000000000000000000000040000003f00000000028f6608e6002000 \
+        0000000000018bcfe568000000018bcfe56800ffffffffffffffffffffffffffff000000011a0000000800000004060000000000 \
+        0000000000000500000039000000000234ebc4210000000000000000018bcfe568050000018bcfe56805ffffffffffffffffffff \
+        ffffffff000000010e00000001026300";
+    let digits: Vec<u32> = BYTES.chars().filter_map(|letter| letter.to_digit(16)).collect();
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join(SEGMENT);
+    #[expect(clippy::disallowed_methods, reason = "writes what somebody reported")]
+    fs::write(&path, digits.chunks(2).map(|pair| u8::try_from((pair[0] << 4) | pair[1]).unwrap()).collect::<Vec<_>>())
+        .unwrap();
+    let ran = dump(&["--json", "--records"], std::slice::from_ref(&path));
+    assert_eq!((ran.status, &*ran.err), (0, ""));
+    let objects = objects(&ran);
+    let controls = objects.iter().filter(|object| object["kind"] == "control");
+    let controls: Vec<_> =
+        controls.map(|control| (control["type"].as_str().unwrap(), control["type_id"].as_i64())).collect();
+    assert_eq!(controls, [("SNAPSHOT_HEADER", Some(3)), ("UNKNOWN", Some(99)), ("SNAPSHOT_FOOTER", Some(4))]);
+    let text = String::from_utf8(dump(&["--records"], &[path]).out).unwrap();
+    assert!(text.contains("UNKNOWN (type 99)"), "{text}");
 }
 
 #[test]

@@ -74,7 +74,7 @@ pub(crate) enum Command {
     /// Show what stands in files, entry by entry with its place
     ///
     /// Segments, offset, time and transaction indexes, producer snapshots, leader-epoch-checkpoint, offset checkpoints,
-    /// partition.metadata, meta.properties, .kafka_cleanshutdown, and of ottla's own files the catalog, the journals of
+    /// partition.metadata, meta.properties, `.kafka_cleanshutdown`, and of ottla's own files the catalog, the journals of
     /// groups and positions: whoever wrote them, and whether or not somebody has the directory open. Damage is shown at
     /// its place, and the dump goes on where reading would go on.
     #[command(after_help = help::DUMP)]

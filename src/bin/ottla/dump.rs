@@ -94,6 +94,7 @@ fn as_json(path: &Path, entry: &Dumped<'_>) -> Value {
             "offset": record.offset().0,
             "timestamp": record.timestamp().0,
             "type": control.to_string(),
+            "type_id": control.id(),
             "coordinator_epoch": coordinator_epoch,
         }),
         Dumped::IndexEntry { position, offset, batch_position } => {
@@ -289,7 +290,7 @@ fn as_text(path: &Path, entry: &Dumped<'_>) -> Vec<String> {
         Dumped::Record { record, sequence } => record_as_text(record, *sequence),
         Dumped::Control { record, control, coordinator_epoch } => {
             let epoch = coordinator_epoch.map_or(String::new(), |epoch| format!("  coordinator epoch {epoch}"));
-            format!("{:>12}  {}  {control}{epoch}", record.offset(), time(record.timestamp()))
+            format!("{:>12}  {}  {control} (type {}){epoch}", record.offset(), time(record.timestamp()), control.id())
         }
         Dumped::IndexEntry { position, offset, batch_position } => {
             format!("{position:>9} {offset:>19} {batch_position:>15}")
@@ -313,13 +314,13 @@ fn as_text(path: &Path, entry: &Dumped<'_>) -> Vec<String> {
                 or_none(state.last_sequence.into()),
                 span(state.last_offset, state.offset_delta),
                 time(state.last_timestamp),
-                format_args!("{}/{open}", or_none(state.coordinator_epoch.into())),
+                format!("{}/{open}", or_none(state.coordinator_epoch.into())),
             )
         }
         Dumped::LeaderEpoch { position, epoch, start_offset } => format!("{position:>9} {epoch:>9} {start_offset:>19}"),
         Dumped::Checkpoint { position, partition, offset } => format!("{position:>9} {offset:>19}  {partition}"),
         Dumped::Property { name, value } => format!("{name:>14}  {value}"),
-        Dumped::CleanShutdown { content } if content.is_empty() => "  it is empty".to_owned(),
+        Dumped::CleanShutdown { content: "" } => "  it is empty".to_owned(),
         Dumped::CleanShutdown { content } => format!("  {content}"),
         Dumped::Journal { journal_id, history_id, base_sequence, snapshot_end } => {
             return vec![

@@ -13,7 +13,7 @@ const LIMIT: u64 = 300 << 20;
 
 impl Dump<'_> {
     pub(super) fn snapshot(&mut self) -> Outcome {
-        let content = read_small(&*self.file, LIMIT)?;
+        let Some(content) = self.content()? else { return Ok(()) };
         let (producers, fault) = read_snapshot(&content);
         if let Some(fault) = fault {
             self.found(fault.position(content.len()), fault.to_string())?;
@@ -26,7 +26,7 @@ impl Dump<'_> {
     }
 
     pub(super) fn leader_epochs(&mut self) -> Outcome {
-        let content = read_small(&*self.file, LIMIT)?;
+        let Some(content) = self.content()? else { return Ok(()) };
         let path = self.file.path().to_owned();
         let mut before: Option<(LeaderEpoch, Offset)> = None;
         let shown = each_epoch(&path, &content, |line| {
@@ -46,7 +46,7 @@ impl Dump<'_> {
     }
 
     pub(super) fn offset_checkpoint(&mut self) -> Outcome {
-        let content = read_small(&*self.file, LIMIT)?;
+        let Some(content) = self.content()? else { return Ok(()) };
         let path = self.file.path().to_owned();
         let shown = each_offset(&path, &content, |line| match line {
             Ok((position, partition, offset)) => self.show(Dumped::Checkpoint { position, partition, offset }),
@@ -56,7 +56,7 @@ impl Dump<'_> {
     }
 
     pub(super) fn partition_metadata(&mut self) -> Outcome {
-        let content = read_small(&*self.file, LIMIT)?;
+        let Some(content) = self.content()? else { return Ok(()) };
         for line in String::from_utf8_lossy(&content).lines() {
             if let Some((name, value)) = line.split_once(':') {
                 self.show(Dumped::Property { name: name.trim(), value: value.trim() })?;
@@ -69,7 +69,7 @@ impl Dump<'_> {
     }
 
     pub(super) fn meta_properties(&mut self) -> Outcome {
-        let content = read_small(&*self.file, LIMIT)?;
+        let Some(content) = self.content()? else { return Ok(()) };
         for (name, value) in parse_properties(&String::from_utf8_lossy(&content)) {
             self.show(Dumped::Property { name: &name, value: &value })?;
         }
@@ -80,8 +80,16 @@ impl Dump<'_> {
     }
 
     pub(super) fn clean_shutdown(&mut self) -> Outcome {
-        let content = read_small(&*self.file, LIMIT)?;
+        let Some(content) = self.content()? else { return Ok(()) };
         self.show(Dumped::CleanShutdown { content: &String::from_utf8_lossy(&content) })
+    }
+
+    /// The whole file; `None` if it is none of these, which is a finding.
+    fn content(&mut self) -> Outcome<Option<Vec<u8>>> {
+        match read_small(&*self.file, LIMIT) {
+            Ok(content) => Ok(Some(content)),
+            Err(error) => self.found_error(error).map(|()| None),
+        }
     }
 
     /// What ends a file early is a finding, if it is damage.
