@@ -518,6 +518,7 @@ impl Lane {
 
     fn is_wanted(&self, header: &BatchHeader, report: &mut ReplayReport) -> bool {
         report.note_batch(header);
+        self.options.note_progress(header);
         if header.is_control() {
             report.control_batches += 1;
         } else if self.transactions.as_ref().is_some_and(|transactions| transactions.is_aborted(header)) {
