@@ -74,4 +74,4 @@ pub use report::{Finding, OpenReport};
 pub(crate) use segment::Segment;
 pub use verify::{Defect, DefectKind};
 pub(crate) use verify::{LogFacts, LogVerdict, OurLog, Seen, confirmed, verify_log};
-pub(crate) use walk::{Check, Step, Walk};
+pub(crate) use walk::{AtHand, Check, Step, Walk};

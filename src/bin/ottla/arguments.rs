@@ -66,10 +66,8 @@ pub(crate) enum Command {
     /// the end it says on standard error what it has gone through, and before that each finding, a line each.
     ///
     /// With --json it prints for each record what `consume --json` prints. Findings are objects on standard error then,
-    /// and the last line there is one too:
-    /// {"records","records_passed","batches","batches_passed","control_batches","uncommitted_batches","bytes",
-    /// "first_timestamp","last_timestamp","codecs":{name:batches},"findings","seconds"}.
-    #[command(verbatim_doc_comment, after_help = help::REPLAY)]
+    /// and so is the summary, which is the last line there.
+    #[command(after_help = help::REPLAY)]
     Replay(Replay),
     /// List consumer groups, and describe how far they have read
     #[command(subcommand)]

@@ -78,6 +78,12 @@ Partitions:
 
 Findings:
   A line for each, `file: position: offsets: kind: what`, as `verify` prints it, when it is met.
+  With --json {\"file\",\"position\",\"first_offset\",\"last_offset\",\"kind\",\"detail\"}.
+
+Summary, with --json:
+  {\"records\",\"records_passed\",\"batches\",\"batches_passed\",\"control_batches\",
+  \"uncommitted_batches\",\"bytes\",\"first_timestamp\",\"last_timestamp\",
+  \"codecs\":{name:batches},\"findings\",\"seconds\"}, and \"stored\" with --into.
 
 Exit status: 0 done, 1 findings, 2 error.";
 
