@@ -519,6 +519,7 @@ impl Lane {
 
     fn is_wanted(&self, header: &BatchHeader, report: &mut ReplayReport) -> bool {
         report.note_batch(header);
+        self.options.note_progress(header);
         if header.is_control() {
             report.control_batches += 1;
         } else if self
@@ -570,15 +571,16 @@ impl Lane {
         while self.load(report)? {
             let Some(stored) = self.batch.take() else { continue };
             let (partition, batch) = (self.log.partition(), stored.batch.header());
-            for record in stored.batch.records_from(self.next) {
-                match record {
-                    Ok(record) if self.options.asks_for(partition, self.from, &record) => {
-                        report.note_record(record.timestamp());
-                        take(ReplayedRecord { partition, record, batch });
-                    }
-                    Ok(_) => report.records_passed += 1,
-                    Err(fault) => note(&self.log, defect_of(&stored, &fault), self.options.on_damage, report)?,
+            let visited = stored.batch.records_from(self.next).visit(|record| {
+                if self.options.asks_for(partition, self.from, &record) {
+                    report.note_record(record.timestamp());
+                    take(ReplayedRecord { partition, record, batch });
+                } else {
+                    report.records_passed += 1;
                 }
+            });
+            if let Err(fault) = visited {
+                note(&self.log, defect_of(&stored, &fault), self.options.on_damage, report)?;
             }
         }
         Ok(())

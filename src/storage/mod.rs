@@ -88,4 +88,4 @@ pub use report::{Finding, OpenReport};
 pub(crate) use segment::{SWAPPED, Segment};
 pub use verify::{Defect, DefectKind};
 pub(crate) use verify::{LogFacts, LogVerdict, OurLog, Seen, confirmed, verify_log};
-pub(crate) use walk::{Check, Foreign, Step, Walk};
+pub(crate) use walk::{AtHand, Check, Foreign, Step, Walk};

@@ -59,6 +59,34 @@ Examples:
   Read around damage:
     ottla -d data consume orders --on-corrupt skip";
 
+pub(crate) const REPLAY: &str = "\
+Examples:
+  What happened to a key on one morning, in a broker's directory:
+    ottla replay /var/lib/kafka --key o-17 --from @2026-11-26T08:00:00Z --to @2026-11-26T12:00:00Z
+  The last ten records of a partition, the latest first:
+    ottla replay data/log/orders-0 --backwards --max-records 10
+  Records that mention a card number, without those of aborted transactions, as JSON:
+    ottla replay data --grep '[0-9]{16}' --committed --json
+  An hour at ten times its speed:
+    ottla replay data --topic orders --from @2026-11-26T08:00:00Z --speed 10x
+  What is left of a damaged directory, as a new one:
+    ottla replay data --into rescued
+
+Partitions:
+  Several are merged by time, each in the order of its offsets; a record that is older than the one
+  before it in its partition comes late.
+
+Findings:
+  A line for each, `file: position: offsets: kind: what`, as `verify` prints it, when it is met.
+  With --json {\"file\",\"position\",\"first_offset\",\"last_offset\",\"kind\",\"detail\"}.
+
+Summary, with --json:
+  {\"records\",\"records_passed\",\"batches\",\"batches_passed\",\"control_batches\",
+  \"uncommitted_batches\",\"bytes\",\"first_timestamp\",\"last_timestamp\",
+  \"codecs\":{name:batches},\"findings\",\"seconds\"}, and \"stored\" with --into.
+
+Exit status: 0 done, 1 findings, 2 error.";
+
 pub(crate) const VERIFY: &str = "\
 It prints a line for each finding, `file: position: offsets: kind: what`, with - where there is
 none, and a summary. The kinds:

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::Status;
 use crate::arguments::Import;
 use crate::output::{Failure, Output, say};
-use crate::verify::defect_as_json;
+use crate::verify::as_json;
 
 /// Refuses what is not there.
 pub(crate) fn check(arguments: &Import) -> Result<(), Failure> {
@@ -42,7 +42,7 @@ fn print_json(report: &ImportReport, output: &mut Output) -> Result<(), Failure>
         output.line(json!({ "group": group, "partitions": partitions }))?;
     }
     for defect in &report.findings {
-        output.line(defect_as_json(defect))?;
+        output.line(as_json(defect))?;
     }
     for (reason, count) in &report.passed {
         output.line(json!({ "passed": reason, "count": count }))?;

@@ -6,6 +6,7 @@
 mod arguments;
 mod config;
 mod consume;
+mod copy;
 mod demo;
 mod dump;
 mod export;
@@ -19,6 +20,7 @@ mod output;
 mod produce;
 mod read;
 mod repair;
+mod replay;
 mod topic;
 mod verify;
 
@@ -81,6 +83,10 @@ fn run(arguments: Arguments) -> Result<Status, Failure> {
         }
         Command::Dump(dump) => return dump::run(dump, &mut output),
         Command::Verify { path: Some(path) } => return verify::run(path, &mut output),
+        Command::Replay(replay) if replay.path.is_some() || directory.is_some() => {
+            let path = replay.path.as_ref().or(directory.as_ref());
+            return path.map_or(Ok(Status::Done), |path| replay::run(replay, path, &mut output));
+        }
         _ => {}
     }
     let no_directory =

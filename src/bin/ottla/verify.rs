@@ -15,7 +15,7 @@ pub(crate) fn run(path: &Path, output: &mut Output) -> Result<Status, Failure> {
     let report = verify(path, &VerifyOptions::default())?;
     for defect in report.iter() {
         if output.is_json {
-            output.line(defect_as_json(defect))?;
+            output.line(as_json(defect))?;
         } else {
             output.line(defect)?;
         }
@@ -28,8 +28,8 @@ pub(crate) fn run(path: &Path, output: &mut Output) -> Result<Status, Failure> {
     Ok(if report.is_clean() { Status::Done } else { Status::Findings })
 }
 
-/// What was found, for a program.
-pub(crate) fn defect_as_json(defect: &Defect) -> Value {
+/// A finding, for a program.
+pub(crate) fn as_json(defect: &Defect) -> Value {
     json!({
         "file": defect.path.to_string_lossy(),
         "position": defect.position,
