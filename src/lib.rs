@@ -97,8 +97,9 @@ mod producer;
 
 pub use crate::admin::{
     Admin, ExportOptions, ExportReport, ExportedPartition, ExportedTopic, GroupDescription, GroupListing,
-    GroupPartition, ListedOffset, NewTopic, OffsetSpec, PartitionDescription, RepairAction, RepairOptions,
-    RepairReport, RepairStep, TopicDescription, TopicListing, export, repair,
+    GroupPartition, ImportOptions, ImportReport, ListedOffset, NewTopic, OffsetSpec, PartitionDescription,
+    PartitionImport, RepairAction, RepairOptions, RepairReport, RepairStep, TopicDescription, TopicImport,
+    TopicListing, export, repair,
 };
 pub use crate::config::Setting;
 pub use crate::consumer::{
@@ -143,6 +144,9 @@ pub mod _documentation {
 
     #[doc = include_str!("../docs/session.md")]
     pub mod session {}
+
+    #[doc = include_str!("../docs/fuzzing.md")]
+    pub mod fuzzing {}
 }
 
 /// Faults of a [`MemoryDisk`], to test applications with: the feature `sim`.
@@ -193,8 +197,9 @@ pub mod sim {
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing {
-    pub use crate::record::fuzzing::varint;
-    pub use crate::storage::fuzzing::{index_open, journal_open};
+    pub use crate::record::fuzzing::{Described, build, legacy_decode, round_trip, varint};
+    pub use crate::replay::fuzzing::{archive_open, consumer_offsets, dump_file};
+    pub use crate::storage::fuzzing::{checkpoint, index_open, journal_open, snapshot, transaction_index};
 }
 
 #[cfg(doctest)]

@@ -20,9 +20,9 @@ use crate::error::{Error, Result};
 use crate::io::{self, Dir, Disk, Kind, Lock, OsDisk};
 use crate::replay::{Directory, StoredTopic, is_ours};
 use crate::storage::{
-    CLEAN_SHUTDOWN, Finding, HIGH_WATERMARKS, LOG_STARTS, LogExport, META_PROPERTIES, MetaProperties, PartitionDirKind,
-    RECOVERY_POINTS, TopicConfig, has_clean_shutdown, parse_partition_dir, partition_dir_name, read_meta_properties,
-    write_clean_shutdown, write_meta_properties, write_offsets, write_partition_metadata,
+    CLEAN_SHUTDOWN, CLEANED, Finding, HIGH_WATERMARKS, LOG_STARTS, LogExport, META_PROPERTIES, MetaProperties,
+    PartitionDirKind, RECOVERY_POINTS, TopicConfig, has_clean_shutdown, parse_partition_dir, partition_dir_name,
+    read_meta_properties, write_clean_shutdown, write_meta_properties, write_offsets, write_partition_metadata,
 };
 use crate::topics::remove_dir;
 use crate::types::{Offset, TopicId, TopicPartition};
@@ -300,7 +300,7 @@ fn refuse_taken(parent: &dyn Dir, name: &str) -> Result<()> {
 
 /// Whether a run writes something of that name.
 fn is_written(name: &str) -> bool {
-    let files = [CLEAN_SHUTDOWN, HIGH_WATERMARKS, LOCK, LOG_STARTS, META_PROPERTIES, OFFSETS, RECOVERY_POINTS];
+    let files = [CLEAN_SHUTDOWN, CLEANED, HIGH_WATERMARKS, LOCK, LOG_STARTS, META_PROPERTIES, OFFSETS, RECOVERY_POINTS];
     files.contains(&name.strip_suffix(".tmp").unwrap_or(name))
         || matches!(parse_partition_dir(name), Some((_, PartitionDirKind::Live)))
 }
@@ -399,6 +399,7 @@ impl Export<'_> {
         let root = self.disk.root();
         let log_dir = root.dir("log")?;
         let mut report = ExportReport::default();
+        let mut holes = BTreeMap::new();
         for topic in self.topics {
             let config = TopicConfig::builder().set_all(&topic.config)?.build()?;
             let mut partitions = Vec::new();
@@ -416,6 +417,9 @@ impl Export<'_> {
                     index_interval_bytes: config.index_interval_bytes(),
                 };
                 let written = log.write(&target)?;
+                if written.has_holes {
+                    holes.insert(stored.partition.clone(), log_start_offset);
+                }
                 partitions.push(ExportedPartition {
                     partition: stored.partition.clone(),
                     log_start_offset,
@@ -430,6 +434,10 @@ impl Export<'_> {
             report.topics.push(ExportedTopic { name, id: topic.id, config, partitions });
         }
         self.write_checkpoints(&report)?;
+        if !holes.is_empty() {
+            // Else Kafka's tools take them for a loss. Its cleaner, if it comes to it, begins at the log start.
+            write_offsets(self.beside.as_ref(), CLEANED, &holes)?;
+        }
         let mut table = String::new();
         for group in self.groups {
             for (partition, offset) in &group.offsets {

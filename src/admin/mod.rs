@@ -3,6 +3,7 @@
 
 mod export;
 mod groups;
+mod import;
 mod offsets;
 mod repair;
 mod topics;
@@ -12,6 +13,7 @@ use crate::engine::Engine;
 pub use crate::coordinator::group::{GroupDescription, GroupListing, GroupPartition};
 pub use crate::topics::TopicListing;
 pub use export::{ExportOptions, ExportReport, ExportedPartition, ExportedTopic, export};
+pub use import::{ImportOptions, ImportReport, PartitionImport, TopicImport};
 pub use offsets::{ListedOffset, OffsetSpec};
 pub use repair::{RepairAction, RepairOptions, RepairReport, RepairStep, repair};
 pub use topics::{NewTopic, PartitionDescription, TopicDescription};

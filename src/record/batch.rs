@@ -293,6 +293,11 @@ impl BatchHeader {
         Offset(self.base_offset.0 + self.last_offset_delta as i64 + 1)
     }
 
+    /// Whether it spans offsets that have no record.
+    pub(crate) const fn has_holes(&self) -> bool {
+        self.count as i64 <= self.last_offset_delta as i64
+    }
+
     /// How the records are compressed.
     ///
     /// # Errors
@@ -473,6 +478,17 @@ pub(super) fn write_append_time(batch: &mut [u8], now: Timestamp) {
         batch.get(ATTRIBUTES_AT..).and_then(<[u8]>::first_chunk).map_or(0, |field| i16::from_be_bytes(*field));
     put(batch, ATTRIBUTES_AT, &(attributes | APPEND_TIME).to_be_bytes());
     put(batch, MAX_TIMESTAMP_AT, &now.0.to_be_bytes());
+    write_crc(batch);
+}
+
+/// Takes away which producer and which transaction a batch of v2 was part of; its records stay as they are.
+pub(super) fn remove_producer(batch: &mut [u8]) {
+    let attributes =
+        batch.get(ATTRIBUTES_AT..).and_then(<[u8]>::first_chunk).map_or(0, |field| i16::from_be_bytes(*field));
+    put(batch, ATTRIBUTES_AT, &(attributes & !TRANSACTIONAL).to_be_bytes());
+    put(batch, PRODUCER_ID_AT, &(-1_i64).to_be_bytes());
+    put(batch, PRODUCER_EPOCH_AT, &(-1_i16).to_be_bytes());
+    put(batch, BASE_SEQUENCE_AT, &(-1_i32).to_be_bytes());
     write_crc(batch);
 }
 

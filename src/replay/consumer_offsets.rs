@@ -215,7 +215,7 @@ impl GroupCommits {
         self.skipped.values()
     }
 
-    fn take_marker(&mut self, partition: u32, producer_id: i64, offset: Offset, key: Option<&[u8]>) {
+    pub(super) fn take_marker(&mut self, partition: u32, producer_id: i64, offset: Offset, key: Option<&[u8]>) {
         match key.and_then(ControlType::from_key) {
             Some(ControlType::Commit) => {
                 let changes = self.open.remove(&(partition, producer_id)).unwrap_or_default();
@@ -227,7 +227,7 @@ impl GroupCommits {
         }
     }
 
-    fn take_record(
+    pub(super) fn take_record(
         &mut self,
         partition: u32,
         offset: Offset,

@@ -48,6 +48,8 @@ pub(crate) struct ExportedLog {
     pub(crate) bytes: u64,
     /// Of these, what shares its place on the disk with the log.
     pub(crate) shared_bytes: u64,
+    /// Whether there are offsets without a record.
+    pub(crate) has_holes: bool,
 }
 
 impl LogExport<'_> {
@@ -223,6 +225,7 @@ impl Copying<'_> {
                     let header = batch.header();
                     filler.note(indexes, header, position);
                     records += u64::try_from(header.count).unwrap_or(0);
+                    self.done.has_holes |= header.has_holes();
                     self.note_transaction(header);
                     take(&batch)?;
                 }

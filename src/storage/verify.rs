@@ -16,8 +16,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crc_fast::CrcAlgorithm;
-
 use crate::error::{Error, Result};
 use crate::io::{Dir, Entry, read_small};
 use crate::record::{Batch, BatchFault, ControlType, Decompressor, MAGIC};
@@ -25,6 +23,7 @@ use crate::storage::checkpoint::{PARTITION_METADATA, read_partition_metadata};
 use crate::storage::files::{parse_segment_name, segment_name};
 use crate::storage::foreign::ForeignLog;
 use crate::storage::leader_epochs::{LEADER_EPOCHS, LeaderEpochs, LeaderEpochsFinding};
+use crate::storage::producer_state::read_snapshot;
 use crate::storage::segment::Segment;
 use crate::storage::verify::indexes::IndexChecks;
 use crate::storage::walk::{Check, EpochBounds, Step, Walk};
@@ -624,7 +623,7 @@ impl Verifier<'_> {
                 let content = self.dir.open(name).and_then(|file| read_small(file.as_ref(), SNAPSHOT_LIMIT));
                 match content {
                     Ok(content) => snapshot_flaw(&content)
-                        .map(|flaw| Defect::new(DefectKind::Cache, self.path(name), flaw))
+                        .map(|(at, flaw)| Defect::new(DefectKind::Cache, self.path(name), flaw).at(at))
                         .into_iter()
                         .collect(),
                     Err(error) if error.is_not_found() => Vec::new(),
@@ -645,20 +644,7 @@ impl Verifier<'_> {
     }
 }
 
-/// What is wrong with the bytes of a producer snapshot.
-fn snapshot_flaw(bytes: &[u8]) -> Option<&'static str> {
-    let (Some((version, rest)), true) = (bytes.split_first_chunk::<2>(), bytes.len() >= 10) else {
-        return Some("it is shorter than a snapshot can be");
-    };
-    if i16::from_be_bytes(*version) != 1 {
-        return Some("its version is not 1");
-    }
-    let (crc, content) = rest.split_first_chunk::<4>()?;
-    if u64::from(u32::from_be_bytes(*crc)) != crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, content) {
-        return Some("its checksum does not hold");
-    }
-    let (count, entries) = content.split_first_chunk::<4>()?;
-    let count = usize::try_from(i32::from_be_bytes(*count)).ok();
-    let is_whole = count.and_then(|count| count.checked_mul(46)) == Some(entries.len());
-    (!is_whole).then_some("it does not have as many entries as it says")
+/// What is wrong with the bytes of a producer snapshot, and where.
+fn snapshot_flaw(bytes: &[u8]) -> Option<(u64, String)> {
+    read_snapshot(bytes).1.map(|fault| (fault.position(bytes.len()), fault.to_string()))
 }

@@ -19,7 +19,8 @@ use crate::types::TopicId;
 
 pub(crate) use catalog::{CATALOG, Catalog, Change, TopicEntry};
 pub(crate) use lifecycle::{
-    NewPartitions, clear_leftovers, create_partitions, discard_partitions, remove_dir, remove_partitions,
+    NewPartitions, clear_leftovers, create_partitions, discard_partitions, import_partitions, remove_dir,
+    remove_partitions,
 };
 
 /// A topic in a list.

@@ -1,7 +1,7 @@
 //! `export`: the directory that is handed to a Kafka cluster has every record where it was, and no half of it ever has
 //! the name that was asked for.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -98,7 +98,7 @@ fn every_batch_is_there_as_it_was_but_for_its_leader_epoch() {
     let all: Vec<_> = report.topics.iter().map(|topic| (topic.name.as_str(), topic.partitions.len())).collect();
     assert_eq!(all, [("clicks", 1), ("empty", 1), ("orders", 2)]);
     assert_eq!(report.records(), 3 * 45);
-    let mut epochs = std::collections::BTreeSet::new();
+    let mut epochs = BTreeSet::new();
     for partition in ["clicks-0", "empty-0", "orders-0", "orders-1"] {
         let (before, after) = (dirs.source.join("log").join(partition), dirs.target.join(partition));
         let (before, after) = (batches(&before), batches(&after));
@@ -324,6 +324,8 @@ fn open_transaction_is_refused_until_its_marker_is_there() {
 #[cfg(feature = "cli")]
 #[test]
 fn command_prints_what_was_written_and_what_is_left_to_do() {
+    use std::collections::BTreeMap;
+
     use crate::command::Home;
     let home = Home::new();
     source(&home.data());

@@ -1,6 +1,7 @@
 //! ottla from outside: a module per promise, through the public API alone; `tidy` reads the source tree itself.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, helpers included")]
 
+mod archive;
 mod chance;
 #[cfg(feature = "cli")]
 mod cli;
@@ -9,6 +10,10 @@ mod codecs;
 mod command;
 mod consumer;
 mod crash;
+#[cfg(all(feature = "fuzzing", feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
+mod differential;
+#[cfg(feature = "cli")]
+mod dump;
 mod export;
 #[cfg(feature = "cli")]
 mod failures;
@@ -16,6 +21,7 @@ mod faults;
 mod full_disk;
 #[cfg(all(feature = "cli", feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
 mod golden;
+mod import;
 mod kafka_bytes;
 #[cfg(feature = "cli")]
 mod kill;

@@ -59,6 +59,34 @@ Examples:
   Read around damage:
     ottla -d data consume orders --on-corrupt skip";
 
+pub(crate) const REPLAY: &str = "\
+Examples:
+  What happened to a key on one morning, in a broker's directory:
+    ottla replay /var/lib/kafka --key o-17 --from @2026-11-26T08:00:00Z --to @2026-11-26T12:00:00Z
+  The last ten records of a partition, the latest first:
+    ottla replay data/log/orders-0 --backwards --max-records 10
+  Records that mention a card number, without those of aborted transactions, as JSON:
+    ottla replay data --grep '[0-9]{16}' --committed --json
+  An hour at ten times its speed:
+    ottla replay data --topic orders --from @2026-11-26T08:00:00Z --speed 10x
+  What is left of a damaged directory, as a new one:
+    ottla replay data --into rescued
+
+Partitions:
+  Several are merged by time, each in the order of its offsets; a record that is older than the one
+  before it in its partition comes late.
+
+Findings:
+  A line for each, `file: position: offsets: kind: what`, as `verify` prints it, when it is met.
+  With --json {\"file\",\"position\",\"first_offset\",\"last_offset\",\"kind\",\"detail\"}.
+
+Summary, with --json:
+  {\"records\",\"records_passed\",\"batches\",\"batches_passed\",\"control_batches\",
+  \"uncommitted_batches\",\"bytes\",\"first_timestamp\",\"last_timestamp\",
+  \"codecs\":{name:batches},\"findings\",\"seconds\"}, and \"stored\" with --into.
+
+Exit status: 0 done, 1 findings, 2 error.";
+
 pub(crate) const VERIFY: &str = "\
 It prints a line for each finding, `file: position: offsets: kind: what`, with - where there is
 none, and a summary. The kinds:
@@ -78,6 +106,30 @@ Examples:
     ottla -d data verify
   The log.dir of a Kafka broker, or one partition of it:
     ottla verify /var/lib/kafka/orders-0
+
+Exit status: 0 nothing found, 1 findings, 2 something could not be read.";
+
+pub(crate) const DUMP: &str = "\
+A batch of a segment is a line, and a second one for what not every batch has:
+  V          the format: 2, or 0 and 1 of what brokers wrote before Kafka 0.11
+  CRC        the checksum, and whether it holds
+  MAX TIME   the largest time of its records
+With --records each record follows: offset, time, key: value, headers. Of what is long the first
+32 bytes are shown.
+
+With --json it prints an object a line; keys and values are whole there. \"kind\" says what it is:
+file, batch, record, control, offset_index, time_index, zero_tail, aborted, producer, epoch,
+checkpoint, property, clean_shutdown, journal, frame, slot, finding.
+
+Examples:
+  The batches of a partition, and what is in them:
+    ottla dump --records data/log/orders-0/*.log
+  Whether the indexes of a broker's partition fit its segments:
+    ottla dump --index-check /var/lib/kafka/orders-0/*index
+  Who committed what, and when:
+    ottla dump data/groups/billing.offsets
+  All offsets of a key:
+    ottla dump --records --json data/log/orders-*/*.log | jq -c 'select(.key == \"o-17\")'
 
 Exit status: 0 nothing found, 1 findings, 2 something could not be read.";
 
@@ -122,6 +174,27 @@ Examples:
     ottla -d data export /tmp/handover
   One topic, and one group:
     ottla -d data export /tmp/handover --topic orders --group billing";
+
+pub(crate) const IMPORT: &str = "\
+PATH is read, and nothing in it is locked or changed; a broker that uses it should be stopped. A
+cluster's own topics are left out unless they are named. Groups' offsets are read from
+__consumer_offsets, which has to lie beside the topics.
+
+With --json it prints for each partition {\"topic\",\"partition\",\"topic_id\",\"log_start\",
+\"log_end\",\"records\",\"aborted\",\"open\",\"missing\"}, for each group
+{\"group\",\"partitions\"}, for each finding what `verify` prints, for what was passed over
+{\"passed\",\"count\"}, and in the end {\"topics\",\"partitions\",\"records\",\"groups\",
+\"findings\",\"complete\"}.
+
+Examples:
+  All topics of a broker, and the offsets of all groups:
+    ottla -d data import /var/lib/kafka
+  One topic, and one group:
+    ottla -d data import /var/lib/kafka --topic orders --group billing
+  One partition:
+    ottla -d data import /var/lib/kafka/orders-0
+
+Exit status: 0 all of it was imported; 1 something was left out, said on standard error; 2 error.";
 
 pub(crate) const CONFIG: &str = "\
 With --json it prints for each setting

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::io::read_small;
 use crate::record::{BatchHeader, MAGIC};
 use crate::storage::files::segment_name;
+use crate::storage::index::AbortedTransaction;
 use crate::storage::verify::{Defect, DefectKind, INDEX_LIMIT, LogFacts, Verifier};
 use crate::types::{Offset, Timestamp};
 
@@ -15,7 +16,7 @@ use crate::types::{Offset, Timestamp};
 pub(super) struct IndexChecks {
     offset: IndexFile<8>,
     time: IndexFile<12>,
-    transaction: IndexFile<34>,
+    transaction: IndexFile<{ AbortedTransaction::ENTRY_BYTES }>,
     base: Offset,
     is_ours: bool,
     /// Of all batches that have come by.
@@ -116,11 +117,6 @@ fn time_entry(entry: &[u8; 12]) -> (i64, i64) {
     (i64::from_be_bytes([a, b, c, d, e, f, g, h]), i64::from(i32::from_be_bytes([i, j, k, l])))
 }
 
-/// One of the four numbers behind the version of an entry of a transaction index.
-fn transaction_field(entry: &[u8; 34], at: usize) -> i64 {
-    i64::from_be_bytes(*entry[at..].first_chunk().expect("an entry has four numbers behind its version"))
-}
-
 impl IndexChecks {
     /// Loads the indexes of a segment that is `len` bytes long; takes them for missing unless it `has` any.
     pub(super) fn load(verifier: &Verifier<'_>, base: Offset, len: u64, has: bool) -> Self {
@@ -141,13 +137,15 @@ impl IndexChecks {
             let (time, offset) = time_entry(entry);
             before.map(time_entry).is_none_or(|before| before.0 < time && before.1 <= offset) && offset >= 0
         });
-        let mut transaction = IndexFile::<34>::load(verifier, has, base, "txnindex", true);
-        transaction.check_order("the version of an entry is not 0", |_, entry| entry[..2] == [0, 0]);
-        let number = transaction_field;
+        let mut transaction = IndexFile::load(verifier, has, base, "txnindex", true);
+        let decode = AbortedTransaction::decode;
+        transaction.check_order("the version of an entry is not 0", |_, entry| decode(entry).is_some());
         transaction.check_order("an entry's offsets do not fit each other, or the segment", |before, entry| {
-            let (first, last, stable) = (number(entry, 10), number(entry, 18), number(entry, 26));
-            let is_sorted = before.is_none_or(|before| number(before, 18) < last);
-            is_sorted && first >= 0 && first <= last && last >= base.0 && stable >= 0
+            let Some(aborted) = decode(entry) else { return true }; // said already
+            let last = aborted.last_offset;
+            let is_sorted = before.and_then(decode).is_none_or(|before| before.last_offset < last);
+            let first = aborted.first_offset;
+            is_sorted && first.0 >= 0 && first <= last && last >= base && aborted.last_stable_offset.0 >= 0
         });
         let largest = Timestamp::NONE;
         Self {
@@ -201,9 +199,8 @@ impl IndexChecks {
 
     /// The marker at `last` aborts a transaction, of which records have come by.
     pub(super) fn note_abort(&mut self, producer_id: i64, last: Offset) {
-        let is_it =
-            |entry: &[u8; 34]| transaction_field(entry, 2) == producer_id && transaction_field(entry, 18) == last.0;
-        if !self.transaction.entries.iter().any(is_it) {
+        let is_it = |aborted: AbortedTransaction| aborted.producer_id == producer_id && aborted.last_offset == last;
+        if !self.transaction.entries.iter().filter_map(AbortedTransaction::decode).any(is_it) {
             let detail = format!("it lacks the transaction of producer {producer_id} that is aborted at offset {last}");
             self.transaction.fail(self.transaction.entries.len(), detail);
         }
