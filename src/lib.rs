@@ -96,8 +96,10 @@ mod consumer;
 mod producer;
 
 pub use crate::admin::{
-    Admin, GroupDescription, GroupListing, GroupPartition, ListedOffset, NewTopic, OffsetSpec, PartitionDescription,
-    RepairAction, RepairOptions, RepairReport, RepairStep, TopicDescription, TopicListing, repair,
+    Admin, ExportOptions, ExportReport, ExportedPartition, ExportedTopic, GroupDescription, GroupListing,
+    GroupPartition, ImportOptions, ImportReport, ListedOffset, NewTopic, OffsetSpec, PartitionDescription,
+    PartitionImport, RepairAction, RepairOptions, RepairReport, RepairStep, TopicDescription, TopicImport,
+    TopicListing, export, repair,
 };
 pub use crate::config::Setting;
 pub use crate::consumer::{
@@ -136,6 +138,9 @@ pub mod _documentation {
 
     #[doc = include_str!("../docs/failures.md")]
     pub mod failures {}
+
+    #[doc = include_str!("../docs/kafka.md")]
+    pub mod kafka {}
 
     #[doc = include_str!("../docs/session.md")]
     pub mod session {}

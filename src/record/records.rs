@@ -63,21 +63,31 @@ impl<'a> Records<'a> {
         self.rest.len()
     }
 
-    /// Takes the next record off the front.
+    /// Gives every record that is left to `with`, which is faster than going through them one by one: no record is
+    /// moved.
     #[inline]
-    fn take(&mut self) -> Result<Record<'a>, &'static str> {
+    pub(crate) fn visit(mut self, mut with: impl FnMut(Record<'a>)) -> Result<(), BatchFault> {
+        for index in self.index..self.header.count {
+            self.take_record(&mut with).map_err(|reason| BatchFault::BadRecord { index, reason })?;
+        }
+        self.end().map_or(Ok(()), |ended| ended.map(drop))
+    }
+
+    /// Takes the next record off the front, for `with`.
+    #[inline(always)]
+    fn take_record<T>(&mut self, with: impl FnOnce(Record<'a>) -> T) -> Result<T, &'static str> {
         if self.header.magic != MAGIC {
-            return self.take_message();
+            return self.take_message().map(with);
         }
         let length = varint::take_i32(&mut self.rest).ok_or("its length is not whole")?;
         let length = usize::try_from(length).map_err(|_negative| "its length is negative")?;
         let (record, rest) = self.rest.split_at_checked(length).ok_or("it is longer than what is left")?;
         self.rest = rest;
-        self.parse(record)
+        self.parse(record, with)
     }
 
-    #[inline]
-    fn parse(&self, bytes: &'a [u8]) -> Result<Record<'a>, &'static str> {
+    #[inline(always)]
+    fn parse<T>(&self, bytes: &'a [u8], with: impl FnOnce(Record<'a>) -> T) -> Result<T, &'static str> {
         let (_attributes, mut rest) = bytes.split_first().ok_or("it is empty")?;
         let timestamp_delta = varint::take_i64(&mut rest).ok_or("its timestamp is not whole")?;
         let offset_delta = varint::take_i32(&mut rest).ok_or("its offset is not whole")?;
@@ -98,7 +108,7 @@ impl<'a> Records<'a> {
         };
         let offset = Offset(self.header.base_offset.0 + i64::from(offset_delta));
         let leader_epoch = self.header.leader_epoch;
-        Ok(Record { offset, timestamp, timestamp_type, leader_epoch, key, value, headers })
+        Ok(with(Record { offset, timestamp, timestamp_type, leader_epoch, key, value, headers }))
     }
 
     /// The same of a message in one of the old formats.
@@ -134,7 +144,7 @@ impl<'a> Iterator for Records<'a> {
         if self.index >= self.header.count {
             return self.end();
         }
-        let record = self.take();
+        let record = self.take_record(|record| record);
         let index = self.index;
         self.index += 1;
         Some(record.map_err(|reason| {

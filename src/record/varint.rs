@@ -82,6 +82,12 @@ pub(crate) fn take_i32(bytes: &mut &[u8]) -> Option<i32> {
         *bytes = rest;
         return Some(i32::from(first >> 1) ^ -i32::from(first & 1));
     }
+    // And the length of most records is two.
+    if let Some((&second @ 0..0x80, rest)) = rest.split_first() {
+        *bytes = rest;
+        let value = i32::from(first & 0x7f) | (i32::from(second) << 7);
+        return Some((value >> 1) ^ -(value & 1));
+    }
     let value = take_long(bytes, 5)? & u64::from(u32::MAX);
     let value = u32::try_from(value).ok()?;
     Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())

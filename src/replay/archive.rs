@@ -13,20 +13,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::io::{Dir, Disk, MemoryDisk, OsDisk, Reading};
+use crate::io::{Dir, Disk, MemoryDisk, OsDisk, Reading, read_small};
 use crate::record::Batch;
 use crate::replay::directory::Directory;
 use crate::replay::scan::Scan;
 use crate::replay::target::{Target, open};
 use crate::storage::{
-    Check, ForeignLog, LogDirFacts, PartitionDirKind, SWAPPED, Segment, parse_partition_dir, parse_segment_name,
-    partition_dir_name,
+    AbortedTransaction, Check, ForeignLog, LogDirFacts, PartitionDirKind, SWAPPED, Segment, parse_partition_dir,
+    parse_segment_name, partition_dir_name, segment_name,
 };
 use crate::sync::Scheduler;
 use crate::types::{Offset, ReadMode, TopicId, TopicPartition};
 
 /// How many segments are open, or mapped, at a time.
 const MAX_OPEN_SEGMENTS: u32 = 128;
+/// More than any transaction index that was ever seen.
+const INDEX_LIMIT: u64 = 64 << 20;
 /// How much is mapped at a time, with [`ReadMode::Mmap`].
 const MAX_MAPPED_BYTES: u64 = 8 << 30;
 
@@ -351,6 +353,18 @@ impl ArchivedLog {
     /// The last segment that begins at or below `offset`, or else the first.
     pub(super) fn segment_of(&self, offset: Offset) -> usize {
         self.inner.segments.partition_point(|segment| segment.base_offset() <= offset).saturating_sub(1)
+    }
+
+    /// What the transaction indexes say; those that cannot be read say nothing.
+    pub(super) fn aborted_transactions(&self) -> Vec<AbortedTransaction> {
+        let mut aborted = Vec::new();
+        for segment in &self.inner.segments {
+            let name = segment_name(segment.base_offset(), "txnindex");
+            let content = self.inner.dir.open(&name).and_then(|file| read_small(file.as_ref(), INDEX_LIMIT));
+            let (entries, _) = content.as_deref().unwrap_or_default().as_chunks();
+            aborted.extend(entries.iter().filter_map(AbortedTransaction::decode));
+        }
+        aborted
     }
 
     /// Makes sure that the files are still this topic's.

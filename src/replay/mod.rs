@@ -55,5 +55,6 @@ pub use records::{StoredIter, StoredRecords};
 pub use report::ReplayReport;
 pub use scan::{Scan, Scanned, StoredBatch};
 pub(crate) use target::is_ours;
+pub(crate) use transactions::Transactions;
 pub(crate) use verify::verify_dir;
 pub use verify::{VerifyOptions, VerifyReport, verify};

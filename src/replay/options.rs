@@ -7,6 +7,7 @@ use crate::record::{Batch, BatchHeader, Record};
 use crate::types::{Offset, Timestamp, TimestampType, TopicPartition};
 
 type Filter = Arc<dyn Fn(&TopicPartition, &Record<'_>) -> bool + Send + Sync>;
+type Progress = Arc<dyn Fn(u64) + Send + Sync>;
 
 /// What a replay does where something cannot be read.
 ///
@@ -56,6 +57,7 @@ pub struct ReplayOptions {
     key: Option<Vec<u8>>,
     headers: Vec<(String, Vec<u8>)>,
     filter: Option<Filter>,
+    progress: Option<Progress>,
     pub(super) below_log_start: bool,
     pub(super) read_committed: bool,
     pub(super) backwards: bool,
@@ -77,6 +79,7 @@ impl Default for ReplayOptions {
             key: None,
             headers: Vec::new(),
             filter: None,
+            progress: None,
             below_log_start: false,
             read_committed: false,
             backwards: false,
@@ -159,6 +162,31 @@ impl ReplayOptions {
         self
     }
 
+    /// Calls `told` for every batch that is come to, asked for or not, with the bytes that it has as it is stored: for
+    /// those who show how far a replay has got. They add up to about [`Replay::total_bytes`](crate::replay::Replay).
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use std::sync::atomic::{AtomicU64, Ordering};
+    /// # use ottla::{Engine, MemoryDisk, Producer, ProducerRecord};
+    /// # use ottla::replay::{Archive, ReplayOptions};
+    /// # let disk = MemoryDisk::new();
+    /// # let engine = Engine::builder().open_memory(&disk)?;
+    /// # Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
+    /// let bytes = Arc::new(AtomicU64::new(0));
+    /// let told = Arc::clone(&bytes);
+    /// let options = ReplayOptions::default().on_progress(move |more| drop(told.fetch_add(more, Ordering::Relaxed)));
+    /// let replay = Archive::open_memory(&disk)?.replay(&options);
+    /// let total = replay.total_bytes();
+    /// replay.for_each(|_| {})?;
+    /// assert_eq!(bytes.load(Ordering::Relaxed), total);
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn on_progress(mut self, told: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        self.progress = Some(Arc::new(told));
+        self
+    }
+
     /// Also what was deleted by moving the log start, as far as it is still there.
     pub fn below_log_start(mut self, yes: bool) -> Self {
         self.below_log_start = yes;
@@ -168,7 +196,8 @@ impl ReplayOptions {
     /// Leaves out records of transactions that were aborted, and all from the first one on that is still open. Kafka:
     /// `isolation.level = read_committed`.
     ///
-    /// It is told by the markers in the log, not by the transaction index. For that all headers are read once before.
+    /// It is told by the markers in the log, for which the log is read once before; the transaction index is asked only
+    /// where a marker may be lost in damage. If that does not know either, the records are left out, and it is a finding.
     pub fn read_committed(mut self, yes: bool) -> Self {
         self.read_committed = yes;
         self
@@ -209,6 +238,12 @@ impl ReplayOptions {
     pub(super) fn asks_for_partition(&self, partition: &TopicPartition) -> bool {
         let is_topic = self.topics.is_empty() || self.topics.iter().any(|topic| topic == partition.topic());
         is_topic && self.partition.is_none_or(|number| number == partition.partition())
+    }
+
+    pub(super) fn note_progress(&self, header: &BatchHeader) {
+        if let Some(told) = &self.progress {
+            told(header.len_bytes as u64);
+        }
     }
 
     pub(super) fn bounds(&self) -> (Offset, Offset) {

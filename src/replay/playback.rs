@@ -473,7 +473,7 @@ impl Lane {
     /// Takes the next batch that may hold a record that is asked for.
     fn load(&mut self, report: &mut ReplayReport) -> Result<bool> {
         loop {
-            let found = self.scan()?.next().transpose()?;
+            let found = self.scan(report)?.next().transpose()?;
             let stored = match found {
                 None => return Ok(false),
                 Some(Scanned::Batch(stored)) => stored,
@@ -519,9 +519,14 @@ impl Lane {
 
     fn is_wanted(&self, header: &BatchHeader, report: &mut ReplayReport) -> bool {
         report.note_batch(header);
+        self.options.note_progress(header);
         if header.is_control() {
             report.control_batches += 1;
-        } else if self.transactions.as_ref().is_some_and(|transactions| transactions.is_aborted(header)) {
+        } else if self
+            .transactions
+            .as_ref()
+            .is_some_and(|transactions| transactions.is_aborted(header) || transactions.is_open(header))
+        {
             report.uncommitted_batches += 1;
         } else if self.options.may_hold(header) {
             return true;
@@ -543,13 +548,16 @@ impl Lane {
     }
 
     /// The scan of the log, begun if it was not.
-    fn scan(&mut self) -> Result<&mut Scan> {
+    fn scan(&mut self, report: &mut ReplayReport) -> Result<&mut Scan> {
         if self.scan.is_none() {
             let (_, to) = self.options.bounds();
             let whole = || self.log.scan().max_unpacked_bytes(self.options.max_unpacked_bytes).from(self.from);
             let mut scan = whole().to(to);
             if self.options.read_committed {
                 let transactions = Transactions::of(whole())?;
+                for (producer_id, first) in transactions.unknown() {
+                    report.findings.push(unknown_outcome(&self.log, producer_id, first));
+                }
                 scan = scan.to(transactions.last_stable().unwrap_or(Offset(i64::MAX)));
                 self.transactions = Some(transactions);
             }
@@ -563,15 +571,16 @@ impl Lane {
         while self.load(report)? {
             let Some(stored) = self.batch.take() else { continue };
             let (partition, batch) = (self.log.partition(), stored.batch.header());
-            for record in stored.batch.records_from(self.next) {
-                match record {
-                    Ok(record) if self.options.asks_for(partition, self.from, &record) => {
-                        report.note_record(record.timestamp());
-                        take(ReplayedRecord { partition, record, batch });
-                    }
-                    Ok(_) => report.records_passed += 1,
-                    Err(fault) => note(&self.log, defect_of(&stored, &fault), self.options.on_damage, report)?,
+            let visited = stored.batch.records_from(self.next).visit(|record| {
+                if self.options.asks_for(partition, self.from, &record) {
+                    report.note_record(record.timestamp());
+                    take(ReplayedRecord { partition, record, batch });
+                } else {
+                    report.records_passed += 1;
                 }
+            });
+            if let Err(fault) = visited {
+                note(&self.log, defect_of(&stored, &fault), self.options.on_damage, report)?;
             }
         }
         Ok(())
@@ -581,6 +590,15 @@ impl Lane {
 /// The record that begins where so many bytes are left.
 fn record_at(batch: &Batch, bytes_left: usize) -> Option<Record<'_>> {
     batch.last_records(bytes_left).next()?.ok()
+}
+
+/// That a transaction's end is lost in damage.
+fn unknown_outcome(log: &ArchivedLog, producer_id: i64, first: Offset) -> Defect {
+    let detail = format!(
+        "the end of producer {producer_id}'s transaction that begins at offset {first} is lost in damage: its records are \
+         left out"
+    );
+    Defect::new(DefectKind::Damage, log.path(), detail).of(first, first)
 }
 
 /// What is wrong with a batch whose checksum holds.

@@ -8,11 +8,9 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::record::Batch;
 use crate::replay::archive::ArchivedLog;
-use crate::storage::{Check, Defect, DefectKind, ForeignLog, Segment, Step, Walk};
+use crate::storage::{AtHand, Check, Defect, DefectKind, ForeignLog, Segment, Step, Walk};
 use crate::types::Offset;
 
-/// How much is looked at before any of it is given out.
-const CHUNK_BYTES: u64 = 1024 * 1024;
 /// Backwards: how many batches are gone through at a time, the other way.
 const BLOCK_BATCHES: usize = 512;
 
@@ -104,7 +102,6 @@ pub enum Scanned {
 /// ```
 pub struct Scan {
     log: ArchivedLog,
-    check: Check,
     from: Offset,
     to: Offset,
     max_unpacked_bytes: usize,
@@ -119,12 +116,13 @@ enum Direction {
 }
 
 /// Where a scan goes on.
-#[derive(Clone, Copy)]
+#[derive(Default)]
 struct Place {
     segment: usize,
     position: u64,
     expected: Offset,
     has_begun: bool,
+    at_hand: AtHand,
 }
 
 /// Where a scan backwards has got.
@@ -140,14 +138,12 @@ struct Blocks {
 impl Scan {
     pub(super) fn new(log: ArchivedLog) -> Self {
         let to = log.bound().unwrap_or(Offset(i64::MAX));
-        let place = Place { segment: 0, position: 0, expected: Offset::ZERO, has_begun: false };
         Self {
             log,
-            check: Check::Whole,
             from: Offset::ZERO,
             to,
             max_unpacked_bytes: Batch::DEFAULT_UNPACKED_LIMIT,
-            direction: Direction::Forwards(place),
+            direction: Direction::Forwards(Place::default()),
             queue: VecDeque::new(),
             has_ended: false,
         }
@@ -181,16 +177,14 @@ impl Scan {
         self
     }
 
-    /// Leaves out the checksums of batches of v2.
-    pub(super) fn headers_alone(mut self) -> Self {
-        self.check = Check::Header;
-        self
+    pub(super) fn log(&self) -> &ArchivedLog {
+        &self.log
     }
 
     fn fill(&mut self) -> Result<()> {
         match &mut self.direction {
             Direction::Forwards(place) => {
-                let mut place = *place;
+                let mut place = std::mem::take(place);
                 let outcome = self.fill_forwards(&mut place);
                 self.direction = Direction::Forwards(place);
                 outcome
@@ -217,10 +211,11 @@ impl Scan {
             if place.position == 0 {
                 log.check_owner()?;
             }
-            let mut walk = self.walk(&log, place.segment, segment, (place.position, place.expected), self.check);
-            let most = place.position.saturating_add(CHUNK_BYTES);
+            let walk = self.walk(&log, place.segment, segment, (place.position, place.expected), Check::Whole);
+            let mut walk = walk.with_at_hand(std::mem::take(&mut place.at_hand));
             let mut is_through = false;
-            while walk.position() < most && walk.expected() < self.to {
+            // What was read together is given out while it is in the processor's cache, and its buffer read into again.
+            while walk.expected() < self.to && (self.queue.is_empty() || walk.is_at_hand()) {
                 let Some(step) = walk.next_step()? else {
                     is_through = true;
                     break;
@@ -230,6 +225,7 @@ impl Scan {
                 self.queue.extend(found.filter(|found| self.is_asked_for(found)));
             }
             (place.position, place.expected) = (walk.position(), walk.expected());
+            place.at_hand = walk.into_at_hand();
             if is_through {
                 log.check_owner()?;
                 let base = log.segment(place.segment + 1).map_or(place.expected, |next| next.base_offset());
@@ -238,6 +234,7 @@ impl Scan {
                     position: 0,
                     expected: place.expected.max(base),
                     has_begun: true,
+                    at_hand: AtHand::default(),
                 };
             }
         }
@@ -248,10 +245,10 @@ impl Scan {
     fn start(&self, log: &ArchivedLog) -> Result<Place> {
         let index = log.segment_of(self.from);
         let Some(segment) = log.segment(index) else {
-            return Ok(Place { segment: 0, position: 0, expected: self.from, has_begun: true });
+            return Ok(Place { expected: self.from, has_begun: true, ..Place::default() });
         };
         let (position, expected) = self.indexed_start(segment)?.unwrap_or((0, segment.base_offset()));
-        Ok(Place { segment: index, position, expected, has_begun: true })
+        Ok(Place { segment: index, position, expected, has_begun: true, ..Place::default() })
     }
 
     /// The place that the offset index has for `from`, if a whole batch stands there that is the one it names.
@@ -288,7 +285,7 @@ impl Scan {
             let Some((index, segment)) = state.segment.and_then(|index| Some((index, log.segment(index)?))) else {
                 return Ok(());
             };
-            let mut walk = self.walk(&log, index, segment, (position, expected), self.check);
+            let mut walk = self.walk(&log, index, segment, (position, expected), Check::Whole);
             let is_last = log.segment(index + 1).is_none();
             loop {
                 let is_end = walk.position() >= segment.end();

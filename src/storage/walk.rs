@@ -63,6 +63,13 @@ pub(crate) struct EpochBounds {
     pub(crate) latest: LeaderEpoch,
 }
 
+/// What a walk has read and not come to, for the one that goes on behind it.
+#[derive(Debug, Default)]
+pub(crate) struct AtHand {
+    bytes: Bytes,
+    position: u64,
+}
+
 /// A walk through one segment.
 #[derive(Debug)]
 pub(crate) struct Walk<'a> {
@@ -79,8 +86,7 @@ pub(crate) struct Walk<'a> {
     /// If it is none of ours.
     foreign: Option<Foreign>,
     last_epoch: LeaderEpoch,
-    buffer: Bytes,
-    buffer_position: u64,
+    at_hand: AtHand,
     read_bytes: usize,
 }
 
@@ -98,8 +104,7 @@ impl<'a> Walk<'a> {
             epochs: None,
             foreign: None,
             last_epoch: LeaderEpoch::NONE,
-            buffer: Bytes::new(),
-            buffer_position: 0,
+            at_hand: AtHand::default(),
             read_bytes: READ_BYTES,
         }
     }
@@ -134,6 +139,25 @@ impl<'a> Walk<'a> {
         self
     }
 
+    /// Goes on with what another walk through the same segment has read.
+    pub(crate) fn with_at_hand(mut self, at_hand: AtHand) -> Self {
+        self.at_hand = at_hand;
+        self
+    }
+
+    /// What was read and is of use to a walk that goes on here.
+    pub(crate) fn into_at_hand(self) -> AtHand {
+        self.at_hand
+    }
+
+    /// Whether the next batch needs no reading.
+    pub(crate) fn is_at_hand(&self) -> bool {
+        let begin = self.position.checked_sub(self.at_hand.position).and_then(|begin| usize::try_from(begin).ok());
+        let rest = begin.and_then(|begin| self.at_hand.bytes.get(begin..)).unwrap_or_default();
+        let body = rest.len().checked_sub(BatchHeader::LENGTH_END);
+        body.is_some_and(|body| body >= BatchHeader::stored_length(rest) as usize)
+    }
+
     /// Where the next step begins.
     pub(crate) fn position(&self) -> u64 {
         self.position
@@ -153,7 +177,7 @@ impl<'a> Walk<'a> {
         let mut found = self.fitting_batch()?;
         if found.is_err() {
             // It may be right on the disk, and have been read wrong: damage is believed when it is read twice.
-            self.buffer = Bytes::new();
+            self.at_hand = AtHand::default();
             found = self.fitting_batch()?;
         }
         match found {
@@ -225,13 +249,14 @@ impl<'a> Walk<'a> {
             let end = from.checked_add(len)?;
             (end <= buffer.len()).then(|| buffer.slice(from..end))
         };
-        if let Some(found) = within(&self.buffer, self.buffer_position) {
+        if let Some(found) = within(&self.at_hand.bytes, self.at_hand.position) {
             return Ok(Some(found));
         }
         let left = usize::try_from(self.end - position).unwrap_or(usize::MAX);
-        self.buffer = self.segment.file()?.slice(position, left.min(self.read_bytes.max(len)))?;
-        self.buffer_position = position;
-        Ok(within(&self.buffer, position))
+        self.at_hand = AtHand::default(); // first, so that its buffer can be read into again
+        let bytes = self.segment.file()?.slice(position, left.min(self.read_bytes.max(len)))?;
+        self.at_hand = AtHand { bytes, position };
+        Ok(within(&self.at_hand.bytes, position))
     }
 
     /// What does not fit about a header whose own fields are fine.

@@ -14,12 +14,15 @@ mod crash;
 mod differential;
 #[cfg(feature = "cli")]
 mod dump;
+mod export;
 #[cfg(feature = "cli")]
 mod failures;
 mod faults;
 mod full_disk;
 #[cfg(all(feature = "cli", feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
 mod golden;
+mod import;
+mod kafka_bytes;
 #[cfg(feature = "cli")]
 mod kill;
 mod layout;

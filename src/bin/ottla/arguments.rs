@@ -1,14 +1,17 @@
 //! What can be written on the command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ottla::Compression;
+use regex::bytes::Regex;
 
 use crate::dump::Dump;
 use crate::format::{Format, unescape};
 use crate::help;
+use crate::replay::{Speed, pattern};
 
 /// Durable topics in a directory: Kafka's log without a broker.
 ///
@@ -58,6 +61,15 @@ pub(crate) enum Command {
     /// `produce --input json` reads it.
     #[command(verbatim_doc_comment, after_help = help::CONSUME)]
     Consume(Consume),
+    /// Play stored records back: those of a directory, a Kafka log.dir, a partition or a segment
+    ///
+    /// It only reads: no lock, no change, no trust in indexes that do not fit. Several partitions are merged by time. At
+    /// the end it says on standard error what it has gone through, and before that each finding, a line each.
+    ///
+    /// With --json it prints for each record what `consume --json` prints. Findings are objects on standard error then,
+    /// and so is the summary, which is the last line there.
+    #[command(after_help = help::REPLAY)]
+    Replay(Replay),
     /// List consumer groups, and describe how far they have read
     #[command(subcommand)]
     Group(GroupCommand),
@@ -90,6 +102,18 @@ pub(crate) enum Command {
         #[arg(long)]
         execute: bool,
     },
+    /// Write a log.dir whose partitions a Kafka cluster takes over, and print the steps that are left to do
+    ///
+    /// The directory has to be closed; it is read, and one that a crash left is mended first. Damage ends it: `repair`
+    /// comes before that.
+    #[command(after_help = help::EXPORT)]
+    Export(Export),
+    /// Bring in topics that a Kafka cluster has stored, with the offsets of its groups
+    ///
+    /// Records keep offsets, timestamps, keys, values and headers. Of transactions only what was committed is taken; what is
+    /// damaged costs no more than itself, and is told on standard error. A topic that exists already is refused.
+    #[command(after_help = help::IMPORT)]
+    Import(Import),
     /// List all settings: what they do, their defaults, and how those differ from Kafka's
     #[command(after_help = help::CONFIG)]
     Config {
@@ -120,16 +144,47 @@ impl Command {
             Self::Consume(consume) => consume.group.is_some(),
             Self::Produce(_) | Self::Demo(_) => true,
             Self::Repair { execute } => *execute,
-            Self::Group(_) | Self::Verify { .. } | Self::Dump(_) | Self::Config { .. } | Self::Completions { .. } => {
-                false
-            }
+            Self::Export(_) | Self::Import(_) => true,
+            Self::Group(_)
+            | Self::Replay(_)
+            | Self::Verify { .. }
+            | Self::Dump(_)
+            | Self::Config { .. }
+            | Self::Completions { .. } => false,
         }
     }
 
     /// Whether it makes the directory if there is none.
     pub(crate) fn creates(&self) -> bool {
-        matches!(self, Self::Produce(_) | Self::Topic(TopicCommand::Create { .. }))
+        matches!(self, Self::Produce(_) | Self::Import(_) | Self::Topic(TopicCommand::Create { .. }))
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The directory to make; one that is there has to be empty
+    pub(crate) path: PathBuf,
+    /// Only this topic; may be repeated
+    #[arg(long = "topic", value_name = "T")]
+    pub(crate) topics: Vec<String>,
+    /// Only the offsets of this group; may be repeated
+    #[arg(long = "group", value_name = "G")]
+    pub(crate) groups: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The log.dir of a broker, or the directory of one partition
+    pub(crate) path: PathBuf,
+    /// Only this topic; may be repeated
+    #[arg(long = "topic", value_name = "T")]
+    pub(crate) topics: Vec<String>,
+    /// Only the offsets of this group; may be repeated
+    #[arg(long = "group", value_name = "G")]
+    pub(crate) groups: Vec<String>,
+    /// A setting of the topics that are made by Kafka's name, such as segment.bytes=1048576; may be repeated
+    #[arg(long = "config", value_name = "K=V", value_parser = pair)]
+    pub(crate) settings: Vec<(String, String)>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -274,6 +329,64 @@ pub(crate) struct Consume {
     /// A newline follows. No key, or no value, is printed as null
     #[arg(long, value_name = "F", default_value = "{value}", value_parser = Format::parse)]
     pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// A directory of topics, a Kafka log.dir, the directory of a partition, or a segment
+    /// [default: that of -d]
+    pub(crate) path: Option<PathBuf>,
+    /// Only this topic; may be repeated
+    #[arg(long = "topic", value_name = "T")]
+    pub(crate) topics: Vec<String>,
+    /// Only the partition of that number, of each topic
+    #[arg(long, value_name = "N")]
+    pub(crate) partition: Option<u32>,
+    /// Where to begin: beginning, end, an offset, or @TIME, which is RFC 3339 or milliseconds since 1970. A time stands
+    /// for all records that are not older, wherever they are
+    #[arg(long, value_name = "WHERE", default_value = "beginning", value_parser = From::parse, allow_hyphen_values = true, hide_default_value = true)]
+    pub(crate) from: From,
+    /// Where to end, in the same words; what is there is not played back any more
+    #[arg(long, value_name = "WHERE", default_value = "end", value_parser = From::parse, allow_hyphen_values = true, hide_default_value = true)]
+    pub(crate) to: From,
+    /// Only records in whose value or key this regular expression is found. It looks at bytes: what is not UTF-8 is
+    /// matched with (?-u), as in (?-u)\xff
+    #[arg(long, value_name = "RE", value_parser = pattern)]
+    pub(crate) grep: Option<Regex>,
+    /// Only records with this key, byte for byte
+    #[arg(long, value_name = "K")]
+    pub(crate) key: Option<OsString>,
+    /// Only records with this header; may be repeated, and all have to be there
+    #[arg(long = "header", value_name = "K=V", value_parser = pair)]
+    pub(crate) headers: Vec<(String, String)>,
+    /// Leave out what transactions wrote that were aborted, and all from the first one on that is open
+    #[arg(long)]
+    pub(crate) committed: bool,
+    /// From the last record to the first
+    #[arg(long)]
+    pub(crate) backwards: bool,
+    /// One partition after the other, in place of all merged by time
+    #[arg(long)]
+    pub(crate) by_partition: bool,
+    /// How fast: 1x is as it was, 10x ten times that, max as fast as it goes
+    #[arg(long, value_name = "SPEED", default_value = "max", value_parser = Speed::parse)]
+    pub(crate) speed: Speed,
+    /// End after so many records
+    #[arg(long, value_name = "N")]
+    pub(crate) max_records: Option<u64>,
+    /// What to do where something cannot be read
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnCorrupt::Skip)]
+    pub(crate) on_corrupt: OnCorrupt,
+    /// Also what was deleted by moving the log start, as far as it is still there
+    #[arg(long)]
+    pub(crate) below_log_start: bool,
+    /// How to print a record, as `consume --format` takes it
+    #[arg(long, value_name = "F", default_value = "{value}", value_parser = Format::parse)]
+    pub(crate) format: Format,
+    /// Store the records in this directory of topics in place of printing them: under their topics, in their partitions,
+    /// with their times and headers. Topics that it lacks are made. Offsets are new
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["format", "backwards"])]
+    pub(crate) into: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

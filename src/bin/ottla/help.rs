@@ -59,6 +59,34 @@ Examples:
   Read around damage:
     ottla -d data consume orders --on-corrupt skip";
 
+pub(crate) const REPLAY: &str = "\
+Examples:
+  What happened to a key on one morning, in a broker's directory:
+    ottla replay /var/lib/kafka --key o-17 --from @2026-11-26T08:00:00Z --to @2026-11-26T12:00:00Z
+  The last ten records of a partition, the latest first:
+    ottla replay data/log/orders-0 --backwards --max-records 10
+  Records that mention a card number, without those of aborted transactions, as JSON:
+    ottla replay data --grep '[0-9]{16}' --committed --json
+  An hour at ten times its speed:
+    ottla replay data --topic orders --from @2026-11-26T08:00:00Z --speed 10x
+  What is left of a damaged directory, as a new one:
+    ottla replay data --into rescued
+
+Partitions:
+  Several are merged by time, each in the order of its offsets; a record that is older than the one
+  before it in its partition comes late.
+
+Findings:
+  A line for each, `file: position: offsets: kind: what`, as `verify` prints it, when it is met.
+  With --json {\"file\",\"position\",\"first_offset\",\"last_offset\",\"kind\",\"detail\"}.
+
+Summary, with --json:
+  {\"records\",\"records_passed\",\"batches\",\"batches_passed\",\"control_batches\",
+  \"uncommitted_batches\",\"bytes\",\"first_timestamp\",\"last_timestamp\",
+  \"codecs\":{name:batches},\"findings\",\"seconds\"}, and \"stored\" with --into.
+
+Exit status: 0 done, 1 findings, 2 error.";
+
 pub(crate) const VERIFY: &str = "\
 It prints a line for each finding, `file: position: offsets: kind: what`, with - where there is
 none, and a summary. The kinds:
@@ -127,6 +155,46 @@ Examples:
 
 Exit status: 0 nothing to repair, or all of it done; 1 there is something to repair, or something
 stays as it is; 2 error.";
+
+pub(crate) const EXPORT: &str = "\
+PATH gets the partitions' directories, the checkpoints of a clean shutdown, and group-offsets.csv,
+which kafka-consumer-groups --reset-offsets --from-file reads. Batches stay as they are but for
+their leader epoch, which becomes 0. Nothing has the name PATH before it is whole.
+
+Segments may be links to those of DIR, or share their blocks: copy PATH to where a broker has its
+log.dir, and change neither owner nor permissions in place.
+
+With --json it prints for each partition {\"topic\",\"partition\",\"topic_id\",\"log_start\",
+\"log_end\",\"records\",\"segments\",\"bytes\",\"shared_bytes\"}, for each group
+{\"group\",\"partitions\"}, and in the end {\"path\",\"topics\",\"partitions\",\"records\",
+\"bytes\",\"shared_bytes\",\"groups\",\"group_offsets\",\"steps\"}.
+
+Examples:
+  All topics, and the offsets of all groups:
+    ottla -d data export /tmp/handover
+  One topic, and one group:
+    ottla -d data export /tmp/handover --topic orders --group billing";
+
+pub(crate) const IMPORT: &str = "\
+PATH is read, and nothing in it is locked or changed; a broker that uses it should be stopped. A
+cluster's own topics are left out unless they are named. Groups' offsets are read from
+__consumer_offsets, which has to lie beside the topics.
+
+With --json it prints for each partition {\"topic\",\"partition\",\"topic_id\",\"log_start\",
+\"log_end\",\"records\",\"aborted\",\"open\",\"missing\"}, for each group
+{\"group\",\"partitions\"}, for each finding what `verify` prints, for what was passed over
+{\"passed\",\"count\"}, and in the end {\"topics\",\"partitions\",\"records\",\"groups\",
+\"findings\",\"complete\"}.
+
+Examples:
+  All topics of a broker, and the offsets of all groups:
+    ottla -d data import /var/lib/kafka
+  One topic, and one group:
+    ottla -d data import /var/lib/kafka --topic orders --group billing
+  One partition:
+    ottla -d data import /var/lib/kafka/orders-0
+
+Exit status: 0 all of it was imported; 1 something was left out, said on standard error; 2 error.";
 
 pub(crate) const CONFIG: &str = "\
 With --json it prints for each setting

@@ -28,7 +28,8 @@ pub(crate) fn run(path: &Path, output: &mut Output) -> Result<Status, Failure> {
     Ok(if report.is_clean() { Status::Done } else { Status::Findings })
 }
 
-fn as_json(defect: &Defect) -> Value {
+/// A finding, for a program.
+pub(crate) fn as_json(defect: &Defect) -> Value {
     json!({
         "file": defect.path.to_string_lossy(),
         "position": defect.position,

@@ -35,6 +35,12 @@ impl Manifest {
         partitions.map(|row| row["dir"].as_str().unwrap().to_owned()).collect()
     }
 
+    /// Where Kafka says that a log starts.
+    pub(super) fn log_start(&self, dir: &str) -> i64 {
+        let mut row = self.of_kind("partition", dir);
+        row.next().and_then(|row| row["log_start_offset"].as_i64()).unwrap_or_default()
+    }
+
     /// Batches whose checksum holds, with their records and markers, in the order of the files.
     pub(super) fn readable(&self, dir: &str) -> Vec<Value> {
         let rows = self.rows.iter().filter(|row| row["dir"] == dir);
