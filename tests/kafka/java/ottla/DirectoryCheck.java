@@ -221,6 +221,8 @@ final class DirectoryCheck {
             DumpLogSegments.main(new String[] {
                 "--deep-iteration", "--verify-index-only", "--max-message-size", String.valueOf(Integer.MAX_VALUE), "--files", String.join(",", files)
             });
+        } catch (RuntimeException e) {
+            findings.add(kind, "kafka-dump-log ends with " + e);
         } finally {
             System.setOut(out);
             System.setErr(err);
