@@ -197,7 +197,7 @@ pub mod sim {
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing {
-    pub use crate::record::fuzzing::{Described, build, legacy_decode, round_trip, varint};
+    pub use crate::record::fuzzing::{build, legacy_decode, round_trip, varint};
     pub use crate::replay::fuzzing::{archive_open, consumer_offsets, dump_file};
     pub use crate::storage::fuzzing::{checkpoint, index_open, journal_open, snapshot, transaction_index};
 }

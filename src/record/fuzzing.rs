@@ -45,11 +45,10 @@ fn visit(bytes: &[u8]) {
     assert!(header.magic == 2 || count == header.count);
 }
 
-/// A record that an input describes.
-pub type Described<'a> = (i64, Option<&'a [u8]>, Option<&'a [u8]>, Vec<(&'a str, Option<&'a [u8]>)>);
-
-/// The records that `input` describes, and the batch of them, compressed as its first byte says.
-pub fn build(input: &[u8]) -> Option<(Vec<Described<'_>>, Vec<u8>)> {
+/// The records that `input` describes (timestamp, key, value, headers), and the batch of them, compressed as its first byte
+/// says.
+#[expect(clippy::type_complexity, reason = "a record as plain as can be, for another reader to compare")]
+pub fn build(input: &[u8]) -> Option<(Vec<(i64, Option<&[u8]>, Option<&[u8]>, Vec<(&str, Option<&[u8]>)>)>, Vec<u8>)> {
     let (&codec, mut rest) = input.split_first()?;
     let compression = [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
     let compression = compression[usize::from(codec) % compression.len()];

@@ -25,6 +25,8 @@ use crate::storage::{
 use crate::sync::Scheduler;
 use crate::types::{Offset, ReadMode, TopicId, TopicPartition};
 
+/// The log of a cluster's own metadata: only by its own path.
+const CLUSTER_METADATA: &str = "__cluster_metadata";
 /// How many segments are open, or mapped, at a time.
 const MAX_OPEN_SEGMENTS: u32 = 128;
 /// More than any transaction index that was ever seen.
@@ -225,7 +227,7 @@ impl Archive {
     }
 
     /// Its logs, by topic and partition. Directories that a broker has put aside (`-delete`, `-stray`, `-future`) are
-    /// none.
+    /// none, nor is the log of a cluster's own metadata, which is read by its own path.
     #[must_use]
     pub fn logs(&self) -> &[ArchivedLog] {
         &self.logs
@@ -425,7 +427,8 @@ fn end_of(segment: &Segment) -> Result<Offset> {
 fn live_partitions(log_dir: &dyn Dir) -> Result<BTreeSet<TopicPartition>> {
     let dirs = log_dir.list()?.into_iter().filter(|entry| entry.is_dir);
     let live = dirs.filter_map(|entry| match parse_partition_dir(&entry.name) {
-        Some((partition, PartitionDirKind::Live)) => Some(partition),
+        // A broker's log manager does not know the log in which a cluster keeps its own metadata.
+        Some((partition, PartitionDirKind::Live)) if partition.topic() != CLUSTER_METADATA => Some(partition),
         _ => None,
     });
     Ok(live.collect())

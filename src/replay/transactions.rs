@@ -8,7 +8,7 @@
 //!
 //! | then | the index decides | if it has no say |
 //! |---|---|---|
-//! | a batch before the damage seems to belong to a marker behind it | by where the transaction of an abort marker began | it does belong to it |
+//! | a batch before the damage seems to belong to a marker behind it | by an abort marker that lies in the damage, and by where the transaction of the one behind it began | it does belong to it |
 //! | a batch before the damage has no marker at all | by an abort marker that lies in the damage | nobody knows: its records are left out, and that is said |
 //!
 //! An entry of the index counts only where its own abort marker stands, or where that is damaged.
@@ -84,25 +84,34 @@ impl Transactions {
             };
             transactions.note(header.producer_id, Marker { offset: header.base_offset, commits, begins });
         }
-        transactions.end(open, &damages, &index);
+        transactions.restore(&damages, &index);
+        transactions.end(open, &damages);
         Ok(transactions)
     }
 
     fn note(&mut self, producer_id: i64, marker: Marker) {
-        self.markers.entry(producer_id).or_default().push(marker);
+        let markers = self.markers.entry(producer_id).or_default();
+        markers.insert(markers.partition_point(|each| each.offset < marker.offset), marker);
+    }
+
+    /// Puts the abort markers in that are lost in damage and that the index knows.
+    fn restore(&mut self, damages: &[(Offset, Offset)], index: &[AbortedTransaction]) {
+        for aborted in index {
+            let (offset, begins) = (aborted.last_offset, aborted.first_offset);
+            if damages.iter().any(|(first, last)| (*first..=*last).contains(&offset)) {
+                self.note(aborted.producer_id, Marker { offset, commits: false, begins });
+            }
+        }
     }
 
     /// What has no marker.
-    fn end(&mut self, open: BTreeMap<i64, Open>, damages: &[(Offset, Offset)], index: &[AbortedTransaction]) {
-        let is_damaged = |offset: Offset| damages.iter().any(|(first, last)| (*first..=*last).contains(&offset));
+    fn end(&mut self, open: BTreeMap<i64, Open>, damages: &[(Offset, Offset)]) {
         for (producer_id, open) in open {
-            let lost = index.iter().find(|aborted| {
-                aborted.producer_id == producer_id && aborted.last_offset > open.last && is_damaged(aborted.last_offset)
-            });
-            if let Some(aborted) = lost {
-                let (offset, begins) = (aborted.last_offset, aborted.first_offset);
-                self.note(producer_id, Marker { offset, commits: false, begins });
-            } else if damages.iter().any(|(_, last)| *last > open.last) {
+            let last = self.markers.get(&producer_id).and_then(|markers| markers.last());
+            if last.is_some_and(|marker| marker.offset > open.last) {
+                continue;
+            }
+            if damages.iter().any(|(_, last)| *last > open.last) {
                 self.unknown.insert(producer_id, open.first);
             } else {
                 self.last_stable = Some(self.last_stable.map_or(open.first, |least| least.min(open.first)));

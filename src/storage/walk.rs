@@ -359,7 +359,7 @@ impl<'a> Walk<'a> {
             let is_end = position + header.len_bytes as u64 == self.end;
             return Ok(self.foreign.is_some() && is_end && self.segment_end.is_none());
         };
-        Ok(next == header.next_offset() || (self.allows_gaps() && next > header.next_offset()))
+        Ok(next == header.next_offset() || (self.foreign.is_some() && next > header.next_offset()))
     }
 
     /// The offset that the neighbour behind the batch at `position` begins with, or that the segment ends with.

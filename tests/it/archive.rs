@@ -148,3 +148,24 @@ fn r009_offsets_may_lie_far_above_the_base_of_their_segment() {
     assert_eq!(archive.replay(&from).count(), count - 1);
     assert_eq!(archive.log(&TopicPartition::new("far", 0)).unwrap().scan().backwards().count(), 3);
 }
+
+/// Checkpoints that do not name a log that the cleaner was at, or are not there: what is missing is said, nothing else lost.
+#[test]
+fn compacted_log_that_no_checkpoint_names_is_read_whole() {
+    let (data, path) = copy_of(COMPACTED);
+    let before = offsets(&path);
+    fs::write(data.path().join("recovery-point-offset-checkpoint"), "0\n1\nkept-none 0 111\n").unwrap();
+    fs::write(data.path().join(".kafka_cleanshutdown"), "").unwrap();
+    let mut found = Vec::new();
+    let replay = Archive::open(data.path()).unwrap().replay(&ReplayOptions::default());
+    let report = replay.for_each(|each| found.push(each.record.offset().0)).unwrap();
+    assert_eq!(found, before);
+    assert!(!report.findings.is_empty());
+    let missing = |offset: &i64| {
+        report
+            .findings
+            .iter()
+            .any(|defect| defect.offsets.is_some_and(|(first, last)| (first.0..=last.0).contains(offset)))
+    };
+    assert!(!found.iter().any(missing), "what is there is not said to be missing");
+}

@@ -219,6 +219,9 @@ fn damage_lets_no_aborted_record_through() {
         let archive = Archive::open(data.path()).unwrap();
         for log in archive.logs() {
             let Some(expected) = manifest.visible(&dir_name(log), "read_committed") else { continue };
+            if manifest.has_open_transaction(&dir_name(log)) {
+                continue; // without the batch that keeps it open, more is stable
+            }
             let batches = log.scan().filter_map(|found| match found.unwrap() {
                 Scanned::Batch(stored) => Some((stored.path(), stored.position, *stored.batch.header())),
                 _ => None,

@@ -26,14 +26,11 @@ impl Dump<'_> {
                     latest = epoch;
                 }
                 Step::Damage { position, first, last, reason } => {
-                    self.passed(position, walk.position())?;
-                    let is_rest = walk.position() == segment.end();
-                    let reason = match self.zeros(position, segment.end()) {
-                        Ok(true) if is_rest => format!("{} bytes of zeros, up to the end", segment.end() - position),
-                        Ok(_) => reason,
-                        Err(error) => return Err(error.into()),
-                    };
-                    self.finding(Some(position), (first <= last).then_some((first, last)), reason)?;
+                    let is_empty = walk.position() == segment.end() && self.zeros(position, segment.end())?;
+                    let zeros = || format!("{} bytes of zeros, up to the end", segment.end() - position);
+                    let detail = if is_empty { zeros() } else { reason };
+                    let offsets = (first <= last).then_some((first, last));
+                    self.passed(walk.position(), position, offsets, detail)?;
                 }
             }
         }
@@ -87,17 +84,28 @@ impl Dump<'_> {
         self.found(position, fault.to_string())
     }
 
-    /// Shows the headers that stand between damage and where reading goes on, as far as their lengths lead.
-    fn passed(&mut self, position: u64, next: u64) -> Outcome {
-        let mut at = position;
-        while at < next {
-            let head = self.file.slice(at, BatchHeader::LEN_BYTES)?;
-            let Ok(header) = BatchHeader::parse_any(&head) else { return Ok(()) };
-            let Some(is_valid) = self.checksum(at, &header)? else { return Ok(()) };
+    /// Shows damage at `position`, and the headers that stand from there to where reading goes on, as far as their
+    /// lengths lead.
+    fn passed(&mut self, next: u64, position: u64, offsets: Option<(Offset, Offset)>, detail: String) -> Outcome {
+        let (mut at, mut unsaid) = (position, Some(detail));
+        while at < next
+            && let Some((header, is_valid)) = self.stored_header(at)?
+        {
             self.header(at, &header, is_valid)?;
             at += header.len_bytes as u64;
+            if let Some(detail) = unsaid.take() {
+                self.finding(Some(position), offsets, detail)?;
+            }
         }
-        Ok(())
+        unsaid.map_or(Ok(()), |detail| self.finding(Some(position), offsets, detail))
+    }
+
+    /// The header that stands at `position`, and whether the checksum holds; `None` if it is none, or the file ends
+    /// before the batch does.
+    fn stored_header(&self, position: u64) -> Result<Option<(BatchHeader, bool)>> {
+        let head = self.file.slice(position, BatchHeader::LEN_BYTES)?;
+        let Ok(header) = BatchHeader::parse_any(&head) else { return Ok(None) };
+        Ok(self.checksum(position, &header)?.map(|is_valid| (header, is_valid)))
     }
 
     /// Whether the checksum of a batch holds; `None` if the file ends before it does.
