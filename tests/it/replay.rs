@@ -2,6 +2,4 @@
 
 mod library;
 #[cfg(feature = "cli")]
-mod session;
-#[cfg(feature = "cli")]
 mod told;

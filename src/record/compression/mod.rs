@@ -37,8 +37,8 @@ mod snappy;
 mod zstd;
 
 use std::fmt;
-use std::sync::Arc;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use bytes::Bytes;
 

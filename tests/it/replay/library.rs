@@ -16,7 +16,8 @@ const T: i64 = 1_700_000_000_000;
 /// segments of a few batches.
 fn orders(disk: &MemoryDisk) {
     let engine = Engine::builder().open_memory(disk).unwrap();
-    let topic = NewTopic::new("orders").partitions(3).config("segment.bytes", "400").config("index.interval.bytes", "0");
+    let topic =
+        NewTopic::new("orders").partitions(3).config("segment.bytes", "400").config("index.interval.bytes", "0");
     Admin::new(&engine).create_topic(topic).unwrap();
     let config = ProducerConfig::builder().acks(Acks::All).build().unwrap();
     let producer = Producer::<str, str>::with_config(&engine, config).unwrap();
@@ -118,7 +119,8 @@ fn progress_is_told_of_every_batch() {
     let disk = MemoryDisk::new();
     orders(&disk);
     static TOLD: AtomicU64 = AtomicU64::new(0);
-    let options = ReplayOptions::default().key("nobody").on_progress(|bytes| drop(TOLD.fetch_add(bytes, Ordering::Relaxed)));
+    let options =
+        ReplayOptions::default().key("nobody").on_progress(|bytes| drop(TOLD.fetch_add(bytes, Ordering::Relaxed)));
     let replay = Archive::open_memory(&disk).unwrap().replay(&options);
     let total = replay.total_bytes();
     assert_eq!(replay.for_each(|_| {}).unwrap().bytes, total);
@@ -153,7 +155,8 @@ fn damage_is_skipped_and_told_or_ends_it_until_it_is_asked_again() {
     disk.flip_bit(name(1), 65, 0).unwrap();
     let archive = Archive::open_memory(&disk).unwrap();
     let mut found = Vec::new();
-    let report = archive.replay(&ReplayOptions::default().by_time(true)).for_each(|each| found.push(number(&each))).unwrap();
+    let report =
+        archive.replay(&ReplayOptions::default().by_time(true)).for_each(|each| found.push(number(&each))).unwrap();
     assert_eq!(found, (0..30).filter(|number| *number != 1).collect::<Vec<_>>());
     let [defect] = &report.findings[..] else { panic!("{:?}", report.findings) };
     assert_eq!((defect.kind, defect.offsets), (DefectKind::Damage, Some((Offset::ZERO, Offset::ZERO))));
