@@ -97,8 +97,10 @@ mod consumer;
 mod producer;
 
 pub use crate::admin::{
-    Admin, GroupDescription, GroupListing, GroupPartition, ListedOffset, NewTopic, OffsetSpec, PartitionDescription,
-    RepairAction, RepairOptions, RepairReport, RepairStep, TopicDescription, TopicListing, repair,
+    Admin, ExportOptions, ExportReport, ExportedPartition, ExportedTopic, GroupDescription, GroupListing,
+    GroupPartition, ImportOptions, ImportReport, ListedOffset, NewTopic, OffsetSpec, PartitionDescription,
+    PartitionImport, RepairAction, RepairOptions, RepairReport, RepairStep, TopicDescription, TopicImport,
+    TopicListing, export, repair,
 };
 pub use crate::config::Setting;
 pub use crate::consumer::{
@@ -138,6 +140,9 @@ pub mod _documentation {
     #[doc = include_str!("../docs/failures.md")]
     pub mod failures {}
 
+    #[doc = include_str!("../docs/kafka.md")]
+    pub mod kafka {}
+
     #[doc = include_str!("../docs/session.md")]
     pub mod session {}
 
@@ -146,6 +151,9 @@ pub mod _documentation {
 
     #[doc = include_str!("../docs/damages.md")]
     pub mod damages {}
+
+    #[doc = include_str!("../docs/fuzzing.md")]
+    pub mod fuzzing {}
 }
 
 /// Faults of a [`MemoryDisk`], to test applications with: the feature `sim`.
@@ -196,8 +204,9 @@ pub mod sim {
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing {
-    pub use crate::record::fuzzing::varint;
-    pub use crate::storage::fuzzing::{index_open, journal_open};
+    pub use crate::record::fuzzing::{build, legacy_decode, round_trip, varint};
+    pub use crate::replay::fuzzing::{archive_open, consumer_offsets, dump_file};
+    pub use crate::storage::fuzzing::{checkpoint, index_open, journal_open, snapshot, transaction_index};
 }
 
 #[cfg(doctest)]

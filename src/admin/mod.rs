@@ -1,6 +1,9 @@
-//! What an operator asks for: topics made, shown and deleted, groups shown, offsets looked up, a directory repaired.
+//! What an operator asks for: topics made, shown and deleted, groups shown, offsets looked up, a directory repaired, or
+//! handed over to a Kafka cluster.
 
+mod export;
 mod groups;
+mod import;
 mod offsets;
 mod repair;
 mod topics;
@@ -9,6 +12,8 @@ use crate::engine::Engine;
 
 pub use crate::coordinator::group::{GroupDescription, GroupListing, GroupPartition};
 pub use crate::topics::TopicListing;
+pub use export::{ExportOptions, ExportReport, ExportedPartition, ExportedTopic, export};
+pub use import::{ImportOptions, ImportReport, PartitionImport, TopicImport};
 pub use offsets::{ListedOffset, OffsetSpec};
 pub use repair::{RepairAction, RepairOptions, RepairReport, RepairStep, repair};
 pub use topics::{NewTopic, PartitionDescription, TopicDescription};

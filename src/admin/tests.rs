@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::admin::export::export_disk;
 use crate::admin::repair::repair_disk;
 use crate::coordinator::group::CommitEntry;
 use crate::error::{Error, Result};
@@ -90,18 +91,7 @@ fn damaged(is_closed: bool) -> (MemoryDisk, Vec<i64>) {
     let engine = Engine::builder().open_memory(&disk).unwrap();
     let topic = NewTopic::new("t").config("segment.bytes", "350").config("index.interval.bytes", "0");
     let id = Admin::new(&engine).create_topic(topic).unwrap().id;
-    let partition = engine.topic("t").unwrap().partition(0).unwrap().clone();
-    for number in 0..14 {
-        let mut builder = BatchBuilder::new(Vec::new());
-        builder.append(Timestamp(1_700_000_000_000 + number), None, Some(number.to_string().as_bytes()), &[]);
-        let mut batch = builder.seal(ProducerStamp::NONE);
-        let mut results = Vec::new();
-        partition.append(&mut [(&mut batch, Acks::All)], engine.now(), &mut results);
-        assert_eq!(results.pop().unwrap().unwrap(), Offset(number));
-        let work = partition.sync_work().unwrap();
-        work.targets.iter().for_each(|target| target.sync().unwrap());
-        partition.finish_sync(&work).unwrap();
-    }
+    fill(&engine, 14);
     commit(&engine, id, 0, 5);
     if is_closed {
         engine.close().unwrap();
@@ -117,6 +107,22 @@ fn damaged(is_closed: bool) -> (MemoryDisk, Vec<i64>) {
     disk.flip_bit("log/meta.properties", 2, 1).unwrap();
     disk.remove("log/t-0/leader-epoch-checkpoint").unwrap();
     (disk, vec![2])
+}
+
+/// Appends `count` batches of a record to `t-0`, each durable.
+fn fill(engine: &Engine, count: i64) {
+    let partition = engine.topic("t").unwrap().partition(0).unwrap().clone();
+    for number in 0..count {
+        let mut builder = BatchBuilder::new(Vec::new());
+        builder.append(Timestamp(1_700_000_000_000 + number), None, Some(number.to_string().as_bytes()), &[]);
+        let mut batch = builder.seal(ProducerStamp::NONE);
+        let mut results = Vec::new();
+        partition.append(&mut [(&mut batch, Acks::All)], engine.now(), &mut results);
+        assert_eq!(results.pop().unwrap().unwrap(), Offset(number));
+        let work = partition.sync_work().unwrap();
+        work.targets.iter().for_each(|target| target.sync().unwrap());
+        partition.finish_sync(&work).unwrap();
+    }
 }
 
 /// The offsets of `t-0` that can be read, without an error at any of them.
@@ -176,5 +182,49 @@ fn repair_that_is_killed_at_any_step_is_finished_by_the_next_one() {
 fn repair_that_loses_any_part_of_what_was_not_synced_is_finished_by_the_next_one() {
     for is_closed in [true, false] {
         check_interrupted(is_closed, MemoryDisk::power_cut_keeping);
+    }
+}
+
+/// The files below `out` on a disk, but for what is made of random bytes.
+fn exported(disk: &MemoryDisk) -> Vec<(std::path::PathBuf, u64)> {
+    let files = disk.files().into_iter().filter(|(path, _)| path.starts_with("out"));
+    files.collect()
+}
+
+#[test]
+fn export_that_the_power_ends_anywhere_leaves_no_target_or_all_of_it() {
+    let written = || {
+        let disk = MemoryDisk::stepped(7);
+        let engine = Engine::builder().open_memory(&disk).unwrap();
+        let made = Admin::new(&engine).create_topic(NewTopic::new("t").config("segment.bytes", "200")).unwrap();
+        fill(&engine, 5);
+        commit(&engine, made.id, 0, 2);
+        engine.close().unwrap();
+        disk
+    };
+    let export = |disk: &MemoryDisk| {
+        let disk = disk.disk();
+        export_disk(&disk, &disk.root(), "out", &ExportOptions::default())
+    };
+    let whole = written();
+    let steps = whole.steps();
+    export(&whole).unwrap();
+    let expected = exported(&whole);
+    assert!(expected.len() > 10);
+    for step in steps.. {
+        let disk = written();
+        disk.fail_from(step);
+        let outcome = export(&disk);
+        disk.power_cut_keeping(step);
+        let found = exported(&disk);
+        assert!(found.is_empty() || found == expected, "{step}: {found:?}");
+        assert!(outcome.is_err() || found == expected, "{step}");
+        if outcome.is_ok() {
+            break;
+        }
+        if found.is_empty() {
+            export(&disk).unwrap();
+            assert_eq!(exported(&disk), expected, "{step}");
+        }
     }
 }

@@ -7,6 +7,7 @@ mod callbacks;
 mod config;
 mod fetch;
 mod groups;
+mod import;
 mod lane;
 mod opening;
 mod syncer;
@@ -42,6 +43,7 @@ pub use config::{EngineConfig, EngineConfigBuilder};
 
 pub(crate) use callbacks::Callbacks;
 pub(crate) use fetch::Cursor;
+pub(crate) use import::{ImportedCommit, ImportedTopic};
 pub(crate) use writer::{Appended, BatchSource, Completion, ReadyBatch, WriterWaker};
 
 /// The partitions that one topic can have.
@@ -359,16 +361,7 @@ impl Engine {
         let shared = self.shared();
         let _changing = lock(&shared.changing_files);
         self.ensure_open()?;
-        shared.topics.check_new_name(name)?;
-        let partitions = partitions.unwrap_or(shared.config.num_partitions);
-        if !(1..=MAX_PARTITIONS).contains(&partitions) {
-            let reason = "a topic has from 1 to 100000 of them";
-            return Err(Error::InvalidPartitions { topic: name.into(), partitions, reason });
-        }
-        let config = Arc::new(shared.topic_defaults.to_builder().set_all(overrides)?.build()?);
-        shared.lane.offline.check()?;
-        let id = TopicId::from_random(shared.lane.disk.random());
-        let entry = TopicEntry { name: name.into(), id, partitions, overrides: overrides.clone() };
+        let (entry, config) = self.new_topic(name, partitions, overrides)?;
         let epoch = lock(&shared.catalog).epoch();
         let (log_dir, now) = (shared.log_dir.as_ref(), shared.lane.disk.now());
         let made = create_partitions(&NewPartitions { log_dir, entry: &entry, config: &config, epoch, now });
@@ -380,14 +373,41 @@ impl Engine {
             return Err(error);
         }
 
-        let partition = |log: Log| {
-            let slot = shared.lane.positions.slot_for(id, log.name().partition());
-            Arc::new(Partition::new(id, log, slot, Arc::clone(&shared.lane.offline)))
-        };
-        let topic = Arc::new(Topic { entry, config, partitions: logs.into_iter().map(partition).collect() });
-        shared.topics.insert(Arc::clone(&topic));
-        log::info!("created topic {name}, id {id}, {partitions} partitions");
-        Ok(topic)
+        let partitions = logs.into_iter().map(|log| self.partition(entry.id, log)).collect();
+        Ok(self.insert_topic(Topic { entry, config, partitions }))
+    }
+
+    /// What a new topic is to be, unless there can be none such.
+    fn new_topic(
+        &self,
+        name: &str,
+        partitions: Option<u32>,
+        overrides: &BTreeMap<String, String>,
+    ) -> Result<(TopicEntry, Arc<TopicConfig>)> {
+        let shared = self.shared();
+        shared.topics.check_new_name(name)?;
+        let partitions = partitions.unwrap_or(shared.config.num_partitions);
+        if !(1..=MAX_PARTITIONS).contains(&partitions) {
+            let reason = "a topic has from 1 to 100000 of them";
+            return Err(Error::InvalidPartitions { topic: name.into(), partitions, reason });
+        }
+        let config = Arc::new(shared.topic_defaults.to_builder().set_all(overrides)?.build()?);
+        shared.lane.offline.check()?;
+        let id = TopicId::from_random(shared.lane.disk.random());
+        Ok((TopicEntry { name: name.into(), id, partitions, overrides: overrides.clone() }, config))
+    }
+
+    fn partition(&self, id: TopicId, log: Log) -> Arc<Partition> {
+        let lane = &self.shared().lane;
+        let slot = lane.positions.slot_for(id, log.name().partition());
+        Arc::new(Partition::new(id, log, slot, Arc::clone(&lane.offline)))
+    }
+
+    fn insert_topic(&self, topic: Topic) -> Arc<Topic> {
+        let topic = Arc::new(topic);
+        self.shared().topics.insert(Arc::clone(&topic));
+        log::info!("created topic {}, id {}, {} partitions", topic.name(), topic.id(), topic.entry.partitions);
+        topic
     }
 
     /// Deletes a topic, its records and what groups have committed of it.

@@ -171,6 +171,11 @@ pub(crate) trait Dir: fmt::Debug + Send + Sync {
     /// Once `target` and this one were synced, in this order, a crash finds it there; before that, here or there.
     fn move_to(&self, name: &str, target: &dyn Dir, to: &str) -> Result<()>;
 
+    /// Gives the file `name` a second name, `to` in the directory `target`, without copying it: as a clone that shares its
+    /// blocks, or else as a link to the same file. So neither may be written to from then on. `false` where the disk can
+    /// do neither, as between two file systems.
+    fn link(&self, name: &str, target: &dyn Dir, to: &str) -> Result<bool>;
+
     /// Makes the names in it durable.
     fn sync(&self) -> Result<()>;
 

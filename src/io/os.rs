@@ -77,6 +77,26 @@ fn sync_dir(path: &Path) -> Result<()> {
     fs::File::open(path).and_then(|dir| dir.sync_all()).map_err(|error| Error::io("sync directory", path, error))
 }
 
+/// Makes `to` a file of its own that shares the blocks of `from`; `false` where the file system does not do that.
+#[cfg(target_os = "linux")]
+#[expect(clippy::disallowed_methods, reason = "io is where files are made")]
+fn clone_file(from: &Path, to: &Path) -> Result<bool> {
+    let source = open(from, &mut OpenOptions::new())?;
+    let mut options = OpenOptions::new();
+    let target = options.write(true).create_new(true).open(to).map_err(|error| Error::io("create", to, error))?;
+    if rustix::fs::ioctl_ficlone(&target, &source).is_ok() {
+        target.sync_all().map_err(|error| Error::io("sync", to, error))?;
+        return Ok(true);
+    }
+    fs::remove_file(to).map_err(|error| Error::io("remove", to, error))?;
+    Ok(false)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn clone_file(_from: &Path, _to: &Path) -> Result<bool> {
+    Ok(false)
+}
+
 /// A symbolic link in the place of a file of ours is somebody's mistake or trick: it is not followed. Nor is a pipe
 /// waited for.
 fn no_follow() -> i32 {
@@ -248,6 +268,29 @@ impl Dir for OsDir {
     fn move_to(&self, name: &str, target: &dyn Dir, to: &str) -> Result<()> {
         let path = self.path.join(name);
         fs::rename(&path, target.path().join(to)).map_err(|error| Error::io("move", &path, error))
+    }
+
+    fn link(&self, name: &str, target: &dyn Dir, to: &str) -> Result<bool> {
+        let (from, to) = (self.path.join(name), target.path().join(to));
+        if clone_file(&from, &to)? {
+            return Ok(true);
+        }
+        match fs::hard_link(&from, &to) {
+            Ok(()) => Ok(true),
+            // Another file system, one without links, a file of another owner, or one with as many names as it can have.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::CrossesDevices
+                        | ErrorKind::PermissionDenied
+                        | ErrorKind::Unsupported
+                        | ErrorKind::TooManyLinks
+                ) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(Error::io("link", &from, error)),
+        }
     }
 
     fn sync(&self) -> Result<()> {

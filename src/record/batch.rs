@@ -293,6 +293,11 @@ impl BatchHeader {
         Offset(self.base_offset.0 + self.last_offset_delta as i64 + 1)
     }
 
+    /// Whether it spans offsets that have no record.
+    pub(crate) const fn has_holes(&self) -> bool {
+        self.count as i64 <= self.last_offset_delta as i64
+    }
+
     /// How the records are compressed.
     ///
     /// # Errors
@@ -353,6 +358,13 @@ impl BatchHeader {
     /// The last offset delta as it is stored, at the front of a batch that may be damaged.
     pub(crate) fn stored_last_delta(bytes: &[u8]) -> i32 {
         bytes.get(LAST_OFFSET_DELTA_AT..).and_then(<[u8]>::first_chunk).map_or(0, |field| i32::from_be_bytes(*field))
+    }
+
+    /// Puts a leader epoch into the front of a batch. No checksum covers it.
+    pub(crate) fn store_leader_epoch(bytes: &mut [u8], epoch: LeaderEpoch) {
+        if let Some(field) = bytes.get_mut(EPOCH_AT..).and_then(<[u8]>::first_chunk_mut) {
+            *field = epoch.0.to_be_bytes();
+        }
     }
 
     /// Puts a last offset delta into the front of a batch.
@@ -466,6 +478,17 @@ pub(super) fn write_append_time(batch: &mut [u8], now: Timestamp) {
         batch.get(ATTRIBUTES_AT..).and_then(<[u8]>::first_chunk).map_or(0, |field| i16::from_be_bytes(*field));
     put(batch, ATTRIBUTES_AT, &(attributes | APPEND_TIME).to_be_bytes());
     put(batch, MAX_TIMESTAMP_AT, &now.0.to_be_bytes());
+    write_crc(batch);
+}
+
+/// Takes away which producer and which transaction a batch of v2 was part of; its records stay as they are.
+pub(super) fn remove_producer(batch: &mut [u8]) {
+    let attributes =
+        batch.get(ATTRIBUTES_AT..).and_then(<[u8]>::first_chunk).map_or(0, |field| i16::from_be_bytes(*field));
+    put(batch, ATTRIBUTES_AT, &(attributes & !TRANSACTIONAL).to_be_bytes());
+    put(batch, PRODUCER_ID_AT, &(-1_i64).to_be_bytes());
+    put(batch, PRODUCER_EPOCH_AT, &(-1_i16).to_be_bytes());
+    put(batch, BASE_SEQUENCE_AT, &(-1_i32).to_be_bytes());
     write_crc(batch);
 }
 

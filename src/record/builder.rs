@@ -1,6 +1,8 @@
 //! Builds a batch: each record goes in once, in its final form, behind the room for the header.
 
-use crate::record::batch::{BatchHeader, SealedFields, attributes_of, write_append_time, write_header, write_place};
+use crate::record::batch::{
+    Batch, BatchHeader, SealedFields, attributes_of, remove_producer, write_append_time, write_header, write_place,
+};
 use crate::record::compression::{Codec, Compressor};
 use crate::record::varint::{self, Short};
 use crate::types::{Compression, LeaderEpoch, Offset, Timestamp};
@@ -67,6 +69,8 @@ impl ProducerStamp {
 pub(crate) struct BatchBuilder {
     buffer: Vec<u8>,
     count: i32,
+    /// Of the last record from the first one.
+    last_offset_delta: i32,
     base_timestamp: Timestamp,
     max_timestamp: Timestamp,
 }
@@ -76,7 +80,8 @@ impl BatchBuilder {
     pub(crate) fn new(mut buffer: Vec<u8>) -> Self {
         buffer.clear();
         buffer.resize(BatchHeader::LEN_BYTES, 0);
-        Self { buffer, count: 0, base_timestamp: Timestamp::NONE, max_timestamp: Timestamp::NONE }
+        let none = Timestamp::NONE;
+        Self { buffer, count: 0, last_offset_delta: 0, base_timestamp: none, max_timestamp: none }
     }
 
     /// Adds a record and answers its index in the batch.
@@ -88,13 +93,28 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: &[(&str, Option<&[u8]>)],
     ) -> u32 {
+        self.append_at(self.count, timestamp, key, value, headers)
+    }
+
+    /// The same of a record whose offset lies `offset_delta` behind the first one's, and behind all others.
+    #[inline]
+    pub(crate) fn append_at(
+        &mut self,
+        offset_delta: i32,
+        timestamp: Timestamp,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&str, Option<&[u8]>)],
+    ) -> u32 {
+        debug_assert!(if self.count == 0 { offset_delta == 0 } else { offset_delta > self.last_offset_delta });
+        self.last_offset_delta = offset_delta;
         if self.count == 0 {
             self.base_timestamp = timestamp;
         }
         self.max_timestamp = self.max_timestamp.max(timestamp);
         let timestamp_delta = timestamp.0.wrapping_sub(self.base_timestamp.0);
         // What stands between its length and its key, and if there is none, its value. The attributes are a byte of 0.
-        let head = [0, timestamp_delta, i64::from(self.count), part_len(key), part_len(value)];
+        let head = [0, timestamp_delta, i64::from(offset_delta), part_len(key), part_len(value)];
         let head = if key.is_none() { &head[..] } else { &head[..4] };
         let behind_key = if key.is_none() { 0 } else { varint::size(part_len(value)) };
         let short = Short::of(head);
@@ -158,7 +178,7 @@ impl BatchBuilder {
     fn complete(mut self, producer: ProducerStamp, compression: Compression) -> SealedBatch {
         let fields = SealedFields {
             attributes: attributes_of(compression),
-            last_offset_delta: self.count - 1,
+            last_offset_delta: self.last_offset_delta,
             base_timestamp: self.base_timestamp,
             max_timestamp: self.max_timestamp,
             producer_id: producer.producer_id,
@@ -208,6 +228,16 @@ impl SealedBatch {
     /// Gives it its place. The checksum does not cover that.
     pub(crate) fn stamp(&mut self, base_offset: Offset, epoch: LeaderEpoch) {
         write_place(&mut self.bytes, base_offset, epoch);
+    }
+
+    /// A batch of v2 that was stored, without which producer and which transaction it was part of.
+    pub(crate) fn without_producer(batch: &Batch) -> Self {
+        let mut bytes = batch.as_bytes().to_vec();
+        let header = batch.header();
+        if header.producer_id != ProducerStamp::NONE.producer_id || header.is_transactional() {
+            remove_producer(&mut bytes);
+        }
+        Self { bytes }
     }
 
     /// Gives all its records the time of the append. Kafka: `LogAppendTime`.

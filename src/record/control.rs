@@ -1,5 +1,7 @@
 //! Control records: markers that the log's own machinery writes among the records of an application.
 
+use std::fmt;
+
 /// What a control record marks, by the key of its only record. Kafka: `ControlRecordType`.
 ///
 /// ```
@@ -28,7 +30,43 @@ pub enum ControlType {
     Unknown(i16),
 }
 
+/// Kafka's names.
+impl fmt::Display for ControlType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Abort => "ABORT",
+            Self::Commit => "COMMIT",
+            Self::LeaderChange => "LEADER_CHANGE",
+            Self::SnapshotHeader => "SNAPSHOT_HEADER",
+            Self::SnapshotFooter => "SNAPSHOT_FOOTER",
+            Self::KraftVersion => "KRAFT_VERSION",
+            Self::KraftVoters => "KRAFT_VOTERS",
+            Self::Unknown(_) => "UNKNOWN",
+        })
+    }
+}
+
 impl ControlType {
+    /// The number that stands for it in the key of a control record.
+    ///
+    /// ```
+    /// # use ottla::ControlType;
+    /// assert_eq!((ControlType::Commit.id(), ControlType::Unknown(99).id()), (1, 99));
+    /// ```
+    #[must_use]
+    pub const fn id(self) -> i16 {
+        match self {
+            Self::Abort => 0,
+            Self::Commit => 1,
+            Self::LeaderChange => 2,
+            Self::SnapshotHeader => 3,
+            Self::SnapshotFooter => 4,
+            Self::KraftVersion => 5,
+            Self::KraftVoters => 6,
+            Self::Unknown(id) => id,
+        }
+    }
+
     /// Reads the key of a control record: a version, and the type. `None` if it is too short or of a negative version.
     ///
     /// ```

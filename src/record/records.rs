@@ -14,8 +14,7 @@
 //! Kafka: `DefaultRecord`.
 
 use crate::record::batch::{BatchFault, BatchHeader, MAGIC};
-use crate::record::legacy;
-use crate::record::varint;
+use crate::record::{legacy, varint};
 use crate::types::{LeaderEpoch, Offset, Timestamp, TimestampType};
 
 /// Goes through the records of a batch, in the order of their offsets; ends with the first error.

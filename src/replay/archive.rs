@@ -13,16 +13,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::io::{Dir, Disk, MemoryDisk, OsDisk, Reading};
+use crate::io::{Dir, Disk, MemoryDisk, OsDisk, Reading, read_small};
+use crate::record::Batch;
 use crate::replay::directory::Directory;
 use crate::replay::scan::Scan;
 use crate::replay::target::{Target, open};
-use crate::storage::{ForeignLog, LogDirFacts, PartitionDirKind, Segment, parse_partition_dir, parse_segment_name};
+use crate::storage::{
+    AbortedTransaction, Check, ForeignLog, LogDirFacts, PartitionDirKind, SWAPPED, Segment, parse_partition_dir,
+    parse_segment_name, partition_dir_name, segment_name,
+};
 use crate::sync::Scheduler;
 use crate::types::{Offset, ReadMode, TopicId, TopicPartition};
 
+/// The log of a cluster's own metadata: only by its own path.
+const CLUSTER_METADATA: &str = "__cluster_metadata";
 /// How many segments are open, or mapped, at a time.
 const MAX_OPEN_SEGMENTS: u32 = 128;
+/// More than any transaction index that was ever seen.
+const INDEX_LIMIT: u64 = 64 << 20;
 /// How much is mapped at a time, with [`ReadMode::Mmap`].
 const MAX_MAPPED_BYTES: u64 = 8 << 30;
 
@@ -130,15 +138,7 @@ impl Archive {
         };
         let (disk, logs) = match target {
             Target::Ours(_) => return Err(Error::illegal_argument(format!("{} has no topics", path.display()))),
-            Target::LogDir(dir) => {
-                let disk = disk(&dir)?;
-                let mut logs = Vec::new();
-                for partition in live_partitions(disk.root().as_ref())? {
-                    let dir = disk.root().dir(&crate::storage::partition_dir_name(&partition))?;
-                    logs.push(ArchivedLog::foreign(partition, dir, None, &facts)?);
-                }
-                (disk, logs)
-            }
+            Target::LogDir(dir) => return Self::of_log_dir(path, &disk(&dir)?),
             Target::Partition(dir, partition) => {
                 let disk = disk(&dir)?;
                 let log = ArchivedLog::foreign(partition, disk.root(), None, &facts)?;
@@ -173,6 +173,18 @@ impl Archive {
         let disk = disk.disk();
         let root = disk.root().path().to_owned();
         Self::ours(&root, &disk, &Target::Ours(root.clone()))
+    }
+
+    /// A broker's `log.dir`, the root of a disk.
+    pub(super) fn of_log_dir(path: &Path, disk: &Arc<dyn Disk>) -> Result<Self> {
+        let root = disk.root();
+        let facts = LogDirFacts::read(root.as_ref());
+        let mut logs = Vec::new();
+        for partition in live_partitions(root.as_ref())? {
+            let dir = root.dir(&partition_dir_name(&partition))?;
+            logs.push(ArchivedLog::foreign(partition, dir, None, &facts)?);
+        }
+        Ok(Self { path: path.to_owned(), scheduler: disk.scheduler(), logs })
     }
 
     /// A directory of topics, or a part of one.
@@ -215,7 +227,7 @@ impl Archive {
     }
 
     /// Its logs, by topic and partition. Directories that a broker has put aside (`-delete`, `-stray`, `-future`) are
-    /// none.
+    /// none, nor is the log of a cluster's own metadata, which is read by its own path.
     #[must_use]
     pub fn logs(&self) -> &[ArchivedLog] {
         &self.logs
@@ -265,16 +277,7 @@ impl ArchivedLog {
         was_clean: bool,
         owner: Option<(Directory, TopicId)>,
     ) -> Result<Self> {
-        let mut segments = Vec::new();
-        for entry in dir.list()?.into_iter().filter(|entry| !entry.is_dir) {
-            match parse_segment_name(&entry.name) {
-                Some((base, "log")) if only.is_none_or(|only| only == base) => {
-                    segments.push(Arc::new(Segment::at(&dir, base, entry.len, false, 0)));
-                }
-                _ => {}
-            }
-        }
-        segments.sort_unstable_by_key(|segment| segment.base_offset());
+        let segments = segments(&dir, only, owner.is_none())?;
         let sealed = if was_clean { segments.len() } else { segments.len().saturating_sub(1) };
         segments.iter().take(sealed).for_each(|segment| segment.seal());
         Ok(Self { inner: Arc::new(Inner { partition, dir, segments, facts, was_clean, owner }) })
@@ -354,6 +357,18 @@ impl ArchivedLog {
         self.inner.segments.partition_point(|segment| segment.base_offset() <= offset).saturating_sub(1)
     }
 
+    /// What the transaction indexes say; those that cannot be read say nothing.
+    pub(super) fn aborted_transactions(&self) -> Vec<AbortedTransaction> {
+        let mut aborted = Vec::new();
+        for segment in &self.inner.segments {
+            let name = segment_name(segment.base_offset(), "txnindex");
+            let content = self.inner.dir.open(&name).and_then(|file| read_small(file.as_ref(), INDEX_LIMIT));
+            let (entries, _) = content.as_deref().unwrap_or_default().as_chunks();
+            aborted.extend(entries.iter().filter_map(AbortedTransaction::decode));
+        }
+        aborted
+    }
+
     /// Makes sure that the files are still this topic's.
     ///
     /// # Errors
@@ -366,10 +381,54 @@ impl ArchivedLog {
     }
 }
 
+/// The segments in a directory, in the order of their offsets.
+///
+/// A broker's cleaner writes `.cleaned` files, renames them to `.swap`, the last one first, puts the segments that they
+/// replace aside, and takes `.swap` away. Where a crash has interrupted that, those that were renamed before all were, are
+/// none yet; else they have the place of all that begins where they have offsets.
+fn segments(dir: &Arc<dyn Dir>, only: Option<Offset>, is_foreign: bool) -> Result<Vec<Arc<Segment>>> {
+    let (mut segments, mut swapped, mut least_cleaned) = (Vec::new(), Vec::new(), None);
+    for entry in dir.list()?.into_iter().filter(|entry| !entry.is_dir) {
+        let Some((base, extension)) = parse_segment_name(&entry.name) else { continue };
+        match extension {
+            "log" if only.is_none_or(|only| only == base) => {
+                segments.push(Segment::at(dir, base, entry.len, false, 0));
+            }
+            SWAPPED if only.is_none() && is_foreign => swapped.push(Segment::swapped_in(dir, base, entry.len)),
+            _ if extension.ends_with(".cleaned") => {
+                least_cleaned = Some(least_cleaned.map_or(base, |least: Offset| least.min(base)))
+            }
+            _ => {}
+        }
+    }
+    swapped.retain(|swapped| least_cleaned.is_none_or(|least| swapped.base_offset() < least));
+    let mut replaced: Option<(Offset, Offset)> = None;
+    for segment in &swapped {
+        let (from, to) = replaced.unwrap_or((segment.base_offset(), segment.base_offset()));
+        replaced = Some((from.min(segment.base_offset()), to.max(end_of(segment)?)));
+    }
+    if let Some((from, to)) = replaced {
+        segments.retain(|segment| segment.base_offset() < from || segment.base_offset() >= to);
+        segments.append(&mut swapped);
+    }
+    segments.sort_unstable_by_key(Segment::base_offset);
+    Ok(segments.into_iter().map(Arc::new).collect())
+}
+
+/// The offset behind the last batch of a segment of others.
+fn end_of(segment: &Segment) -> Result<Offset> {
+    let unknown = ForeignLog::default();
+    let place = (0, segment.base_offset());
+    let mut walk = unknown.walk(segment, place, None, Check::Header, Batch::DEFAULT_UNPACKED_LIMIT);
+    while walk.next_step()?.is_some() {}
+    Ok(walk.expected())
+}
+
 fn live_partitions(log_dir: &dyn Dir) -> Result<BTreeSet<TopicPartition>> {
     let dirs = log_dir.list()?.into_iter().filter(|entry| entry.is_dir);
     let live = dirs.filter_map(|entry| match parse_partition_dir(&entry.name) {
-        Some((partition, PartitionDirKind::Live)) => Some(partition),
+        // A broker's log manager does not know the log in which a cluster keeps its own metadata.
+        Some((partition, PartitionDirKind::Live)) if partition.topic() != CLUSTER_METADATA => Some(partition),
         _ => None,
     });
     Ok(live.collect())

@@ -195,7 +195,11 @@ impl Directory {
         Self::on(disk.disk())
     }
 
-    pub(super) fn on(disk: Arc<dyn Disk>) -> Result<Self> {
+    /// The same of any disk.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn on(disk: Arc<dyn Disk>) -> Result<Self> {
         let root = disk.root();
         let positions = PositionsWatch::new(Arc::clone(&root));
         let directory = Self { inner: Arc::new(Inner { disk, root, positions }) };

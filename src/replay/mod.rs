@@ -8,6 +8,8 @@
 //! | read a partition, from any offset or time on, and follow it while it grows | [`PartitionReader`] |
 //! | go through all that stands in stored logs, whoever wrote them: ours, those of any Kafka broker, copies of them | [`Archive`] |
 //! | play records back: some of them, by time, backwards, at their own speed | [`Archive::replay`] |
+//! | know how far the groups of a Kafka cluster have come | [`GroupCommits`] |
+//! | see what stands in a file, entry by entry | [`dump`](fn@dump) |
 //! | check every file | [`verify`] |
 //!
 //! ```
@@ -26,8 +28,12 @@
 //! ```
 
 mod archive;
+mod consumer_offsets;
 mod directory;
+mod dump;
 mod follow;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod options;
 mod playback;
 mod records;
@@ -37,8 +43,11 @@ mod target;
 mod transactions;
 mod verify;
 
+pub use crate::storage::{AbortedTransaction, ProducerState};
 pub use archive::{Archive, ArchivedLog};
+pub use consumer_offsets::{GroupCommits, SkippedRecords, StoredCommit, StoredGroup};
 pub use directory::{Bounds, Directory, StoredPartition, StoredTopic};
+pub use dump::{DumpKind, DumpOptions, Dumped, DumpedCommit, DumpedFrame, dump};
 pub use follow::PartitionReader;
 pub use options::{OnDamage, ReplayOptions};
 pub use playback::{OwnedReplayedRecord, Replay, ReplayedRecord};
@@ -46,5 +55,6 @@ pub use records::{StoredIter, StoredRecords};
 pub use report::ReplayReport;
 pub use scan::{Scan, Scanned, StoredBatch};
 pub(crate) use target::is_ours;
+pub(crate) use transactions::Transactions;
 pub(crate) use verify::verify_dir;
 pub use verify::{VerifyOptions, VerifyReport, verify};

@@ -196,7 +196,8 @@ impl ReplayOptions {
     /// Leaves out records of transactions that were aborted, and all from the first one on that is still open. Kafka:
     /// `isolation.level = read_committed`.
     ///
-    /// It is told by the markers in the log, not by the transaction index. For that all headers are read once before.
+    /// It is told by the markers in the log, for which the log is read once before; the transaction index is asked only
+    /// where a marker may be lost in damage. If that does not know either, the records are left out, and it is a finding.
     pub fn read_committed(mut self, yes: bool) -> Self {
         self.read_committed = yes;
         self

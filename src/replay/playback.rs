@@ -174,7 +174,8 @@ impl Replay {
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::UnknownTopicId`] if a topic of ours is deleted meanwhile. With [`OnDamage::Stop`] also
-    /// [`Error::CorruptFile`] and [`Error::CodecNotCompiled`]; the next call goes on behind that.
+    /// [`Error::CorruptBatch`], [`Error::CorruptFile`], and [`Error::UnsupportedVersion`] for a codec that this build
+    /// lacks; the next call goes on behind that.
     ///
     /// # Examples
     /// ```
@@ -472,7 +473,7 @@ impl Lane {
     /// Takes the next batch that may hold a record that is asked for.
     fn load(&mut self, report: &mut ReplayReport) -> Result<bool> {
         loop {
-            let found = self.scan()?.next().transpose()?;
+            let found = self.scan(report)?.next().transpose()?;
             let stored = match found {
                 None => return Ok(false),
                 Some(Scanned::Batch(stored)) => stored,
@@ -521,7 +522,11 @@ impl Lane {
         self.options.note_progress(header);
         if header.is_control() {
             report.control_batches += 1;
-        } else if self.transactions.as_ref().is_some_and(|transactions| transactions.is_aborted(header)) {
+        } else if self
+            .transactions
+            .as_ref()
+            .is_some_and(|transactions| transactions.is_aborted(header) || transactions.is_open(header))
+        {
             report.uncommitted_batches += 1;
         } else if self.options.may_hold(header) {
             return true;
@@ -543,13 +548,16 @@ impl Lane {
     }
 
     /// The scan of the log, begun if it was not.
-    fn scan(&mut self) -> Result<&mut Scan> {
+    fn scan(&mut self, report: &mut ReplayReport) -> Result<&mut Scan> {
         if self.scan.is_none() {
             let (_, to) = self.options.bounds();
             let whole = || self.log.scan().max_unpacked_bytes(self.options.max_unpacked_bytes).from(self.from);
             let mut scan = whole().to(to);
             if self.options.read_committed {
                 let transactions = Transactions::of(whole())?;
+                for (producer_id, first) in transactions.unknown() {
+                    report.findings.push(unknown_outcome(&self.log, producer_id, first));
+                }
                 scan = scan.to(transactions.last_stable().unwrap_or(Offset(i64::MAX)));
                 self.transactions = Some(transactions);
             }
@@ -585,6 +593,15 @@ fn record_at(batch: &Batch, bytes_left: usize) -> Option<Record<'_>> {
     batch.last_records(bytes_left).next()?.ok()
 }
 
+/// That a transaction's end is lost in damage.
+fn unknown_outcome(log: &ArchivedLog, producer_id: i64, first: Offset) -> Defect {
+    let detail = format!(
+        "the end of producer {producer_id}'s transaction that begins at offset {first} is lost in damage: its records are \
+         left out"
+    );
+    Defect::new(DefectKind::Damage, log.path(), detail).of(first, first)
+}
+
 /// What is wrong with a batch whose checksum holds.
 fn defect_of(stored: &StoredBatch, fault: &BatchFault) -> Defect {
     let kind = match fault {
@@ -604,6 +621,9 @@ fn note(log: &ArchivedLog, defect: Defect, on_damage: OnDamage, report: &mut Rep
 
 fn corrupt(log: &ArchivedLog, defect: &Defect) -> Error {
     let (path, position, reason) = (defect.path.clone(), defect.position.unwrap_or(0), Arc::clone(&defect.detail));
+    if defect.kind == DefectKind::NotRead {
+        return Error::UnsupportedVersion { path, reason };
+    }
     match defect.offsets {
         Some((first, last)) => {
             let partition = log.partition().clone();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::record::Batch;
 use crate::replay::archive::ArchivedLog;
-use crate::storage::{AtHand, Check, Defect, DefectKind, Segment, Step, Walk};
+use crate::storage::{AtHand, Check, Defect, DefectKind, ForeignLog, Segment, Step, Walk};
 use crate::types::Offset;
 
 /// Backwards: how many batches are gone through at a time, the other way.
@@ -102,7 +102,6 @@ pub enum Scanned {
 /// ```
 pub struct Scan {
     log: ArchivedLog,
-    check: Check,
     from: Offset,
     to: Offset,
     max_unpacked_bytes: usize,
@@ -141,7 +140,6 @@ impl Scan {
         let to = log.bound().unwrap_or(Offset(i64::MAX));
         Self {
             log,
-            check: Check::Whole,
             from: Offset::ZERO,
             to,
             max_unpacked_bytes: Batch::DEFAULT_UNPACKED_LIMIT,
@@ -179,10 +177,8 @@ impl Scan {
         self
     }
 
-    /// Leaves out the checksums of batches of v2.
-    pub(super) fn headers_alone(mut self) -> Self {
-        self.check = Check::Header;
-        self
+    pub(super) fn log(&self) -> &ArchivedLog {
+        &self.log
     }
 
     fn fill(&mut self) -> Result<()> {
@@ -215,7 +211,7 @@ impl Scan {
             if place.position == 0 {
                 log.check_owner()?;
             }
-            let walk = self.walk(&log, place.segment, segment, (place.position, place.expected), self.check);
+            let walk = self.walk(&log, place.segment, segment, (place.position, place.expected), Check::Whole);
             let mut walk = walk.with_at_hand(std::mem::take(&mut place.at_hand));
             let mut is_through = false;
             // What was read together is given out while it is in the processor's cache, and its buffer read into again.
@@ -258,7 +254,7 @@ impl Scan {
     /// The place that the offset index has for `from`, if a whole batch stands there that is the one it names.
     fn indexed_start(&self, segment: &Arc<Segment>) -> Result<Option<(u64, Offset)>> {
         let Some(entry) = segment.offset_hints().and_then(|hints| hints.floor(self.from)) else { return Ok(None) };
-        let unknown = crate::storage::ForeignLog::default();
+        let unknown = ForeignLog::default();
         let place = (entry.position, segment.base_offset());
         let mut walk = unknown.walk(segment, place, None, Check::Whole, self.max_unpacked_bytes);
         Ok(match walk.next_step()? {
@@ -289,7 +285,7 @@ impl Scan {
             let Some((index, segment)) = state.segment.and_then(|index| Some((index, log.segment(index)?))) else {
                 return Ok(());
             };
-            let mut walk = self.walk(&log, index, segment, (position, expected), self.check);
+            let mut walk = self.walk(&log, index, segment, (position, expected), Check::Whole);
             let is_last = log.segment(index + 1).is_none();
             loop {
                 let is_end = walk.position() >= segment.end();

@@ -1,38 +1,73 @@
 //! What became of the transactions in a log, told by their markers.
 //!
-//! A reader that goes by Kafka's transaction index needs it to be there and to be right. The markers are in the log
-//! itself: a batch belongs to the first marker of its producer that stands behind it, and without one its transaction is
-//! open. So the headers of the whole log are looked at once, up to its end, before any record is read.
+//! A batch belongs to the first marker of its producer that stands behind it; without one its transaction is open. So the
+//! whole log is looked at once, up to its end, before any record is read. Kafka's transaction index, which may be missing
+//! or wrong, is not needed for that.
+//!
+//! Where something is damaged, a marker may be lost with it:
+//!
+//! | then | the index decides | if it has no say |
+//! |---|---|---|
+//! | a batch before the damage seems to belong to a marker behind it | by an abort marker that lies in the damage, and by where the transaction of the one behind it began | it does belong to it |
+//! | a batch before the damage has no marker at all | by an abort marker that lies in the damage | nobody knows: its records are left out, and that is said |
+//!
+//! An entry of the index counts only where its own abort marker stands, or where that is damaged.
 
 use std::collections::BTreeMap;
 
 use crate::error::Result;
 use crate::record::{BatchHeader, ControlType};
 use crate::replay::scan::{Scan, Scanned};
+use crate::storage::AbortedTransaction;
 use crate::types::Offset;
 
 /// The transactions of one log.
-#[derive(Debug)]
-pub(super) struct Transactions {
-    /// The offsets of each producer's markers, and whether they commit.
-    markers: BTreeMap<i64, Vec<(Offset, bool)>>,
+#[derive(Debug, Default)]
+pub(crate) struct Transactions {
+    /// Each producer's markers, by offset.
+    markers: BTreeMap<i64, Vec<Marker>>,
     /// Where the first one begins that is still open.
     last_stable: Option<Offset>,
+    /// Producers whose last transaction nobody knows the end of, and where that begins.
+    unknown: BTreeMap<i64, Offset>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Marker {
+    offset: Offset,
+    commits: bool,
+    /// Where an aborted transaction begins, where that is needed to tell.
+    begins: Offset,
+}
+
+/// What a producer has open.
+#[derive(Clone, Copy)]
+struct Open {
+    first: Offset,
+    last: Offset,
 }
 
 impl Transactions {
     /// Of what `scan` goes through.
-    pub(super) fn of(scan: Scan) -> Result<Self> {
-        let mut markers: BTreeMap<i64, Vec<(Offset, bool)>> = BTreeMap::new();
-        let mut open: BTreeMap<i64, Offset> = BTreeMap::new();
-        for found in scan.headers_alone() {
-            let Scanned::Batch(stored) = found? else { continue };
+    pub(crate) fn of(scan: Scan) -> Result<Self> {
+        let index = scan.log().aborted_transactions();
+        let mut transactions = Self::default();
+        let (mut open, mut damages) = (BTreeMap::<i64, Open>::new(), Vec::new());
+        for found in scan {
+            let stored = match found? {
+                Scanned::Batch(stored) => stored,
+                Scanned::Damage(defect) => {
+                    damages.extend(defect.offsets);
+                    continue;
+                }
+            };
             let header = stored.batch.header();
             if header.producer_id < 0 || !header.is_transactional() {
                 continue;
             }
             if !header.is_control() {
-                open.entry(header.producer_id).or_insert(header.base_offset);
+                let begun = Open { first: header.base_offset, last: header.last_offset() };
+                open.entry(header.producer_id).or_insert(begun).last = header.last_offset();
                 continue;
             }
             let key = stored.batch.records().ok().and_then(|mut records| records.next()?.ok()?.key());
@@ -41,24 +76,79 @@ impl Transactions {
                 Some(ControlType::Abort) => false,
                 _ => continue, // emptied by the cleaner, or of a kind that ends nothing
             };
-            open.remove(&header.producer_id);
-            markers.entry(header.producer_id).or_default().push((header.base_offset, commits));
+            let ended = open.remove(&header.producer_id);
+            let is_torn = |open: Open| damages.iter().any(|(_, last)| *last > open.first);
+            let begins = match ended {
+                Some(open) if !commits && is_torn(open) => begin_of(&index, header),
+                _ => Offset::ZERO,
+            };
+            transactions.note(header.producer_id, Marker { offset: header.base_offset, commits, begins });
         }
-        Ok(Self { markers, last_stable: open.into_values().min() })
+        transactions.restore(&damages, &index);
+        transactions.end(open, &damages);
+        Ok(transactions)
+    }
+
+    fn note(&mut self, producer_id: i64, marker: Marker) {
+        let markers = self.markers.entry(producer_id).or_default();
+        markers.insert(markers.partition_point(|each| each.offset < marker.offset), marker);
+    }
+
+    /// Puts the abort markers in that are lost in damage and that the index knows.
+    fn restore(&mut self, damages: &[(Offset, Offset)], index: &[AbortedTransaction]) {
+        for aborted in index {
+            let (offset, begins) = (aborted.last_offset, aborted.first_offset);
+            if damages.iter().any(|(first, last)| (*first..=*last).contains(&offset)) {
+                self.note(aborted.producer_id, Marker { offset, commits: false, begins });
+            }
+        }
+    }
+
+    /// What has no marker.
+    fn end(&mut self, open: BTreeMap<i64, Open>, damages: &[(Offset, Offset)]) {
+        for (producer_id, open) in open {
+            let last = self.markers.get(&producer_id).and_then(|markers| markers.last());
+            if last.is_some_and(|marker| marker.offset > open.last) {
+                continue;
+            }
+            if damages.iter().any(|(_, last)| *last > open.last) {
+                self.unknown.insert(producer_id, open.first);
+            } else {
+                self.last_stable = Some(self.last_stable.map_or(open.first, |least| least.min(open.first)));
+            }
+        }
     }
 
     /// Where the first open transaction begins; all of the log is stable without one.
-    pub(super) fn last_stable(&self) -> Option<Offset> {
+    pub(crate) fn last_stable(&self) -> Option<Offset> {
         self.last_stable
     }
 
-    /// Whether a batch of records belongs to a transaction that was aborted.
-    pub(super) fn is_aborted(&self, header: &BatchHeader) -> bool {
-        if !header.is_transactional() {
-            return false;
-        }
-        let Some(markers) = self.markers.get(&header.producer_id) else { return false };
-        let behind = markers.partition_point(|(offset, _)| *offset < header.base_offset);
-        markers.get(behind).is_some_and(|(_, commits)| !commits)
+    /// The transactions that nobody knows the end of: producer and first offset.
+    pub(crate) fn unknown(&self) -> impl Iterator<Item = (i64, Offset)> {
+        self.unknown.iter().map(|(producer_id, first)| (*producer_id, *first))
     }
+
+    /// Whether a batch of records belongs to a transaction that was aborted.
+    pub(crate) fn is_aborted(&self, header: &BatchHeader) -> bool {
+        self.marker_of(header).is_some_and(|marker| !marker.commits && header.base_offset >= marker.begins)
+    }
+
+    /// Whether a batch of records belongs to a transaction that has no marker: it is open, or its end is lost.
+    pub(crate) fn is_open(&self, header: &BatchHeader) -> bool {
+        header.is_transactional() && self.marker_of(header).is_none()
+    }
+
+    fn marker_of(&self, header: &BatchHeader) -> Option<&Marker> {
+        let markers = self.markers.get(&header.producer_id).filter(|_| header.is_transactional())?;
+        markers.get(markers.partition_point(|marker| marker.offset < header.base_offset))
+    }
+}
+
+/// Where the transaction begins that this abort marker ends, by the index; at the beginning if that does not know it.
+fn begin_of(index: &[AbortedTransaction], marker: &BatchHeader) -> Offset {
+    let mut entries = index.iter();
+    let entry =
+        entries.find(|aborted| aborted.producer_id == marker.producer_id && aborted.last_offset == marker.base_offset);
+    entry.map_or(Offset::ZERO, |aborted| aborted.first_offset)
 }

@@ -42,6 +42,13 @@ pub(crate) enum AppendError {
     Broken(Error),
 }
 
+/// What is about to be written together.
+#[derive(Clone, Copy, Default)]
+struct Pending {
+    batches: usize,
+    bytes: usize,
+}
+
 impl Log {
     /// Why `batch` can never be appended, if it cannot.
     pub(crate) fn refuses(&self, batch: &SealedBatch) -> Option<Error> {
@@ -78,17 +85,15 @@ impl Log {
         batches: &mut [&mut SealedBatch],
         now: Timestamp,
     ) -> Result<usize, AppendError> {
-        if self.needs_roll(tail, batches[0], 0, now) {
+        if self.needs_roll(tail, batches[0], Pending::default(), now) {
             self.roll(tail, now).map_err(AppendError::Refused)?;
         }
         let active = self.active();
-        let mut bytes = 0;
         let mut next_offset = self.log_end();
-        let mut count = 0;
+        let mut pending = Pending::default();
         for batch in batches.iter_mut() {
-            let is_first = count == 0;
-            if !is_first && (bytes + batch.len_bytes() > WRITE_BYTES || self.needs_roll(tail, batch, bytes as u64, now))
-            {
+            let is_too_long = pending.bytes + batch.len_bytes() > WRITE_BYTES;
+            if pending.batches > 0 && (is_too_long || self.needs_roll(tail, batch, pending, now)) {
                 break;
             }
             if self.config.message_timestamp_type == TimestampType::LogAppendTime {
@@ -96,9 +101,10 @@ impl Log {
             }
             batch.stamp(next_offset, self.leader_epoch());
             next_offset = next_offset.plus(i64::from(batch.count()));
-            bytes += batch.len_bytes();
-            count += 1;
+            pending.bytes += batch.len_bytes();
+            pending.batches += 1;
         }
+        let count = pending.batches;
         self.write(&active, &batches[..count])?;
         if !tail.unsynced.iter().any(|segment| Arc::ptr_eq(segment, &active)) {
             tail.unsynced.push(Arc::clone(&active));
@@ -144,26 +150,35 @@ impl Log {
         Arc::clone(self.segments.load().last().expect("a log has a segment"))
     }
 
-    /// Kafka's conditions for a new segment, for `batch` behind `pending` bytes that are about to be written.
-    fn needs_roll(&self, tail: &Tail, batch: &SealedBatch, pending: u64, now: Timestamp) -> bool {
+    /// Kafka's conditions for a new segment, for `batch` behind `pending` ones that are about to be written. Where these
+    /// have to be in the segment first for an answer, it is yes: they are written, and it is asked again.
+    fn needs_roll(&self, tail: &Tail, batch: &SealedBatch, pending: Pending, now: Timestamp) -> bool {
         let active = self.active();
-        let used = active.end() + pending;
+        let pending_bytes = pending.bytes as u64;
+        let used = active.end() + pending_bytes;
         if used == 0 {
             return false;
         }
         let is_full = used + batch.len_bytes() as u64 > u64::from(self.config.segment_bytes);
         // The last offset's distance from the base has to fit 31 bits; pending batches add less than one each byte.
         let reach = self.log_end().0 - active.base_offset().0 + i64::from(batch.count());
-        let is_far = reach + i64::try_from(pending).unwrap_or(i64::MAX) > i64::from(i32::MAX);
-        is_full || is_far || self.is_old(tail, batch, now) || self.has_full_index(&active)
+        let is_far = reach + i64::try_from(pending_bytes).unwrap_or(i64::MAX) > i64::from(i32::MAX);
+        is_full || is_far || self.is_old(tail, batch, pending, now) || self.has_full_index(&active, pending)
     }
 
-    /// By the records' timestamps where there are any, else by the clock.
-    fn is_old(&self, tail: &Tail, batch: &SealedBatch, now: Timestamp) -> bool {
+    /// By the records' timestamps if the first batch has one, else by the clock.
+    fn is_old(&self, tail: &Tail, batch: &SealedBatch, pending: Pending, now: Timestamp) -> bool {
+        if tail.first_timestamp.is_none() && pending.batches > 0 {
+            return true; // the first batch is pending
+        }
+        let latest = match self.config.message_timestamp_type {
+            TimestampType::CreateTime => batch.max_timestamp(),
+            TimestampType::LogAppendTime => now,
+        };
         let age = match tail.first_timestamp.filter(|first| first.is_some()) {
             // Saturating: one that was read off a damaged batch may be anything.
-            Some(first) if batch.max_timestamp() >= first => batch.max_timestamp().0.saturating_sub(first.0),
-            _ => now.0.saturating_sub(tail.begun_at.0),
+            Some(first) => latest.0.saturating_sub(first.0),
+            None => now.0.saturating_sub(tail.begun_at.0),
         };
         u128::try_from(age).is_ok_and(|age| age > self.config.segment_ms.as_millis() - self.jitter_ms())
     }
@@ -182,12 +197,13 @@ impl Log {
         u128::from(hash.finalize()) % most
     }
 
-    fn has_full_index(&self, active: &Segment) -> bool {
+    /// Each pending batch may get an entry.
+    fn has_full_index(&self, active: &Segment, pending: Pending) -> bool {
         let most = self.config.segment_index_bytes as usize;
         active.indexes().is_ok_and(|indexes| {
             // One slot of the time index is kept for the entry that sealing adds.
-            indexes.offset.len() >= most / OffsetIndex::ENTRY_BYTES
-                || indexes.time.len() + 1 >= most / TimeIndex::ENTRY_BYTES
+            indexes.offset.len() + pending.batches >= most / OffsetIndex::ENTRY_BYTES
+                || indexes.time.len() + pending.batches + 1 >= most / TimeIndex::ENTRY_BYTES
         })
     }
 

@@ -25,7 +25,7 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result};
 use crate::io::{self, Dir};
-use crate::types::{Offset, TopicId, TopicPartition};
+use crate::types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
 /// The first offset of each partition that was not flushed.
 pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
@@ -75,14 +75,8 @@ fn encode_offsets(offsets: &BTreeMap<TopicPartition, Offset>) -> String {
 fn parse_offsets(path: &Path, content: &[u8]) -> Result<BTreeMap<TopicPartition, Offset>> {
     let mut offsets = BTreeMap::new();
     for line in parse_lines::<3>(path, content)? {
-        let [topic, partition, offset] = line.fields;
-        let partition = line.number::<i32>(partition)?;
-        let partition = u32::try_from(partition).ok().ok_or_else(|| line.refused("the partition is negative"))?;
-        let offset = line.number::<i64>(offset)?;
-        if offset < 0 {
-            return Err(line.refused("the offset is negative"));
-        }
-        offsets.insert(TopicPartition::new(topic, partition), Offset(offset));
+        let (partition, offset) = line.offset()?;
+        offsets.insert(partition, offset);
     }
     Ok(offsets)
 }
@@ -93,6 +87,19 @@ pub(super) struct Line<'a, const FIELDS: usize> {
     pub(super) fields: [&'a str; FIELDS],
     path: &'a Path,
     file_position: u64,
+}
+
+impl Line<'_, 3> {
+    fn offset(&self) -> Result<(TopicPartition, Offset)> {
+        let [topic, partition, offset] = self.fields;
+        let partition = self.number::<i32>(partition)?;
+        let partition = u32::try_from(partition).ok().ok_or_else(|| self.refused("the partition is negative"))?;
+        let offset = self.number::<i64>(offset)?;
+        if offset < 0 {
+            return Err(self.refused("the offset is negative"));
+        }
+        Ok((TopicPartition::new(topic, partition), Offset(offset)))
+    }
 }
 
 impl<const FIELDS: usize> Line<'_, FIELDS> {
@@ -108,34 +115,86 @@ impl<const FIELDS: usize> Line<'_, FIELDS> {
 
 /// The lines of a checkpoint, each of so many fields; none at all if there is no second line.
 pub(super) fn parse_lines<'a, const FIELDS: usize>(path: &'a Path, content: &'a [u8]) -> Result<Vec<Line<'a, FIELDS>>> {
-    let text = std::str::from_utf8(content).map_err(|error| {
-        Error::corrupt_file(path, error.valid_up_to() as u64, "not a text of a version, a count and lines")
-    })?;
+    let mut parsed = Vec::new(); // grows with the lines that are there, whatever the count says
+    each_line(path, content, |line| line.map(|line| parsed.push(line)))?;
+    Ok(parsed)
+}
+
+/// Shows each line of a checkpoint, of so many fields, or what is wrong with it.
+///
+/// # Errors
+/// Those of `see`, and what is wrong with the file as a whole.
+fn each_line<'a, const FIELDS: usize, E: From<Error>>(
+    path: &'a Path,
+    content: &'a [u8],
+    mut see: impl FnMut(Result<Line<'a, FIELDS>>) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    let valid = std::str::from_utf8(content).map_or_else(|error| error.valid_up_to(), str::len);
+    let is_text = valid == content.len();
+    // The lines before what is no text may still be of use to somebody who looks.
+    let last_line = content[..valid].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let text = std::str::from_utf8(&content[..if is_text { valid } else { last_line }]).unwrap_or_default();
+    let no_text = "not a text of a version, a count and lines";
+    let end = || if is_text { Ok(()) } else { Err(Error::corrupt_file(path, valid as u64, no_text).into()) };
     let mut lines = text.lines();
     let position = |line: &str| (line.as_ptr().addr() - text.as_ptr().addr()) as u64;
-    let Some(version) = lines.next() else { return Ok(Vec::new()) };
+    let Some(version) = lines.next() else { return end() };
     if decimal::<i32>(version) != Some(0) {
-        return Err(Error::corrupt_file(path, 0, format!("the version is {version:?} instead of 0")));
+        return Err(Error::corrupt_file(path, 0, format!("the version is {version:?} instead of 0")).into());
     }
-    let Some(count) = lines.next() else { return Ok(Vec::new()) };
+    let Some(count) = lines.next() else { return end() };
     let expected = decimal::<usize>(count)
         .ok_or_else(|| Error::corrupt_file(path, position(count), format!("{count:?} is not a count of lines")))?;
-    let mut parsed = Vec::new(); // grows with the lines that are there, whatever the count says
+    let mut found = 0;
     for line in lines {
         let file_position = position(line);
         let wrong = || Error::corrupt_file(path, file_position, format!("a line of other than {FIELDS} fields"));
-        if line.starts_with(char::is_whitespace) {
-            return Err(wrong());
-        }
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let fields = fields.try_into().ok().ok_or_else(wrong)?;
-        parsed.push(Line { fields, path, file_position });
+        let mut words = line.split_whitespace();
+        let mut fields = [""; FIELDS];
+        fields.iter_mut().for_each(|field| *field = words.next().unwrap_or_default());
+        let is_line = !line.starts_with(char::is_whitespace) && words.next().is_none() && !fields.contains(&"");
+        see(if is_line { Ok(Line { fields, path, file_position }) } else { Err(wrong()) })?;
+        found += 1;
     }
-    if parsed.len() != expected {
-        let reason = format!("{} lines where {expected} should be", parsed.len());
-        return Err(Error::corrupt_file(path, position(count), reason));
+    if found != expected && is_text {
+        let reason = format!("{found} lines where {expected} should be");
+        return Err(Error::corrupt_file(path, position(count), reason).into());
     }
-    Ok(parsed)
+    end()
+}
+
+/// Shows each entry of an offset checkpoint with its place in the file, and what is wrong with others.
+///
+/// # Errors
+/// Those of `see`, and what is wrong with the file as a whole.
+pub(crate) fn each_offset<E: From<Error>>(
+    path: &Path,
+    content: &[u8],
+    mut see: impl FnMut(Result<(u64, TopicPartition, Offset)>) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    each_line::<3, E>(path, content, |line| {
+        see(line.and_then(|line| {
+            let at = line.file_position;
+            line.offset().map(|(partition, offset)| (at, partition, offset))
+        }))
+    })
+}
+
+/// The same of a `leader-epoch-checkpoint`.
+///
+/// # Errors
+/// Those of `see`, and what is wrong with the file as a whole.
+pub(crate) fn each_epoch<E: From<Error>>(
+    path: &Path,
+    content: &[u8],
+    mut see: impl FnMut(Result<(u64, LeaderEpoch, Offset)>) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    each_line::<2, E>(path, content, |line| {
+        see(line.and_then(|line| {
+            let [epoch, start] = line.fields;
+            Ok((line.file_position, LeaderEpoch(line.number(epoch)?), Offset(line.number(start)?)))
+        }))
+    })
 }
 
 /// A decimal number, without the plus sign that Rust would take.
@@ -238,26 +297,32 @@ pub(crate) fn salvage_meta_properties(dir: &dyn Dir, mut random: impl FnMut() ->
 }
 
 /// Reads Java's properties, as far as Kafka's files use them: a line is a comment, or a key and a value.
-fn parse_properties(text: &str) -> BTreeMap<String, String> {
+pub(crate) fn parse_properties(text: &str) -> BTreeMap<String, String> {
     let mut values = BTreeMap::new();
-    for line in text.lines().map(str::trim_start) {
+    for line in text.split(['\n', '\r']).map(|line| line.trim_start_matches(BLANKS)) {
         if line.is_empty() || line.starts_with(['#', '!']) {
             continue;
         }
         let end = end_of_key(line);
         let (key, rest) = line.split_at(end);
-        let rest = rest.trim_start();
-        let value = rest.strip_prefix(['=', ':']).unwrap_or(rest).trim_start();
+        let rest = rest.trim_start_matches(BLANKS);
+        let value = rest.strip_prefix(['=', ':']).unwrap_or(rest).trim_start_matches(BLANKS);
         values.insert(unescaped(key), unescaped(value));
     }
     values
 }
 
+/// What Java takes for white space in a line.
+const BLANKS: [char; 3] = [' ', '\t', '\x0c'];
+
+/// What stands behind a backslash for a letter that would mean something else.
+const ESCAPES: [(char, char); 4] = [('t', '\t'), ('n', '\n'), ('r', '\r'), ('f', '\x0c')];
+
 /// Where the first separator is that no backslash stands in front of.
 fn end_of_key(line: &str) -> usize {
     let mut is_escaped = false;
     for (at, letter) in line.char_indices() {
-        if !is_escaped && (matches!(letter, '=' | ':') || letter.is_whitespace()) {
+        if !is_escaped && (matches!(letter, '=' | ':') || BLANKS.contains(&letter)) {
             return at;
         }
         is_escaped = letter == '\\' && !is_escaped;
@@ -269,7 +334,9 @@ fn unescaped(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
     let mut letters = text.chars();
     while let Some(letter) = letters.next() {
-        result.extend(if letter == '\\' { letters.next() } else { Some(letter) });
+        let meant = if letter == '\\' { letters.next() } else { Some(letter) };
+        let escape = ESCAPES.into_iter().find(|(escape, _)| letter == '\\' && meant == Some(*escape));
+        result.extend(escape.map_or(meant, |(_, meant)| Some(meant)));
     }
     result
 }
@@ -277,10 +344,11 @@ fn unescaped(text: &str) -> String {
 fn escaped(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
     for letter in text.chars() {
-        if matches!(letter, '\\' | '=' | ':' | '#' | '!' | ' ') {
+        let escape = ESCAPES.into_iter().find(|(_, meant)| letter == *meant);
+        if escape.is_some() || matches!(letter, '\\' | '=' | ':' | '#' | '!' | ' ') {
             result.push('\\');
         }
-        result.push(letter);
+        result.push(escape.map_or(letter, |(escape, _)| escape));
     }
     result
 }
@@ -467,6 +535,18 @@ mod tests {
         );
         assert_eq!(ensure_meta_properties(&*dir, || unreachable!()).unwrap(), made);
         assert_eq!(text(&*dir, META_PROPERTIES), content);
+    }
+
+    #[test]
+    fn meta_properties_with_line_ends_in_them_are_written_as_they_are_read() {
+        let dir = root();
+        let id = "a\r\n\t\x0c \\=:#!b\u{3000}".to_owned();
+        let properties = MetaProperties { cluster_id: Some(id), ..MetaProperties::default() };
+        write_meta_properties(&*dir, &properties).unwrap();
+        assert_eq!(read_meta_properties(&*dir).unwrap(), Some(properties));
+        put(&*dir, META_PROPERTIES, b"version=1\rcluster.id=q\r");
+        let read = read_meta_properties(&*dir).unwrap().unwrap();
+        assert_eq!((read.version, read.cluster_id.as_deref()), (1, Some("q")));
     }
 
     #[test]

@@ -1,13 +1,21 @@
-//! What fuzzing holds the opening of indexes and journals to.
+//! What fuzzing holds the opening of indexes and journals to, and the decoding of Kafka's small files.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
+use crate::error::Error;
 use crate::io::{Dir, MemoryDisk, read_small};
 use crate::record::{BatchBuilder, ProducerStamp};
+use crate::storage::checkpoint::{
+    META_PROPERTIES, PARTITION_METADATA, RECOVERY_POINTS, each_offset, read_meta_properties, read_offsets,
+    read_partition_metadata, write_meta_properties, write_offsets, write_partition_metadata,
+};
 use crate::storage::config::TopicConfig;
-use crate::storage::index::{OffsetIndex, TimeIndex};
+use crate::storage::index::{AbortedTransaction, OffsetIndex, TimeIndex};
 use crate::storage::journal::{BehindHole, Journal};
+use crate::storage::leader_epochs::{LEADER_EPOCHS, LeaderEpochs};
 use crate::storage::log::Log;
+use crate::storage::producer_state::{encode_snapshot, read_snapshot};
 use crate::storage::recovery::Opening;
 use crate::types::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 
@@ -118,6 +126,97 @@ pub fn journal_open(input: &[u8]) {
         assert_eq!(again.findings, []);
         assert_eq!(again.payloads, [payloads, vec![b"behind".to_vec()]].concat());
     }
+}
+
+/// Reads whatever bytes as a producer snapshot: one without a fault is written as it was read, one with a fault has as
+/// many entries as there is room for.
+///
+/// # Panics
+/// If that does not hold.
+pub fn snapshot(bytes: &[u8]) {
+    let (producers, fault) = read_snapshot(bytes);
+    match fault {
+        None => assert_eq!(encode_snapshot(&producers), bytes),
+        Some(fault) => {
+            assert!(!fault.to_string().is_empty() && fault.position(bytes.len()) <= bytes.len() as u64);
+            assert!(producers.len() * 46 <= bytes.len());
+        }
+    }
+    let whole = encode_snapshot(&producers);
+    assert_eq!(read_snapshot(&whole), (producers, None));
+}
+
+/// Reads whatever bytes as a transaction index: what has version 0 is written as it was read.
+///
+/// # Panics
+/// If that does not hold.
+pub fn transaction_index(bytes: &[u8]) {
+    for entry in bytes.as_chunks::<{ AbortedTransaction::ENTRY_BYTES }>().0 {
+        match AbortedTransaction::decode(entry) {
+            Some(aborted) => assert_eq!(&aborted.encode(), entry),
+            None => assert_ne!(entry[..2], [0, 0]),
+        }
+    }
+}
+
+/// Reads whatever bytes as each of Kafka's text files: what can be read is the same when it is written and read again,
+/// and whoever looks at each line of it sees the same.
+///
+/// # Panics
+/// If that does not hold.
+pub fn checkpoint(bytes: &[u8]) {
+    let dir = MemoryDisk::new().disk().root();
+    let of = |name: &str| {
+        put(&*dir, name, bytes);
+        dir.path().join(name)
+    };
+    let path = of(RECOVERY_POINTS);
+    let (mut offsets, mut flaws) = (BTreeMap::new(), 0);
+    let seen = each_offset::<Error>(&path, bytes, |line| {
+        match line {
+            Ok((at, partition, offset)) => {
+                assert!(at < bytes.len() as u64);
+                offsets.insert(partition, offset);
+            }
+            Err(error) => {
+                assert!(error.is_corruption());
+                flaws += 1;
+            }
+        }
+        Ok(())
+    });
+    match read_offsets(&*dir, RECOVERY_POINTS) {
+        Ok(read) => {
+            let read = read.expect("it is there");
+            assert!(seen.is_ok() && flaws == 0 && read == offsets);
+            write_offsets(&*dir, RECOVERY_POINTS, &read).expect("memory takes it");
+            assert_eq!(read_offsets(&*dir, RECOVERY_POINTS).expect("it was just written"), Some(read));
+        }
+        Err(error) => assert!(error.is_corruption() && (seen.is_err() || flaws > 0), "{error}"),
+    }
+    of(LEADER_EPOCHS);
+    let (epochs, finding) = LeaderEpochs::load(&*dir).expect("damage is a finding");
+    if finding.is_none() {
+        epochs.store(&*dir).expect("memory takes it");
+        let (again, finding) = LeaderEpochs::load(&*dir).expect("it was just written");
+        assert!(again == epochs && finding.is_none());
+    }
+    of(PARTITION_METADATA);
+    if let Ok(Some(topic)) = read_partition_metadata(&*dir) {
+        write_partition_metadata(&*dir, topic).expect("memory takes it");
+        assert_eq!(read_partition_metadata(&*dir).expect("it was just written"), Some(topic));
+    }
+    of(META_PROPERTIES);
+    if let Ok(Some(properties)) = read_meta_properties(&*dir) {
+        write_meta_properties(&*dir, &properties).expect("memory takes it");
+        assert_eq!(read_meta_properties(&*dir).expect("it was just written"), Some(properties));
+    }
+}
+
+/// The first segment of the sample.
+pub(crate) fn segment_of_sample() -> &'static [u8] {
+    let is_first = |(name, _): &&(String, Vec<u8>)| name == "00000000000000000000.log";
+    &sample().iter().find(is_first).expect("it has one").1
 }
 
 fn put(dir: &dyn Dir, name: &str, content: &[u8]) {

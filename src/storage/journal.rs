@@ -44,7 +44,9 @@ use crate::io::{Dir, File};
 use crate::storage::journal::format::{APPENDED, Header, encode_frame};
 
 pub(crate) use crate::storage::journal::salvage::{Salvage, SalvageState};
-pub(crate) use crate::storage::journal::scan::{BehindHole, JournalDamage, JournalFinding};
+pub(crate) use crate::storage::journal::scan::{
+    BehindHole, JournalDamage, JournalFinding, Passage, each as each_passage,
+};
 
 /// The generation before, under the journal's name and this.
 pub(crate) const PREVIOUS: &str = ".previous";

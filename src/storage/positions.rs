@@ -235,6 +235,53 @@ impl Positions {
     }
 }
 
+/// Half of a slot, as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SlotHalf {
+    pub(crate) file_position: u64,
+    pub(crate) log: (TopicId, u32),
+    /// How often the slot was written, when this was.
+    pub(crate) sequence: u32,
+    pub(crate) position: Position,
+    /// Whether it is the half that counts.
+    pub(crate) is_newer: bool,
+}
+
+/// Shows all halves of slots that are in use, and at its place what is wrong with the file.
+///
+/// # Errors
+/// [`Error::UnsupportedVersion`]; those of `see`; the operating system's.
+pub(crate) fn each_half<E: From<Error>>(
+    file: &dyn File,
+    mut see: impl FnMut(std::result::Result<SlotHalf, PositionsFinding>) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    if !check_header(file)? {
+        see(Err(finding(file, 0, PositionsDamage::Header)))?;
+    }
+    let mut at = HEADER_BYTES as u64;
+    loop {
+        let mut chunk = file.slice(at, CHUNK_SLOTS * SLOT_BYTES)?.to_vec();
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        chunk.resize(chunk.len().next_multiple_of(SLOT_BYTES), 0);
+        for slot in chunk.as_chunks::<SLOT_BYTES>().0 {
+            let (used, damage) = decode_slot(slot);
+            if let Some(damage) = damage {
+                see(Err(finding(file, at, damage)))?;
+            }
+            for (number, half) in slot.as_chunks::<HALF_BYTES>().0.iter().enumerate() {
+                if let Some(Used { log, position, sequence, half }) = Used::decode(half, number == 1) {
+                    let is_newer = used.is_some_and(|used| used.half == half);
+                    let file_position = at + (number * HALF_BYTES) as u64;
+                    see(Ok(SlotHalf { file_position, log, sequence, position, is_newer }))?;
+                }
+            }
+            at += SLOT_BYTES as u64;
+        }
+    }
+}
+
 const HEADER_BYTES: usize = 128;
 const SLOT_BYTES: usize = 2 * HALF_BYTES;
 const HALF_BYTES: usize = 64;

@@ -18,10 +18,15 @@ use crate::storage::walk::{Check, Step, Walk};
 use crate::sync::lock;
 use crate::types::{Offset, Timestamp};
 
+/// What a broker's file of batches ends with while it takes the place of others.
+pub(crate) const SWAPPED: &str = "log.swap";
+
 /// One file of a log, and what is known of it.
 #[derive(Debug)]
 pub(crate) struct Segment {
     base_offset: Offset,
+    /// Of the file of batches.
+    extension: &'static str,
     dir: Arc<dyn Dir>,
     to_read: OnceLock<Arc<dyn File>>,
     to_write: Mutex<Option<Arc<dyn File>>>,
@@ -71,6 +76,7 @@ impl Segment {
     ) -> Self {
         Self {
             base_offset,
+            extension: "log",
             dir: Arc::clone(dir),
             to_read: OnceLock::new(),
             to_write: Mutex::new(None),
@@ -82,6 +88,18 @@ impl Segment {
             has_trusted_indexes,
             index_interval,
         }
+    }
+
+    /// One of a broker that has the place of others, though it did not get to its name before a crash.
+    pub(crate) fn swapped_in(dir: &Arc<dyn Dir>, base_offset: Offset, len_bytes: u64) -> Self {
+        Self { extension: SWAPPED, ..Self::at(dir, base_offset, len_bytes, false, 0) }
+    }
+
+    /// A segment whose file of batches has been opened under whatever name, and is only read.
+    pub(crate) fn over(dir: &Arc<dyn Dir>, base_offset: Offset, file: Arc<dyn File>) -> Result<Self> {
+        let segment = Self::at(dir, base_offset, file.len()?, false, 0);
+        segment.to_read.get_or_init(|| file);
+        Ok(segment)
     }
 
     /// This segment as it is read from now on, when nobody appends to it any more: its index files were just written.
@@ -168,7 +186,7 @@ impl Segment {
     }
 
     pub(crate) fn file_name(&self) -> String {
-        segment_name(self.base_offset, "log")
+        segment_name(self.base_offset, self.extension)
     }
 
     /// The indexes: read from their files if those can be trusted, else built from the batches.

@@ -11,19 +11,19 @@
 
 mod indexes;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crc_fast::CrcAlgorithm;
-
 use crate::error::{Error, Result};
 use crate::io::{Dir, Entry, read_small};
-use crate::record::{Batch, BatchFault, Decompressor};
+use crate::record::{Batch, BatchFault, ControlType, Decompressor, MAGIC};
 use crate::storage::checkpoint::{PARTITION_METADATA, read_partition_metadata};
 use crate::storage::files::{parse_segment_name, segment_name};
 use crate::storage::foreign::ForeignLog;
 use crate::storage::leader_epochs::{LEADER_EPOCHS, LeaderEpochs, LeaderEpochsFinding};
+use crate::storage::producer_state::read_snapshot;
 use crate::storage::segment::Segment;
 use crate::storage::verify::indexes::IndexChecks;
 use crate::storage::walk::{Check, EpochBounds, Step, Walk};
@@ -209,6 +209,8 @@ pub(crate) fn verify_log(dir: &Arc<dyn Dir>, facts: &LogFacts, pause: &dyn Fn())
         pause,
         epochs: Arc::default(),
         has_epochs: false,
+        transactions: BTreeMap::new(),
+        last_magic: 0,
         has_lost_end: false,
         verdict: LogVerdict::default(),
         decompressor: Decompressor::default(),
@@ -260,6 +262,10 @@ struct Verifier<'a> {
     pause: &'a dyn Fn(),
     epochs: Arc<LeaderEpochs>,
     has_epochs: bool,
+    /// Where the open transaction of each producer begins, in a log of others in which no offset is missing.
+    transactions: BTreeMap<i64, Offset>,
+    /// The format of the last batch.
+    last_magic: i8,
     /// The log ends in damage, and nobody knows at which offset.
     has_lost_end: bool,
     verdict: LogVerdict,
@@ -436,6 +442,7 @@ impl Verifier<'_> {
                     }
                     Some(Step::Batch { position, batch }) => {
                         indexes.note(batch.header(), position);
+                        self.follow_transactions(&batch, &mut indexes);
                         self.check_batch(&segment, position, batch);
                     }
                     Some(Step::Damage { position: at, first, last, reason }) => {
@@ -535,6 +542,24 @@ impl Verifier<'_> {
         self.verdict.log_end = Some(first);
     }
 
+    /// An aborted transaction has to be in the transaction index; in a compacted log it may have been forgotten.
+    fn follow_transactions(&mut self, batch: &Batch, indexes: &mut IndexChecks) {
+        let header = batch.header();
+        self.last_magic = header.magic;
+        if !header.is_transactional() || !self.facts.foreign.is_dense || !self.facts.was_clean {
+            return;
+        }
+        if !header.is_control() {
+            self.transactions.entry(header.producer_id).or_insert(header.base_offset);
+            return;
+        }
+        let has_begun = self.transactions.remove(&header.producer_id).is_some();
+        let key = batch.records().ok().and_then(|mut records| records.next()?.ok()?.key());
+        if has_begun && key.and_then(ControlType::from_key) == Some(ControlType::Abort) {
+            indexes.note_abort(header.producer_id, header.base_offset);
+        }
+    }
+
     /// What the walk leaves open: the records, and the epochs on record.
     fn check_batch(&mut self, segment: &Segment, position: u64, batch: Batch) {
         let header = *batch.header();
@@ -598,7 +623,7 @@ impl Verifier<'_> {
                 let content = self.dir.open(name).and_then(|file| read_small(file.as_ref(), SNAPSHOT_LIMIT));
                 match content {
                     Ok(content) => snapshot_flaw(&content)
-                        .map(|flaw| Defect::new(DefectKind::Cache, self.path(name), flaw))
+                        .map(|(at, flaw)| Defect::new(DefectKind::Cache, self.path(name), flaw).at(at))
                         .into_iter()
                         .collect(),
                     Err(error) if error.is_not_found() => Vec::new(),
@@ -608,7 +633,9 @@ impl Verifier<'_> {
             let found = self.confirmed(look);
             found.into_iter().for_each(|defect| self.found(defect));
         }
-        if let (Some(_), Some(end), true) = (self.facts.ours, self.verdict.log_end, self.facts.was_clean)
+        // Brokers write them since 0.11, with format v2.
+        let is_due = self.facts.was_clean && (self.facts.ours.is_some() || self.last_magic == MAGIC);
+        if let (Some(end), true) = (self.verdict.log_end, is_due)
             && !snapshots.iter().any(|(offset, _)| *offset == end)
         {
             let path = self.path(&segment_name(end, "snapshot"));
@@ -617,20 +644,7 @@ impl Verifier<'_> {
     }
 }
 
-/// What is wrong with the bytes of a producer snapshot.
-fn snapshot_flaw(bytes: &[u8]) -> Option<&'static str> {
-    let (Some((version, rest)), true) = (bytes.split_first_chunk::<2>(), bytes.len() >= 10) else {
-        return Some("it is shorter than a snapshot can be");
-    };
-    if i16::from_be_bytes(*version) != 1 {
-        return Some("its version is not 1");
-    }
-    let (crc, content) = rest.split_first_chunk::<4>()?;
-    if u64::from(u32::from_be_bytes(*crc)) != crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, content) {
-        return Some("its checksum does not hold");
-    }
-    let (count, entries) = content.split_first_chunk::<4>()?;
-    let count = usize::try_from(i32::from_be_bytes(*count)).ok();
-    let is_whole = count.and_then(|count| count.checked_mul(46)) == Some(entries.len());
-    (!is_whole).then_some("it does not have as many entries as it says")
+/// What is wrong with the bytes of a producer snapshot, and where.
+fn snapshot_flaw(bytes: &[u8]) -> Option<(u64, String)> {
+    read_snapshot(bytes).1.map(|fault| (fault.position(bytes.len()), fault.to_string()))
 }

@@ -352,10 +352,14 @@ impl<'a> Walk<'a> {
         Ok(is_confirmed.then_some((position, header.base_offset)))
     }
 
-    /// Whether the neighbour behind the batch at `position` agrees with its numbers.
+    /// Whether the neighbour behind the batch at `position` agrees with its numbers. At an end that nobody has named there
+    /// is none: then a batch of others is believed.
     fn is_confirmed(&mut self, position: u64, header: &BatchHeader) -> Result<bool> {
-        let (behind, allows_gaps) = (self.offset_behind(position, header)?, self.allows_gaps());
-        Ok(behind.is_some_and(|next| next == header.next_offset() || (allows_gaps && next > header.next_offset())))
+        let Some(next) = self.offset_behind(position, header)? else {
+            let is_end = position + header.len_bytes as u64 == self.end;
+            return Ok(self.foreign.is_some() && is_end && self.segment_end.is_none());
+        };
+        Ok(next == header.next_offset() || (self.foreign.is_some() && next > header.next_offset()))
     }
 
     /// The offset that the neighbour behind the batch at `position` begins with, or that the segment ends with.

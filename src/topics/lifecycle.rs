@@ -4,16 +4,18 @@
 //! |---|---|---|
 //! | creation, before the catalog's frame is durable | directories that the catalog does not name | removes them if they are empty, else puts them aside |
 //! | creation, after it | a whole topic | opens it |
+//! | import, while the logs are written | directories that are marked as deleted | removes them |
+//! | import, between their renaming and the catalog's frame | whole directories that the catalog does not name | puts them aside |
 //! | deletion, before the catalog's frame is durable | a whole topic | opens it |
 //! | deletion, after it | directories, renamed or not, whole or not | removes them, if renamed; else puts them aside |
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::Dir;
 use crate::storage::{
-    Finding, Log, PartitionDirKind, TopicConfig, marked_dir_name, parse_partition_dir, parse_segment_name,
-    partition_dir_name,
+    Finding, ImportedLog, Log, NewLog, Opening, PartitionDirKind, TopicConfig, marked_dir_name, parse_partition_dir,
+    parse_segment_name, partition_dir_name,
 };
 use crate::topics::TopicEntry;
 use crate::types::{LeaderEpoch, Timestamp, TopicPartition};
@@ -49,6 +51,74 @@ pub(crate) fn create_partitions(new: &NewPartitions<'_>) -> Result<Vec<Log>> {
     }
 }
 
+/// Makes the directories of a topic that comes with its records, and opens their logs; all of it is durable when this
+/// returns.
+///
+/// `write` writes the log of a partition into its directory, and says where that begins and ends. Meanwhile the directories
+/// are marked as those of a topic that was deleted: so the next opening removes what an interruption leaves.
+pub(crate) fn import_partitions(
+    new: &NewPartitions<'_>,
+    quarantine: &dyn Dir,
+    write: &mut dyn FnMut(u32, &NewLog<'_>) -> Result<ImportedLog>,
+) -> Result<Vec<Log>> {
+    let name = |partition| TopicPartition::new(Arc::clone(&new.entry.name), partition);
+    let marked = |partition| marked_dir_name(&name(partition), new.entry.id.0, PartitionDirKind::Delete);
+    let mut written = Vec::new();
+    let all = (0..new.entry.partitions).try_for_each(|partition| {
+        let dir = new.log_dir.create_dir(&marked(partition))?;
+        let log = NewLog { dir: &dir, id: new.entry.id, config: new.config, epoch: new.epoch };
+        written.push(write(partition, &log)?);
+        Ok(())
+    });
+    if let Err(error) = all {
+        for partition in 0..new.entry.partitions {
+            match remove_dir(new.log_dir, &marked(partition)) {
+                Err(left) if !left.is_not_found() => log::warn!("{left}; the next opening removes it"),
+                _ => {}
+            }
+        }
+        return Err(error);
+    }
+    let mut logs = Vec::new();
+    let mut named = 0;
+    let opened = written.into_iter().zip(0..).try_for_each(|(ImportedLog { log_start, log_end, .. }, partition)| {
+        let (name, dir_name) = (name(partition), partition_dir_name(&name(partition)));
+        clear_place(new.log_dir, &name, new.entry)?;
+        new.log_dir.rename(&marked(partition), &dir_name)?;
+        named = partition + 1;
+        let dir = new.log_dir.dir(&dir_name)?;
+        let opening = Opening {
+            dir: &dir,
+            name: &name,
+            config: Arc::clone(new.config),
+            quarantine,
+            epoch: new.epoch,
+            log_start: Some(log_start),
+            durable_end: Some(log_end),
+            was_clean: true,
+            now: new.now,
+        };
+        let mut found = None;
+        let log = Log::open(&opening, &mut |_| Ok(()), &mut |finding| found = Some(finding))?;
+        if let Some(finding) = found {
+            return Err(Error::corrupt_file(
+                dir.path(),
+                0,
+                format!("what was just written reads differently: {finding}"),
+            ));
+        }
+        logs.push(log);
+        Ok(())
+    });
+    match opened.and_then(|()| new.log_dir.sync()) {
+        Ok(()) => Ok(logs),
+        Err(error) => {
+            discard_partitions(new.log_dir, new.entry, named);
+            Err(error)
+        }
+    }
+}
+
 /// Removes the first `count` directories of a topic that was not created after all.
 pub(crate) fn discard_partitions(log_dir: &dyn Dir, entry: &TopicEntry, count: u32) {
     for partition in 0..count {
@@ -62,15 +132,19 @@ pub(crate) fn discard_partitions(log_dir: &dyn Dir, entry: &TopicEntry, count: u
 /// Makes the empty directory of a partition.
 fn make_dir(new: &NewPartitions<'_>, partition: u32) -> Result<Arc<dyn Dir>> {
     let name = TopicPartition::new(Arc::clone(&new.entry.name), partition);
-    let dir_name = partition_dir_name(&name);
-    // A deletion that failed halfway may have left files under the name: a new log does not begin among them.
-    match new.log_dir.dir(&dir_name) {
+    clear_place(new.log_dir, &name, new.entry)?;
+    new.log_dir.create_dir(&partition_dir_name(&name))
+}
+
+/// A deletion that failed halfway may have left files under the name: a new log does not begin among them.
+fn clear_place(log_dir: &dyn Dir, name: &TopicPartition, entry: &TopicEntry) -> Result<()> {
+    let dir_name = partition_dir_name(name);
+    match log_dir.dir(&dir_name) {
         Ok(left) if !left.list()?.is_empty() => {
-            new.log_dir.rename(&dir_name, &marked_dir_name(&name, new.entry.id.0, PartitionDirKind::Stray))?;
+            log_dir.rename(&dir_name, &marked_dir_name(name, entry.id.0, PartitionDirKind::Stray))
         }
-        _ => {}
+        _ => Ok(()),
     }
-    new.log_dir.create_dir(&dir_name)
 }
 
 /// Removes the directories of a topic that the catalog no longer names.
@@ -158,7 +232,7 @@ fn content_of(dir: &dyn Dir) -> Result<Content> {
 }
 
 /// Removes a directory and all in it.
-fn remove_dir(parent: &dyn Dir, name: &str) -> Result<()> {
+pub(crate) fn remove_dir(parent: &dyn Dir, name: &str) -> Result<()> {
     let dir = parent.dir(name)?;
     for entry in dir.list()? {
         if entry.is_dir { remove_dir(dir.as_ref(), &entry.name)? } else { dir.remove(&entry.name)? }

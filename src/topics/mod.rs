@@ -18,7 +18,10 @@ use crate::storage::{TopicConfig, topic_collision_key, validate_topic_name};
 use crate::types::TopicId;
 
 pub(crate) use catalog::{CATALOG, Catalog, Change, TopicEntry};
-pub(crate) use lifecycle::{NewPartitions, clear_leftovers, create_partitions, discard_partitions, remove_partitions};
+pub(crate) use lifecycle::{
+    NewPartitions, clear_leftovers, create_partitions, discard_partitions, import_partitions, remove_dir,
+    remove_partitions,
+};
 
 /// A topic in a list.
 ///

@@ -1,6 +1,7 @@
 //! ottla from outside: a module per promise, through the public API alone; `tidy` reads the source tree itself.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, helpers included")]
 
+mod archive;
 mod chance;
 #[cfg(feature = "cli")]
 mod cli;
@@ -9,12 +10,19 @@ mod codecs;
 mod command;
 mod consumer;
 mod crash;
+#[cfg(all(feature = "fuzzing", feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
+mod differential;
+#[cfg(feature = "cli")]
+mod dump;
+mod export;
 #[cfg(feature = "cli")]
 mod failures;
 mod faults;
 mod full_disk;
 #[cfg(all(feature = "cli", feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
 mod golden;
+mod import;
+mod kafka_bytes;
 #[cfg(feature = "cli")]
 mod kill;
 mod layout;
@@ -29,6 +37,8 @@ mod rot;
 mod seeds;
 mod settings;
 mod small_disk;
+#[cfg(feature = "cli")]
+mod stored_groups;
 mod surroundings;
 mod tidy;
 mod verify;

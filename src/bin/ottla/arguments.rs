@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use ottla::Compression;
 use regex::bytes::Regex;
 
+use crate::dump::Dump;
 use crate::format::{Format, unescape};
 use crate::help;
 use crate::replay::{Speed, pattern};
@@ -82,6 +83,14 @@ pub(crate) enum Command {
         /// [default: that of -d]
         path: Option<PathBuf>,
     },
+    /// Show what stands in files, entry by entry with its place
+    ///
+    /// Segments, offset, time and transaction indexes, producer snapshots, leader-epoch-checkpoint, offset checkpoints,
+    /// partition.metadata, meta.properties, `.kafka_cleanshutdown`, and of ottla's own files the catalog, the journals of
+    /// groups and positions: whoever wrote them, and whether or not somebody has the directory open. Damage is shown at
+    /// its place, and the dump goes on where reading would go on.
+    #[command(after_help = help::DUMP)]
+    Dump(Dump),
     /// Say what can be done about damage, and with --execute do it
     ///
     /// Where records cannot be read, an empty batch takes their place: reading goes on without an error, and the lines
@@ -93,6 +102,18 @@ pub(crate) enum Command {
         #[arg(long)]
         execute: bool,
     },
+    /// Write a log.dir whose partitions a Kafka cluster takes over, and print the steps that are left to do
+    ///
+    /// The directory has to be closed; it is read, and one that a crash left is mended first. Damage ends it: `repair`
+    /// comes before that.
+    #[command(after_help = help::EXPORT)]
+    Export(Export),
+    /// Bring in topics that a Kafka cluster has stored, with the offsets of its groups
+    ///
+    /// Records keep offsets, timestamps, keys, values and headers. Of transactions only what was committed is taken; what is
+    /// damaged costs no more than itself, and is told on standard error. A topic that exists already is refused.
+    #[command(after_help = help::IMPORT)]
+    Import(Import),
     /// List all settings: what they do, their defaults, and how those differ from Kafka's
     #[command(after_help = help::CONFIG)]
     Config {
@@ -123,16 +144,47 @@ impl Command {
             Self::Consume(consume) => consume.group.is_some(),
             Self::Produce(_) | Self::Demo(_) => true,
             Self::Repair { execute } => *execute,
-            Self::Group(_) | Self::Replay(_) | Self::Verify { .. } | Self::Config { .. } | Self::Completions { .. } => {
-                false
-            }
+            Self::Export(_) | Self::Import(_) => true,
+            Self::Group(_)
+            | Self::Replay(_)
+            | Self::Verify { .. }
+            | Self::Dump(_)
+            | Self::Config { .. }
+            | Self::Completions { .. } => false,
         }
     }
 
     /// Whether it makes the directory if there is none.
     pub(crate) fn creates(&self) -> bool {
-        matches!(self, Self::Produce(_) | Self::Topic(TopicCommand::Create { .. }))
+        matches!(self, Self::Produce(_) | Self::Import(_) | Self::Topic(TopicCommand::Create { .. }))
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The directory to make; one that is there has to be empty
+    pub(crate) path: PathBuf,
+    /// Only this topic; may be repeated
+    #[arg(long = "topic", value_name = "T")]
+    pub(crate) topics: Vec<String>,
+    /// Only the offsets of this group; may be repeated
+    #[arg(long = "group", value_name = "G")]
+    pub(crate) groups: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The log.dir of a broker, or the directory of one partition
+    pub(crate) path: PathBuf,
+    /// Only this topic; may be repeated
+    #[arg(long = "topic", value_name = "T")]
+    pub(crate) topics: Vec<String>,
+    /// Only the offsets of this group; may be repeated
+    #[arg(long = "group", value_name = "G")]
+    pub(crate) groups: Vec<String>,
+    /// A setting of the topics that are made by Kafka's name, such as segment.bytes=1048576; may be repeated
+    #[arg(long = "config", value_name = "K=V", value_parser = pair)]
+    pub(crate) settings: Vec<(String, String)>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -109,6 +109,30 @@ Examples:
 
 Exit status: 0 nothing found, 1 findings, 2 something could not be read.";
 
+pub(crate) const DUMP: &str = "\
+A batch of a segment is a line, and a second one for what not every batch has:
+  V          the format: 2, or 0 and 1 of what brokers wrote before Kafka 0.11
+  CRC        the checksum, and whether it holds
+  MAX TIME   the largest time of its records
+With --records each record follows: offset, time, key: value, headers. Of what is long the first
+32 bytes are shown.
+
+With --json it prints an object a line; keys and values are whole there. \"kind\" says what it is:
+file, batch, record, control, offset_index, time_index, zero_tail, aborted, producer, epoch,
+checkpoint, property, clean_shutdown, journal, frame, slot, finding.
+
+Examples:
+  The batches of a partition, and what is in them:
+    ottla dump --records data/log/orders-0/*.log
+  Whether the indexes of a broker's partition fit its segments:
+    ottla dump --index-check /var/lib/kafka/orders-0/*index
+  Who committed what, and when:
+    ottla dump data/groups/billing.offsets
+  All offsets of a key:
+    ottla dump --records --json data/log/orders-*/*.log | jq -c 'select(.key == \"o-17\")'
+
+Exit status: 0 nothing found, 1 findings, 2 something could not be read.";
+
 pub(crate) const REPAIR: &str = "\
 It prints a line for each step, `file: position: lost offsets: action: what`, with - where there
 is none, and a summary. The actions:
@@ -131,6 +155,46 @@ Examples:
 
 Exit status: 0 nothing to repair, or all of it done; 1 there is something to repair, or something
 stays as it is; 2 error.";
+
+pub(crate) const EXPORT: &str = "\
+PATH gets the partitions' directories, the checkpoints of a clean shutdown, and group-offsets.csv,
+which kafka-consumer-groups --reset-offsets --from-file reads. Batches stay as they are but for
+their leader epoch, which becomes 0. Nothing has the name PATH before it is whole.
+
+Segments may be links to those of DIR, or share their blocks: copy PATH to where a broker has its
+log.dir, and change neither owner nor permissions in place.
+
+With --json it prints for each partition {\"topic\",\"partition\",\"topic_id\",\"log_start\",
+\"log_end\",\"records\",\"segments\",\"bytes\",\"shared_bytes\"}, for each group
+{\"group\",\"partitions\"}, and in the end {\"path\",\"topics\",\"partitions\",\"records\",
+\"bytes\",\"shared_bytes\",\"groups\",\"group_offsets\",\"steps\"}.
+
+Examples:
+  All topics, and the offsets of all groups:
+    ottla -d data export /tmp/handover
+  One topic, and one group:
+    ottla -d data export /tmp/handover --topic orders --group billing";
+
+pub(crate) const IMPORT: &str = "\
+PATH is read, and nothing in it is locked or changed; a broker that uses it should be stopped. A
+cluster's own topics are left out unless they are named. Groups' offsets are read from
+__consumer_offsets, which has to lie beside the topics.
+
+With --json it prints for each partition {\"topic\",\"partition\",\"topic_id\",\"log_start\",
+\"log_end\",\"records\",\"aborted\",\"open\",\"missing\"}, for each group
+{\"group\",\"partitions\"}, for each finding what `verify` prints, for what was passed over
+{\"passed\",\"count\"}, and in the end {\"topics\",\"partitions\",\"records\",\"groups\",
+\"findings\",\"complete\"}.
+
+Examples:
+  All topics of a broker, and the offsets of all groups:
+    ottla -d data import /var/lib/kafka
+  One topic, and one group:
+    ottla -d data import /var/lib/kafka --topic orders --group billing
+  One partition:
+    ottla -d data import /var/lib/kafka/orders-0
+
+Exit status: 0 all of it was imported; 1 something was left out, said on standard error; 2 error.";
 
 pub(crate) const CONFIG: &str = "\
 With --json it prints for each setting

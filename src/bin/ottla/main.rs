@@ -8,9 +8,12 @@ mod config;
 mod consume;
 mod copy;
 mod demo;
+mod dump;
+mod export;
 mod format;
 mod group;
 mod help;
+mod import;
 mod json;
 mod logger;
 mod output;
@@ -78,6 +81,7 @@ fn run(arguments: Arguments) -> Result<Status, Failure> {
             output.bytes(&script)?;
             return output.flush().map(|()| Status::Done);
         }
+        Command::Dump(dump) => return dump::run(dump, &mut output),
         Command::Verify { path: Some(path) } => return verify::run(path, &mut output),
         Command::Replay(replay) if replay.path.is_some() || directory.is_some() => {
             let path = replay.path.as_ref().or(directory.as_ref());
@@ -94,6 +98,12 @@ fn run(arguments: Arguments) -> Result<Status, Failure> {
     if let Command::Repair { execute } = command {
         return repair::run(&directory, execute, &mut output);
     }
+    if let Command::Export(export) = &command {
+        return export::run(&directory, export, &mut output);
+    }
+    if let Command::Import(import) = &command {
+        import::check(import)?; // before the directory is made
+    }
     check(&directory, command.creates())?;
     if !command.writes() {
         return look(&command, &directory, verbose, &mut output);
@@ -107,6 +117,7 @@ fn run(arguments: Arguments) -> Result<Status, Failure> {
     let ran = match &command {
         Command::Topic(command) => topic::run(command, &engine, &mut output),
         Command::Produce(produce) => produce::run(produce, &engine, &mut output),
+        Command::Import(import) => import::run(import, &engine, &mut output),
         Command::Consume(consume) => consume::run(consume, &engine, &mut output),
         _ => Ok(Status::Done), // they need no engine
     };
@@ -154,7 +165,7 @@ fn check(directory: &Path, creates: bool) -> Result<(), Failure> {
         (false, false) if creates => return Ok(()),
         (true, _) => format!("{name} has files in it, but no topics: it is not one of ottla's directories"),
         (false, true) => format!("{name} is no directory"),
-        (false, false) => format!("there is no directory {name}; `produce` and `topic create` make it"),
+        (false, false) => format!("there is no directory {name}; `produce`, `import` and `topic create` make it"),
     };
     Err(Failure::Usage(failure))
 }

@@ -22,7 +22,7 @@ use crate::sync::lock;
 
 pub(crate) use description::Standing;
 pub use description::{GroupDescription, GroupListing, GroupPartition};
-pub(crate) use offsets::{CommitEntry, Committed, GroupOffsets};
+pub(crate) use offsets::{CommitEntry, Committed, GroupOffsets, Payload};
 
 /// What stands behind a group's name in the name of its journal.
 pub(crate) const OFFSETS_SUFFIX: &str = ".offsets";

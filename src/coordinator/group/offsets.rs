@@ -163,7 +163,7 @@ impl CommitEntry {
 
 /// One frame's worth of change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Payload {
+pub(crate) enum Payload {
     Name(String),
     Commit(Vec<CommitEntry>),
     Forget(TopicId),
@@ -190,7 +190,11 @@ impl Payload {
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, BadPayload> {
+    /// Reads the payload of a frame.
+    ///
+    /// # Errors
+    /// [`BadPayload`] if it is none of ours.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BadPayload> {
         let mut reader = Reader(bytes);
         let [version, kind] = reader.bytes()?;
         if version != VERSION {

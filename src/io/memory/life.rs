@@ -246,6 +246,10 @@ impl Dir for MemoryDir {
         moved.map_err(self.failed("move", name))
     }
 
+    fn link(&self, _name: &str, _target: &dyn Dir, _to: &str) -> Result<bool> {
+        Ok(false) // a disk in memory has nothing to save by it
+    }
+
     fn sync(&self) -> Result<()> {
         let synced = self.disk.state().and_then(|mut state| {
             let begun_at = state.sync_begun_at.unwrap_or(state.steps);

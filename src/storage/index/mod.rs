@@ -6,12 +6,14 @@
 
 mod offset;
 mod time;
+mod transaction;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) use offset::{OffsetEntry, OffsetIndex};
 pub(crate) use time::{TimeEntry, TimeIndex};
+pub use transaction::AbortedTransaction;
 
 /// How many entries the first chunk of an [`AppendOnly`] has; each next one has twice as many.
 const FIRST_CHUNK: usize = 32;

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::File;
 use crate::storage::journal::format::{APPENDED, FRAME_OVERHEAD, FrameHead, HEADER_BYTES, Header};
 
@@ -123,6 +123,54 @@ pub(super) fn read(file: &dyn File, was_clean: bool, behind: BehindHole) -> Resu
         found.flaws.insert(0, Flaw { from: 0, to: HEADER_BYTES, frames_before: 0, sequence_before: 0, is_bad: true });
     }
     Ok(found.judge(file.path(), len, was_clean, behind))
+}
+
+/// What stands in a journal, in the order of the file.
+#[derive(Debug)]
+pub(crate) enum Passage {
+    /// The header; `is_whole` if both copies of it are.
+    Header { journal_id: [u8; 16], history_id: [u8; 16], base_sequence: u64, snapshot_end: u64, is_whole: bool },
+    /// A frame that holds; `sequence` without the bit that tells it from those of the snapshot.
+    Frame { position: u64, sequence: u64, is_appended: bool, durable_end: u64, payload: Vec<u8> },
+    /// Frames are missing in front of the one at `position`, and nothing is left of them.
+    Missing { position: u64 },
+    /// Bytes that are no frame of this journal.
+    Bad { position: u64, bytes: u64 },
+}
+
+/// Shows all that stands in `file`, whatever it is worth.
+///
+/// # Errors
+/// Those of [`Header::decode`], those of `see`, and the operating system's.
+pub(crate) fn each<E: From<Error>>(
+    file: &dyn File,
+    mut see: impl FnMut(Passage) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    let head = file.slice(0, usize::try_from(HEADER_BYTES).expect("a small constant"))?;
+    let (header, is_whole) = Header::decode(file.path(), &head)?;
+    let Header { journal_id, history_id, base_sequence, snapshot_end } = header;
+    see(Passage::Header { journal_id, history_id, base_sequence, snapshot_end, is_whole })?;
+    let mut scan = Scan { file, len: file.len()?, header: &header, window: Bytes::new(), window_at: 0 };
+    let mut found = Found::new(header.clone());
+    let mut position = HEADER_BYTES;
+    while position < scan.len {
+        let Some(frame) = scan.frame_at(position, found.sequence)? else {
+            let next = scan.next_frame(position, found.sequence)?;
+            see(Passage::Bad { position, bytes: next - position })?;
+            position = next;
+            continue;
+        };
+        let (sequence, durable_end) = (frame.head.sequence, frame.head.durable_end);
+        if position == found.end && !found.follows(position, sequence) {
+            see(Passage::Missing { position })?;
+        }
+        (found.sequence, found.end) = (sequence, frame.end);
+        let is_appended = sequence & APPENDED != 0;
+        let (sequence, payload) = (sequence & !APPENDED, frame.payload);
+        see(Passage::Frame { position, sequence, is_appended, durable_end, payload })?;
+        position = frame.end;
+    }
+    Ok(())
 }
 
 /// A frame that holds.

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use crate::error::Result;
 use crate::io::read_small;
-use crate::record::BatchHeader;
+use crate::record::{BatchHeader, MAGIC};
 use crate::storage::files::segment_name;
+use crate::storage::index::AbortedTransaction;
 use crate::storage::verify::{Defect, DefectKind, INDEX_LIMIT, LogFacts, Verifier};
 use crate::types::{Offset, Timestamp};
 
@@ -15,12 +16,15 @@ use crate::types::{Offset, Timestamp};
 pub(super) struct IndexChecks {
     offset: IndexFile<8>,
     time: IndexFile<12>,
-    transaction: IndexFile<34>,
+    transaction: IndexFile<{ AbortedTransaction::ENTRY_BYTES }>,
     base: Offset,
     is_ours: bool,
     /// Of all batches that have come by.
     largest: Timestamp,
     pub(super) has_damage: bool,
+    has_batches: bool,
+    /// Whether a batch of v2 has come by.
+    is_recent: bool,
 }
 
 /// An index file of entries of `N` bytes.
@@ -133,22 +137,34 @@ impl IndexChecks {
             let (time, offset) = time_entry(entry);
             before.map(time_entry).is_none_or(|before| before.0 < time && before.1 <= offset) && offset >= 0
         });
-        let mut transaction = IndexFile::<34>::load(verifier, has, base, "txnindex", true);
-        transaction.check_order("the version of an entry is not 0", |_, entry| entry[..2] == [0, 0]);
-        let number = |entry: &[u8; 34], at: usize| {
-            i64::from_be_bytes(*entry[at..].first_chunk().expect("an entry has four numbers behind its version"))
-        };
+        let mut transaction = IndexFile::load(verifier, has, base, "txnindex", true);
+        let decode = AbortedTransaction::decode;
+        transaction.check_order("the version of an entry is not 0", |_, entry| decode(entry).is_some());
         transaction.check_order("an entry's offsets do not fit each other, or the segment", |before, entry| {
-            let (first, last, stable) = (number(entry, 10), number(entry, 18), number(entry, 26));
-            let is_sorted = before.is_none_or(|before| number(before, 18) < last);
-            is_sorted && first >= 0 && first <= last && last >= base.0 && stable >= 0
+            let Some(aborted) = decode(entry) else { return true }; // said already
+            let last = aborted.last_offset;
+            let is_sorted = before.and_then(decode).is_none_or(|before| before.last_offset < last);
+            let first = aborted.first_offset;
+            is_sorted && first.0 >= 0 && first <= last && last >= base && aborted.last_stable_offset.0 >= 0
         });
         let largest = Timestamp::NONE;
-        Self { offset, time, transaction, base, is_ours, largest, has_damage: false }
+        Self {
+            offset,
+            time,
+            transaction,
+            base,
+            is_ours,
+            largest,
+            has_damage: false,
+            has_batches: false,
+            is_recent: false,
+        }
     }
 
     /// A batch comes by.
     pub(super) fn note(&mut self, header: &BatchHeader, position: u64) {
+        self.has_batches = true;
+        self.is_recent |= header.magic == MAGIC;
         while let Some(entry) = self.offset.entries.get(self.offset.next) {
             let (relative, at) = offset_entry(entry);
             if at > position {
@@ -181,6 +197,15 @@ impl IndexChecks {
         self.largest = self.largest.max(header.max_timestamp);
     }
 
+    /// The marker at `last` aborts a transaction, of which records have come by.
+    pub(super) fn note_abort(&mut self, producer_id: i64, last: Offset) {
+        let is_it = |aborted: AbortedTransaction| aborted.producer_id == producer_id && aborted.last_offset == last;
+        if !self.transaction.entries.iter().filter_map(AbortedTransaction::decode).any(is_it) {
+            let detail = format!("it lacks the transaction of producer {producer_id} that is aborted at offset {last}");
+            self.transaction.fail(self.transaction.entries.len(), detail);
+        }
+    }
+
     /// What stands before `position` cannot be read: what is said of it is neither right nor wrong.
     pub(super) fn pass(&mut self, position: u64) {
         while self.offset.entries.get(self.offset.next).is_some_and(|entry| offset_entry(entry).1 < position) {
@@ -200,9 +225,13 @@ impl IndexChecks {
                 self.time.fail(self.time.next, format!("it names an offset behind {end}, where the segment ends"));
             }
         }
-        if facts.was_clean && self.is_ours {
+        if facts.was_clean && (self.is_ours || self.has_batches) {
             self.offset.missing();
-            self.time.missing();
+        }
+        if facts.was_clean && (self.is_ours || self.is_recent) {
+            self.time.missing(); // brokers before 0.10.1 write none
+        }
+        if facts.was_clean && self.is_ours {
             let last = self.time.entries.last().map_or(Timestamp::NONE, |entry| Timestamp(time_entry(entry).0));
             if is_complete && last < self.largest {
                 let detail = format!("it lacks the segment's largest time, {}", self.largest);

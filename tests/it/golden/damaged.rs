@@ -62,13 +62,13 @@ fn single_damages_cost_themselves_and_are_said() {
             assert!(is_in(&lost, *offset), "{damage}: nobody said that {offset} is lost");
         }
         let report = verify(&log, &VerifyOptions::default()).unwrap();
-        let is_named = |defect: &&ottla::Defect| row["file"].is_null() || defect.path.ends_with(file_name(row));
+        // Several files at once are told by the last of them.
+        let is_named = |defect: &&ottla::Defect| {
+            let file = row["file"].as_str().unwrap_or("*");
+            file.contains('*') || !log.join(file).exists() || defect.path.ends_with(file)
+        };
         assert!(report.iter().any(|defect| is_named(&defect)), "{damage}: {:#?}", report.iter().collect::<Vec<_>>());
     }
-}
-
-fn file_name(row: &Value) -> &Path {
-    Path::new(row["file"].as_str().unwrap_or_default())
 }
 
 #[test]
@@ -137,11 +137,13 @@ fn ottla_cell(lost: usize, findings: usize) -> String {
 
 /// The table of `docs/damages.md`, measured.
 fn table() -> String {
-    let mut table = "Format v2: records lost of 130.\n\n\
-        | damage | Kafka, stopped cleanly | Kafka, recovering | ottla |\n|---|---|---|---|\n"
-        .to_owned();
     let place = directory("damaged").unwrap();
     let clean = Manifest::read(&place.join("clean/manifest.jsonl")).records("wounds-0");
+    let mut table = format!(
+        "Format v2: records lost of {}.\n\n\
+         | damage | Kafka, stopped cleanly | Kafka, recovering | ottla |\n|---|---|---|---|\n",
+        clean.len()
+    );
     for row in read_lines(&place.join("expected.jsonl")) {
         let damage = row["damage"].as_str().unwrap();
         let archive = Archive::open(place.join(damage).join("log")).unwrap();

@@ -35,6 +35,17 @@ impl Manifest {
         partitions.map(|row| row["dir"].as_str().unwrap().to_owned()).collect()
     }
 
+    /// Where Kafka says that a log starts.
+    pub(super) fn log_start(&self, dir: &str) -> i64 {
+        let mut row = self.of_kind("partition", dir);
+        row.next().and_then(|row| row["log_start_offset"].as_i64()).unwrap_or_default()
+    }
+
+    /// Whether a transaction is open at the end of a log.
+    pub(super) fn has_open_transaction(&self, dir: &str) -> bool {
+        self.of_kind("partition", dir).any(|row| row["last_stable_offset"] != row["log_end_offset"])
+    }
+
     /// Batches whose checksum holds, with their records and markers, in the order of the files.
     pub(super) fn readable(&self, dir: &str) -> Vec<Value> {
         let rows = self.rows.iter().filter(|row| row["dir"] == dir);

@@ -21,7 +21,9 @@ fn r006_closed_pipes_are_no_error_in_any_command() {
     for number in 0..30 {
         home.run(&format!("topic create x{number}")).done();
     }
+    let dump = format!("dump --records {}", home.segment("t-0").display());
     let after_a_line = [
+        &*dump,
         "consume t",
         "consume t --json",
         "consume t --follow",
