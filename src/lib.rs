@@ -51,6 +51,7 @@
 //! | change a setting | [`ProducerConfig`], [`ConsumerConfig`], [`EngineConfig`], [`TopicConfig`]; [more](_documentation::settings) |
 //! | test what your application does when the power goes | [`MemoryDisk`] |
 //! | read a directory that another process writes, without a lock | [`replay::Directory`], [`replay::PartitionReader`] |
+//! | play back stored records, of any Kafka broker's directory too | [`replay::Archive`]; [more](_documentation::replay) |
 //! | check every file of a directory, without changing it | [`verify`], [`VerifyReport`], [`Defect`] |
 //! | make a damaged directory whole again | [`repair`], [`RepairReport`], [`RepairStep`] |
 //! | decode stored batches | [`Batch`], [`Records`] |
@@ -144,6 +145,12 @@ pub mod _documentation {
 
     #[doc = include_str!("../docs/session.md")]
     pub mod session {}
+
+    #[doc = include_str!("../docs/replay.md")]
+    pub mod replay {}
+
+    #[doc = include_str!("../docs/damages.md")]
+    pub mod damages {}
 
     #[doc = include_str!("../docs/fuzzing.md")]
     pub mod fuzzing {}

@@ -175,7 +175,9 @@ impl ReplayOptions {
     /// # Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
     /// let bytes = Arc::new(AtomicU64::new(0));
     /// let told = Arc::clone(&bytes);
-    /// let options = ReplayOptions::default().on_progress(move |more| drop(told.fetch_add(more, Ordering::Relaxed)));
+    /// let options = ReplayOptions::default().on_progress(move |more| {
+    ///     told.fetch_add(more, Ordering::Relaxed);
+    /// });
     /// let replay = Archive::open_memory(&disk)?.replay(&options);
     /// let total = replay.total_bytes();
     /// replay.for_each(|_| {})?;

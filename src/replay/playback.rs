@@ -568,6 +568,7 @@ impl Lane {
 
     /// Forwards, all records that are left.
     fn for_each(&mut self, take: &mut impl FnMut(ReplayedRecord<'_>), report: &mut ReplayReport) -> Result<()> {
+        self.decompressor.lend(); // no batch is kept
         while self.load(report)? {
             let Some(stored) = self.batch.take() else { continue };
             let (partition, batch) = (self.log.partition(), stored.batch.header());

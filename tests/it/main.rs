@@ -29,6 +29,7 @@ mod layout;
 mod producer;
 mod read_modes;
 mod readers;
+mod replay;
 #[cfg(feature = "cli")]
 mod reports;
 mod rot;

@@ -325,8 +325,8 @@ pub(crate) struct Consume {
     /// consumer` lists them
     #[arg(long = "config", value_name = "K=V", value_parser = pair)]
     pub(crate) settings: Vec<(String, String)>,
-    /// How to print a record: text with {topic} {partition} {offset} {timestamp} {key} {value} {headers}, and \t, \n.
-    /// A newline follows. No key, or no value, is printed as null
+    /// How to print a record: text with {topic} {partition} {offset} {timestamp} {time} {key} {value} {headers}, and \t,
+    /// \n. A newline follows. No key, or no value, is printed as null
     #[arg(long, value_name = "F", default_value = "{value}", value_parser = Format::parse)]
     pub(crate) format: Format,
 }

@@ -57,7 +57,7 @@ pub(crate) struct Format {
     parts: Vec<Part>,
 }
 
-const NAMES: &str = "{topic}, {partition}, {offset}, {timestamp}, {key}, {value} and {headers}";
+const NAMES: &str = "{topic}, {partition}, {offset}, {timestamp}, {time}, {key}, {value} and {headers}";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
@@ -66,6 +66,8 @@ enum Part {
     Partition,
     Offset,
     Timestamp,
+    /// The same, as RFC 3339.
+    Time,
     Key,
     Value,
     Headers,
@@ -86,6 +88,7 @@ impl Format {
                 "partition" => Part::Partition,
                 "offset" => Part::Offset,
                 "timestamp" => Part::Timestamp,
+                "time" => Part::Time,
                 "key" => Part::Key,
                 "value" => Part::Value,
                 "headers" => Part::Headers,
@@ -105,6 +108,7 @@ impl Format {
                 Part::Partition => output.bytes(record.partition.partition().to_string().as_bytes())?,
                 Part::Offset => output.bytes(record.offset.to_string().as_bytes())?,
                 Part::Timestamp => output.bytes(record.timestamp.to_string().as_bytes())?,
+                Part::Time => output.bytes(time(record.timestamp).as_bytes())?,
                 Part::Key => output.bytes(record.key.unwrap_or(b"null"))?,
                 Part::Value => output.bytes(record.value.unwrap_or(b"null"))?,
                 Part::Headers => {
@@ -119,6 +123,11 @@ impl Format {
         }
         output.bytes(b"\n")
     }
+}
+
+/// RFC 3339; a number where there is no such date.
+pub(crate) fn time(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |time| time.to_string())
 }
 
 /// With tabs and newlines for what stands for them on a command line.

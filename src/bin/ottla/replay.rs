@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::Status;
 use crate::arguments::{From, OnCorrupt, Replay as Command};
 use crate::copy::Copy;
-use crate::format::Line;
+use crate::format::{Line, time};
 use crate::output::{Failure, Output, no_partition, say};
 use crate::verify::as_json;
 
@@ -256,11 +256,6 @@ fn count(number: u64, what: &str) -> String {
 fn per_second(bytes: u64, elapsed: Duration) -> u64 {
     let per_second = u128::from(bytes) * 1_000_000_000 / elapsed.as_nanos().max(1);
     u64::try_from(per_second).unwrap_or(u64::MAX)
-}
-
-/// RFC 3339; a number where there is no such date.
-fn time(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |time| time.to_string())
 }
 
 /// Shown on a terminal only, and not between records on the same one.

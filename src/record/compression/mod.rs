@@ -38,6 +38,7 @@ mod zstd;
 
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -153,13 +154,37 @@ impl fmt::Debug for Compressor {
 pub(crate) struct Decompressor {
     /// Longer than what was last unpacked: it is not cleared.
     unpacked: Vec<u8>,
+    /// Whether that is given out, in place of a copy of what is in it; `lent` is where it is then.
+    lends: bool,
+    lent: Option<Arc<Vec<u8>>>,
     #[cfg(feature = "gzip")]
     gzip: Option<gzip::Unpacker>,
     #[cfg(feature = "zstd")]
     zstd: Option<zstd::Unpacker>,
 }
 
+/// A buffer that is looked at from two sides.
+struct Lent(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl Decompressor {
+    /// Gives its own buffer out in place of a copy. That saves the copy to whoever drops a batch before the next one;
+    /// whoever keeps it keeps the whole buffer.
+    pub(crate) fn lend(&mut self) {
+        self.lends = true;
+    }
+
+    /// The buffer, or another one if somebody still holds it.
+    fn buffer(&mut self) -> Vec<u8> {
+        let lent = self.lent.take().and_then(|lent| Arc::try_unwrap(lent).ok());
+        lent.unwrap_or_else(|| std::mem::take(&mut self.unpacked))
+    }
+
     /// What `input` is a stream of: `count` records, which take `limit` bytes at most.
     ///
     /// # Errors
@@ -172,7 +197,7 @@ impl Decompressor {
         count: i32,
         limit: usize,
     ) -> Result<Bytes, BatchFault> {
-        let output = Output::new(std::mem::take(&mut self.unpacked), Some(count), limit);
+        let output = Output::new(self.buffer(), Some(count), limit);
         self.fill(output, codec, input, LATEST_MAGIC)
     }
 
@@ -187,7 +212,7 @@ impl Decompressor {
         input: &[u8],
         limit: usize,
     ) -> Result<Bytes, BatchFault> {
-        let output = Output::new(std::mem::take(&mut self.unpacked), None, limit);
+        let output = Output::new(self.buffer(), None, limit);
         self.fill(output, codec, input, magic)
     }
 
@@ -201,6 +226,11 @@ impl Decompressor {
             buffer.truncate(len);
             buffer.shrink_to_fit();
             return Ok(Bytes::from(buffer));
+        }
+        if outcome.is_ok() && self.lends && buffer.len() <= KEPT_BYTES {
+            let lent = Arc::new(buffer);
+            self.lent = Some(Arc::clone(&lent));
+            return Ok(Bytes::from_owner(Lent(lent)).slice(..len));
         }
         let unpacked = outcome.map(|()| Bytes::copy_from_slice(buffer.get(..len).unwrap_or_default()));
         if buffer.len() > KEPT_BYTES {

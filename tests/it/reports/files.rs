@@ -12,36 +12,36 @@ use serde_json::{Value, json};
 use super::{T, open_and_kill};
 use crate::command::{Home, copy, names, seq};
 
-const R039: &str = "\
+pub(super) const R039: &str = "\
     0000000000000000000000550000000002c498ccfa0000000000020000018bcfe568000000019327969400ffffffffffffff\
     ffffffffffffff000000031000000002610231001800ff9ff6a7130202620232001a0080b089fbea01040263023300\
 ";
 
-const R043: &str = "\
+pub(super) const R043: &str = "\
     000000000000000000000059000000000241ebde210002000000020000018bcfe568000000018bcfe56802ffffffffffffff\
     ffffffffffffff00000003269416000000046b31066f6e650016000202046b320674776f001a000404046b330a7468726565\
     00\
 ";
 
-const R045: &str = "\
+pub(super) const R045: &str = "\
     000000000000000000000085000000000203d635b70002000000020000018bcfe568000000018bcfe56802ffffffffffffff\
     ffffffffffffff0000000382534e415050590000000001000000010000000b092016000000046b31066f0000000b09206e65\
     0016000202046b0000000b0920320674776f001a00040000000b092004046b330a746872650000000402046500\
 ";
 
-const R047: &str = "\
+pub(super) const R047: &str = "\
     0000000000000000000000750000000002534622660004000000020000018bcfe568000000018bcfe56802ffffffffffffff\
     ffffffffffffff0000000328b52ffd0058a1000016000000046b31066f6e650016000202046b3206502a4d1804000000736b\
     697028b52ffd005891000074776f001a000404046b330a746872656500\
 ";
 
-const R049: &str = "\
+pub(super) const R049: &str = "\
     0000000000000000000000600000000002df5b29fc0004000000020000018bcfe568000000018bcfe56802ffffffffffffff\
     ffffffffffffff0000000328b52ffd008831010016000000046b31066f6e650016000202046b320674776f001a000404046b\
     330a746872656500\
 ";
 
-const R052: &str = "\
+pub(super) const R052: &str = "\
     0000000000000000000000390000000002965a94b10000000000000000018bcfe568000000018bcfe56800ffffffffffffff\
     ffffffffffffff000000010e0000000102610000000000000000010000003f0000000002092ff44b0020000000000000018b\
     cfe568000000018bcfe56800ffffffffffffffffffffffffffff000000011a00000008000000030600000000000000000000\
@@ -62,7 +62,7 @@ const R073: &str = "\
 ";
 
 /// Bytes that are written as hexadecimal digits.
-fn from_hex(digits: &str) -> Vec<u8> {
+pub(super) fn from_hex(digits: &str) -> Vec<u8> {
     digits.as_bytes().chunks(2).map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap()).collect()
 }
 
@@ -90,7 +90,7 @@ fn stored(home: &Home) -> Vec<(i64, i64, Value, Value)> {
 }
 
 /// What most of the cases hold.
-fn one_two_three() -> Vec<(i64, i64, Value, Value)> {
+pub(super) fn one_two_three() -> Vec<(i64, i64, Value, Value)> {
     let all = [("k1", "one"), ("k2", "two"), ("k3", "three")];
     (0..).zip(all).map(|(offset, (key, value))| (offset, T + offset, json!(key), json!(value))).collect()
 }
