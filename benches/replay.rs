@@ -6,7 +6,9 @@
 //! | `zstd`    | replaying the same, compressed                                 | Zstandard alone, on the same batches in memory  |
 //!
 //! Checksums are verified, every record is visited. All of it is in the page cache. Only ratios within one run mean
-//! anything.
+//! anything. Last, in processor time of one thread on a busy machine of two cores: records at 0.87 of `pread` and CRC in
+//! pieces of 256 KiB, and at 0.92 of that in pieces of 1 MiB: of 41 ms the scan has 36, as long as the loop, and the
+//! 262,144 records have 5. From maps it is 1.25. zstd takes 1.09 of the time of Zstandard alone.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
