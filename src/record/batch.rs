@@ -597,7 +597,7 @@ impl Batch {
     /// let batch = Batch::decode_any(bytes::Bytes::from_static(stored))?;
     /// let record = batch.records()?.next().expect("a message is a batch of its own")?;
     /// assert_eq!((record.offset(), record.value()), (Offset(5), Some(&b"v1"[..])));
-    /// assert!(record.timestamp().is_none()); // v0 has no timestamps
+    /// assert!(!record.timestamp().is_some()); // v0 has no timestamps
     /// # Ok::<(), ottla::BatchFault>(())
     /// ```
     pub fn decode_any(bytes: Bytes) -> Result<Self, BatchFault> {

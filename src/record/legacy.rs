@@ -186,10 +186,6 @@ fn numbered(set: &BatchHeader, first: i64, last: i64, count: i32) -> Result<Batc
     if base_offset.checked_add(i64::from(last_offset_delta) + 1).is_none() {
         return Err(bad("offset", base_offset));
     }
-    // What no offset says of a set of v0, its messages do.
-    if set.magic == 0 && set.base_offset.0 != last {
-        return Err(bad("offset", set.base_offset.0));
-    }
     Ok(BatchHeader { base_offset: Offset(base_offset), last_offset_delta, count, ..*set })
 }
 

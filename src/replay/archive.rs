@@ -19,8 +19,8 @@ use crate::replay::directory::Directory;
 use crate::replay::scan::Scan;
 use crate::replay::target::{Target, open};
 use crate::storage::{
-    AbortedTransaction, Check, ForeignLog, LogDirFacts, PartitionDirKind, SWAPPED, Segment, parse_partition_dir,
-    parse_segment_name, partition_dir_name, segment_name,
+    AbortedTransaction, Check, Defect, DefectKind, ForeignLog, LOG_STARTS, LogDirFacts, PartitionDirKind, SWAPPED,
+    Segment, Step, parse_partition_dir, parse_segment_name, partition_dir_name, segment_name,
 };
 use crate::sync::Scheduler;
 use crate::types::{Offset, ReadMode, TopicId, TopicPartition};
@@ -83,6 +83,8 @@ struct Inner {
     facts: ForeignLog,
     was_clean: bool,
     owner: Option<(Directory, TopicId)>,
+    /// What is wrong with what the files around it say.
+    defect: Option<Defect>,
 }
 
 impl Archive {
@@ -193,7 +195,8 @@ impl Archive {
         let (only, base) = match target {
             Target::Ours(_) | Target::LogDir(_) => (None, None),
             Target::Partition(_, partition) => (Some(partition), None),
-            Target::Segment(_, partition, base) => (partition.as_ref(), Some(*base)),
+            Target::Segment(_, Some(partition), base) => (Some(partition), Some(*base)),
+            Target::Segment(_, None, _) => return Err(unnamed(path)),
         };
         let was_clean = directory.was_closed()?;
         let mut logs = Vec::new();
@@ -211,11 +214,15 @@ impl Archive {
                     end: Some(known.high_watermark),
                     least_end: Some(known.high_watermark),
                     is_dense: true,
+                    is_ours: true,
                 };
                 let dir = directory.partition_dir(id, &partition)?;
                 let owner = Some((directory.clone(), id));
                 logs.push(ArchivedLog::new(partition, dir, base, facts, was_clean, owner)?);
             }
+        }
+        if logs.is_empty() && only.is_some() {
+            return Err(unnamed(path));
         }
         Ok(Self { path: path.to_owned(), scheduler: disk.scheduler(), logs })
     }
@@ -280,7 +287,12 @@ impl ArchivedLog {
         let segments = segments(&dir, only, owner.is_none())?;
         let sealed = if was_clean { segments.len() } else { segments.len().saturating_sub(1) };
         segments.iter().take(sealed).for_each(|segment| segment.seal());
-        Ok(Self { inner: Arc::new(Inner { partition, dir, segments, facts, was_clean, owner }) })
+        let mut facts = facts;
+        let defect = if owner.is_none() { wild_log_start(&dir, &segments, &facts)? } else { None };
+        if defect.is_some() {
+            facts.log_start = Offset::ZERO;
+        }
+        Ok(Self { inner: Arc::new(Inner { partition, dir, segments, facts, was_clean, owner, defect }) })
     }
 
     /// Which partition it is; by the name of its directory.
@@ -326,6 +338,7 @@ impl ArchivedLog {
     ///     match found? {
     ///         Scanned::Batch(stored) => assert_eq!(stored.batch.header().base_offset, Offset(0)),
     ///         Scanned::Damage(defect) => println!("{defect}"),
+    ///         _ => {} // what a later version may find
     ///     }
     /// }
     /// # Ok::<(), ottla::Error>(())
@@ -337,6 +350,10 @@ impl ArchivedLog {
 
     pub(super) fn segment(&self, index: usize) -> Option<&Arc<Segment>> {
         self.inner.segments.get(index)
+    }
+
+    pub(super) fn defect(&self) -> Option<&Defect> {
+        self.inner.defect.as_ref()
     }
 
     pub(super) fn facts(&self) -> &ForeignLog {
@@ -415,13 +432,34 @@ fn segments(dir: &Arc<dyn Dir>, only: Option<Offset>, is_foreign: bool) -> Resul
     Ok(segments.into_iter().map(Arc::new).collect())
 }
 
-/// The offset behind the last batch of a segment of others.
+/// That the checkpoint of log starts is not believed, since the log ends before what it says: it has no checksum.
+fn wild_log_start(dir: &Arc<dyn Dir>, segments: &[Arc<Segment>], facts: &ForeignLog) -> Result<Option<Defect>> {
+    let Some(last) = segments.last() else { return Ok(None) };
+    let known = facts.end.max(facts.least_end).unwrap_or_default().max(last.base_offset());
+    if facts.log_start <= known || facts.log_start <= end_of(last)? {
+        return Ok(None);
+    }
+    let path = dir.path().parent().unwrap_or(dir.path()).join(LOG_STARTS);
+    let detail = format!("the log start {} lies behind the log's end: nothing is taken for deleted", facts.log_start);
+    Ok(Some(Defect::new(DefectKind::Damage, path, detail)))
+}
+
+/// The offset behind the last batch of a segment of others that can be read.
 fn end_of(segment: &Segment) -> Result<Offset> {
     let unknown = ForeignLog::default();
     let place = (0, segment.base_offset());
-    let mut walk = unknown.walk(segment, place, None, Check::Header, Batch::DEFAULT_UNPACKED_LIMIT);
-    while walk.next_step()?.is_some() {}
-    Ok(walk.expected())
+    let mut walk = unknown.walk(segment, place, None, Check::Whole, Batch::DEFAULT_UNPACKED_LIMIT);
+    let mut end = segment.base_offset();
+    while let Some(step) = walk.next_step()? {
+        if let Step::Batch { batch, .. } = step {
+            end = end.max(batch.header().next_offset());
+        }
+    }
+    Ok(end)
+}
+
+fn unnamed(path: &Path) -> Error {
+    Error::illegal_argument(format!("{} is no partition that the catalog of its directory names", path.display()))
 }
 
 fn live_partitions(log_dir: &dyn Dir) -> Result<BTreeSet<TopicPartition>> {

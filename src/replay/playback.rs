@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -14,7 +14,7 @@ use crate::replay::report::ReplayReport;
 use crate::replay::scan::{Scan, Scanned, StoredBatch};
 use crate::replay::transactions::Transactions;
 use crate::storage::{Defect, DefectKind};
-use crate::sync::{Moment, Scheduler, Signal, in_parallel};
+use crate::sync::{Moment, Scheduler, Signal, in_parallel, lock};
 use crate::types::{Offset, Timestamp, TopicPartition};
 
 /// A record that a replay gives; it borrows from its batch.
@@ -122,7 +122,9 @@ pub struct Replay {
     /// By time: the lanes that have a record, the one whose turn it is on top. Else unused.
     heap: BinaryHeap<Reverse<(i64, usize)>>,
     has_begun: bool,
-    /// The lane that gave the last record.
+    /// By time: how many lanes are in the heap, or were.
+    begun_lanes: usize,
+    /// The lane that gave the last record; by time, one that is no lane if it has to give none.
     current: usize,
     pace: Option<Pace>,
     report: ReplayReport,
@@ -162,6 +164,7 @@ impl Replay {
             lanes,
             heap: BinaryHeap::new(),
             has_begun: false,
+            begun_lanes: 0,
             current: 0,
             pace,
             report: ReplayReport::default(),
@@ -252,10 +255,10 @@ impl Replay {
         take: impl Fn(ReplayedRecord<'_>) + Sync,
     ) -> Result<ReplayReport> {
         let mut report = self.report;
-        let reports = in_parallel(&self.lanes, threads, |lane| {
-            let mut lane = Lane::new(lane.log.clone(), Arc::clone(&self.options));
+        let lanes: Vec<Mutex<Lane>> = self.lanes.into_iter().map(Mutex::new).collect();
+        let reports = in_parallel(&lanes, threads, |lane| {
             let mut report = ReplayReport::default();
-            lane.for_each(&mut |found: ReplayedRecord<'_>| take(found), &mut report).map(|()| report)
+            lock(lane).for_each(&mut |found: ReplayedRecord<'_>| take(found), &mut report).map(|()| report)
         });
         for each in reports {
             report.add(each?);
@@ -301,19 +304,17 @@ impl Replay {
     }
 
     fn advance_by_time(&mut self) -> Result<Option<usize>> {
-        if !self.has_begun {
-            for index in (0..self.lanes.len()).rev() {
-                self.push(index)?;
-            }
-            self.has_begun = true;
-        } else if self.current < self.lanes.len() {
+        if self.has_begun {
             self.push(self.current)?;
         }
-        let next = self.heap.pop().map(|Reverse((_, index))| index);
-        if next.is_none() {
-            self.current = self.lanes.len();
+        // An error ends this, and the next call goes on with the lane behind.
+        self.current = self.lanes.len();
+        self.has_begun = true;
+        while self.begun_lanes < self.lanes.len() {
+            self.begun_lanes += 1;
+            self.push(self.begun_lanes - 1)?;
         }
-        Ok(next)
+        Ok(self.heap.pop().map(|Reverse((_, index))| index))
     }
 
     /// Puts a lane where it belongs, by the time of its next record.
@@ -494,7 +495,9 @@ impl Lane {
                         // What is wrong is told in the order of the offsets: the front of it is as good as forwards.
                         let fault = batch.records_from(self.next).find_map(Result::err);
                         let fault = fault.unwrap_or(BatchFault::TooShort);
-                        note(&self.log, defect_of(&stored, &fault), self.options.on_damage, report)?;
+                        let defect = defect_of(&stored, &fault);
+                        self.batch = Some(stored); // its front is given all the same
+                        return note(&self.log, defect, self.options.on_damage, report).map(|()| true);
                     }
                     self.batch = Some(stored);
                     return Ok(true);
@@ -566,8 +569,17 @@ impl Lane {
         Ok(self.scan.as_mut().expect("it was just begun"))
     }
 
-    /// Forwards, all records that are left.
+    /// All records that are left.
     fn for_each(&mut self, take: &mut impl FnMut(ReplayedRecord<'_>), report: &mut ReplayReport) -> Result<()> {
+        if self.options.backwards || self.batch.is_some() {
+            while self.advance(report)? {
+                report.note_record(self.time);
+                if let Some(found) = self.record() {
+                    take(found);
+                }
+            }
+            return Ok(());
+        }
         self.decompressor.lend(); // no batch is kept
         while self.load(report)? {
             let Some(stored) = self.batch.take() else { continue };

@@ -13,6 +13,8 @@ use crate::types::Offset;
 
 /// Backwards: how many batches are gone through at a time, the other way.
 const BLOCK_BATCHES: usize = 512;
+/// And how many bytes, but for the last batch.
+const BLOCK_BYTES: u64 = 1024 * 1024;
 
 /// A batch where it is stored.
 ///
@@ -138,13 +140,14 @@ struct Blocks {
 impl Scan {
     pub(super) fn new(log: ArchivedLog) -> Self {
         let to = log.bound().unwrap_or(Offset(i64::MAX));
+        let queue = log.defect().cloned().map(Scanned::Damage).into_iter().collect();
         Self {
             log,
             from: Offset::ZERO,
             to,
             max_unpacked_bytes: Batch::DEFAULT_UNPACKED_LIMIT,
             direction: Direction::Forwards(Place::default()),
-            queue: VecDeque::new(),
+            queue,
             has_ended: false,
         }
     }
@@ -211,7 +214,7 @@ impl Scan {
             if place.position == 0 {
                 log.check_owner()?;
             }
-            let walk = self.walk(&log, place.segment, segment, (place.position, place.expected), Check::Whole);
+            let walk = self.walk(&log, place.segment, segment, (place.position, place.expected));
             let mut walk = walk.with_at_hand(std::mem::take(&mut place.at_hand));
             let mut is_through = false;
             // What was read together is given out while it is in the processor's cache, and its buffer read into again.
@@ -285,7 +288,7 @@ impl Scan {
             let Some((index, segment)) = state.segment.and_then(|index| Some((index, log.segment(index)?))) else {
                 return Ok(());
             };
-            let mut walk = self.walk(&log, index, segment, (position, expected), Check::Whole);
+            let mut walk = self.walk(&log, index, segment, (position, expected));
             let is_last = log.segment(index + 1).is_none();
             loop {
                 let is_end = walk.position() >= segment.end();
@@ -304,37 +307,30 @@ impl Scan {
         Ok(())
     }
 
-    /// The places in a segment where a block of batches begins, and its end.
+    /// The places in a segment where a block of batches begins, and its end. Checksums count here, too: a damaged length, or
+    /// number of offsets, would lead elsewhere.
     fn blocks(&self, log: &ArchivedLog, index: usize) -> Result<(Vec<(u64, Offset)>, u64)> {
         let Some(segment) = log.segment(index).filter(|segment| segment.base_offset() < self.to) else {
             return Ok((Vec::new(), 0));
         };
         log.check_owner()?;
         let begin = (0, segment.base_offset());
-        let mut walk = self.walk(log, index, segment, begin, Check::Header);
-        let (mut blocks, mut batches) = (vec![begin], 0);
-        while walk.next_step()?.is_some() {
+        let mut walk = self.walk(log, index, segment, begin);
+        let (mut blocks, mut batches, mut begun_at) = (vec![begin], 0, 0);
+        while let Some(step) = walk.next_step()? {
             batches += 1;
-            if batches % BLOCK_BATCHES == 0 && walk.position() < segment.end() {
+            let is_full = batches == BLOCK_BATCHES || walk.position() - begun_at >= BLOCK_BYTES;
+            if is_full && matches!(step, Step::Batch { .. }) && walk.position() < segment.end() {
                 blocks.push((walk.position(), walk.expected()));
-            }
-            if walk.expected() >= self.to {
-                return Ok((blocks, walk.position()));
+                (batches, begun_at) = (0, walk.position());
             }
         }
         Ok((blocks, segment.end()))
     }
 
-    fn walk<'s>(
-        &self,
-        log: &ArchivedLog,
-        index: usize,
-        segment: &'s Segment,
-        place: (u64, Offset),
-        check: Check,
-    ) -> Walk<'s> {
+    fn walk<'s>(&self, log: &ArchivedLog, index: usize, segment: &'s Segment, place: (u64, Offset)) -> Walk<'s> {
         let next = log.segment(index + 1).map(|next| next.base_offset());
-        log.facts().walk(segment, place, next, check, self.max_unpacked_bytes)
+        log.facts().walk(segment, place, next, Check::Whole, self.max_unpacked_bytes)
     }
 
     fn is_asked_for(&self, found: &Scanned) -> bool {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::io::{Dir, Disk, Entry, OsDisk, Reading};
 use crate::storage::{
-    CLEAN_SHUTDOWN, META_PROPERTIES, POSITIONS, RECOVERY_POINTS, parse_partition_dir, parse_segment_name,
+    CLEAN_SHUTDOWN, META_PROPERTIES, POSITIONS, PartitionDirKind, RECOVERY_POINTS, parse_partition_dir,
+    parse_segment_name,
 };
 use crate::topics::CATALOG;
 use crate::types::{Offset, ReadMode, TopicPartition};
@@ -71,11 +72,20 @@ impl Target {
         let log_dir = match self {
             Self::Ours(root) => return (Some(root.join("log")), Some(root.clone())),
             Self::LogDir(dir) => Some(dir.clone()),
+            // What was put aside is none of what lies around any more.
+            Self::Partition(dir, _) | Self::Segment(dir, ..) if is_aside(dir) => return (None, None),
             Self::Partition(dir, _) | Self::Segment(dir, ..) => parent(dir),
         };
         let root = log_dir.as_deref().filter(|dir| dir.ends_with("log")).and_then(parent);
         (log_dir, root.filter(|root| root.join(CATALOG).is_file()))
     }
+}
+
+/// Whether a broker, or an engine, has renamed the directory of a partition to be deleted, moved or looked at.
+fn is_aside(dir: &Path) -> bool {
+    let name = dir.file_name().and_then(|name| name.to_str());
+    let kind = name.and_then(parse_partition_dir).map(|(_, kind)| kind);
+    kind.is_some_and(|kind| kind != PartitionDirKind::Live)
 }
 
 /// Whether a directory with such names is one of ours.

@@ -59,6 +59,7 @@ impl LogDirFacts {
             end: recovery_point.filter(|_| self.was_clean),
             least_end: recovery_point.max(self.high_watermarks.get(partition).copied()),
             is_dense: self.cleaned.as_ref().is_some_and(|cleaned| !cleaned.contains_key(partition)),
+            is_ours: false,
         }
     }
 }
@@ -76,6 +77,8 @@ pub(crate) struct ForeignLog {
     pub(crate) least_end: Option<Offset>,
     /// No offset is missing in the middle.
     pub(crate) is_dense: bool,
+    /// It is one of ours, of which as much is read as is visible.
+    pub(crate) is_ours: bool,
 }
 
 impl ForeignLog {
@@ -90,7 +93,8 @@ impl ForeignLog {
         unpacked_limit: usize,
     ) -> Walk<'s> {
         let walk = Walk::new(segment, position, expected, check);
-        let walk = walk.through_foreign(Foreign::new(unpacked_limit, !self.is_dense));
+        let foreign = Foreign::new(unpacked_limit, !self.is_dense);
+        let walk = walk.through_foreign(if self.is_ours { foreign.without_search() } else { foreign });
         match (next.or(self.end), self.least_end) {
             (Some(end), _) if end >= expected => walk.ending_at(end),
             (_, Some(end)) if end >= expected && next.is_none() => walk.reaching(end),

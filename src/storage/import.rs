@@ -46,6 +46,8 @@ pub(crate) struct LogImport<'a> {
     log_start: Offset,
     /// Where the log ends so far; `None` before it has begun.
     log_end: Option<Offset>,
+    /// Where the first segment begins, which may be before the log start.
+    begins: Option<Offset>,
     has_holes: bool,
     active: Option<Active>,
     gathered: Option<Gathered>,
@@ -112,6 +114,7 @@ impl<'a> NewLog<'a> {
             epoch: self.epoch,
             log_start,
             log_end: None,
+            begins: None,
             has_holes: false,
             active: None,
             gathered: None,
@@ -150,7 +153,8 @@ impl LogImport<'_> {
         let least = self.log_end.unwrap_or(self.log_start);
         let end = if log_end.0 - least.0 <= FAR_AWAY { log_end.max(least) } else { least };
         self.fill(end)?;
-        let first = self.active()?.segment.base_offset(); // of an empty log it is made now
+        let active = self.active()?.segment.base_offset(); // of an empty log it is made now
+        let first = self.begins.unwrap_or(active);
         self.seal()?;
         let mut epochs = LeaderEpochs::default();
         epochs.assign(self.epoch, first.min(self.log_start));
@@ -285,6 +289,7 @@ impl LogImport<'_> {
         let (indexes, filler) = (Indexes::new(base), IndexFiller::new(interval));
         self.active = Some(Active { segment, file, indexes, filler, pending: Vec::new(), written: 0 });
         self.log_end = Some(base);
+        self.begins.get_or_insert(base);
         Ok(())
     }
 

@@ -18,6 +18,9 @@ use crate::storage::walk::{Check, Step, Walk};
 use crate::sync::lock;
 use crate::types::{Offset, Timestamp};
 
+/// More than a broker makes an index of.
+const HINTS_LIMIT: u64 = 64 << 20;
+
 /// What a broker's file of batches ends with while it takes the place of others.
 pub(crate) const SWAPPED: &str = "log.swap";
 
@@ -212,7 +215,7 @@ impl Segment {
     pub(crate) fn offset_hints(&self) -> Option<&OffsetIndex> {
         match self.indexes.get() {
             Some(indexes) => Some(&indexes.offset),
-            None => self.hints.get_or_init(|| self.read_offset_index().map(Box::new)).as_deref(),
+            None => self.hints.get_or_init(|| self.read_hints().map(Box::new)).as_deref(),
         }
     }
 
@@ -249,6 +252,15 @@ impl Segment {
 
     fn read_offset_index(&self) -> Option<OffsetIndex> {
         OffsetIndex::decode(self.base_offset, &self.read_index("index", OffsetIndex::ENTRY_BYTES)?, self.end())
+    }
+
+    /// The offset index, also of a broker that has not cut its file back to what it holds.
+    fn read_hints(&self) -> Option<OffsetIndex> {
+        let file = self.dir.open(&segment_name(self.base_offset, "index")).ok()?;
+        let mut bytes = read_small(file.as_ref(), HINTS_LIMIT).ok()?;
+        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        bytes.truncate(used.next_multiple_of(OffsetIndex::ENTRY_BYTES).min(bytes.len()));
+        OffsetIndex::decode(self.base_offset, &bytes, self.end())
     }
 
     fn read_index(&self, suffix: &str, entry_bytes: usize) -> Option<Vec<u8>> {

@@ -211,6 +211,7 @@ pub(crate) fn verify_log(dir: &Arc<dyn Dir>, facts: &LogFacts, pause: &dyn Fn())
         has_epochs: false,
         transactions: BTreeMap::new(),
         last_magic: 0,
+        has_producers: false,
         has_lost_end: false,
         verdict: LogVerdict::default(),
         decompressor: Decompressor::default(),
@@ -266,6 +267,7 @@ struct Verifier<'a> {
     transactions: BTreeMap<i64, Offset>,
     /// The format of the last batch.
     last_magic: i8,
+    has_producers: bool,
     /// The log ends in damage, and nobody knows at which offset.
     has_lost_end: bool,
     verdict: LogVerdict,
@@ -546,6 +548,7 @@ impl Verifier<'_> {
     fn follow_transactions(&mut self, batch: &Batch, indexes: &mut IndexChecks) {
         let header = batch.header();
         self.last_magic = header.magic;
+        self.has_producers |= header.producer_id >= 0;
         if !header.is_transactional() || !self.facts.foreign.is_dense || !self.facts.was_clean {
             return;
         }
@@ -634,7 +637,8 @@ impl Verifier<'_> {
             found.into_iter().for_each(|defect| self.found(defect));
         }
         // Brokers write them since 0.11, with format v2.
-        let is_due = self.facts.was_clean && (self.facts.ours.is_some() || self.last_magic == MAGIC);
+        let has_any = self.has_producers || !snapshots.is_empty();
+        let is_due = self.facts.was_clean && (self.facts.ours.is_some() || (self.last_magic == MAGIC && has_any));
         if let (Some(end), true) = (self.verdict.log_end, is_due)
             && !snapshots.iter().any(|(offset, _)| *offset == end)
         {

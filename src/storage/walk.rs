@@ -239,6 +239,12 @@ impl<'a> Walk<'a> {
         })
     }
 
+    /// What was read already and stands from `position` on.
+    fn rest_at_hand(&self, position: u64) -> Option<Bytes> {
+        let begin = usize::try_from(position.checked_sub(self.at_hand.position)?).ok()?;
+        (begin < self.at_hand.bytes.len()).then(|| self.at_hand.bytes.slice(begin..))
+    }
+
     /// `len` bytes at `position`, if the segment has them.
     fn bytes_at(&mut self, position: u64, len: usize) -> Result<Option<Bytes>> {
         if self.end.saturating_sub(position) < len as u64 {
@@ -357,7 +363,8 @@ impl<'a> Walk<'a> {
     fn is_confirmed(&mut self, position: u64, header: &BatchHeader) -> Result<bool> {
         let Some(next) = self.offset_behind(position, header)? else {
             let is_end = position + header.len_bytes as u64 == self.end;
-            return Ok(self.foreign.is_some() && is_end && self.segment_end.is_none());
+            let has_no_bound = self.segment_end.is_none() || self.may_reach_further;
+            return Ok(self.foreign.is_some() && is_end && has_no_bound);
         };
         Ok(next == header.next_offset() || (self.foreign.is_some() && next > header.next_offset()))
     }
@@ -366,7 +373,8 @@ impl<'a> Walk<'a> {
     fn offset_behind(&mut self, position: u64, header: &BatchHeader) -> Result<Option<Offset>> {
         let behind = position + header.len_bytes as u64;
         if behind == self.end {
-            return Ok(self.segment_end);
+            let is_least = self.foreign.is_some() && self.may_reach_further; // what others know of their end is old
+            return Ok(self.segment_end.filter(|_| !is_least));
         }
         Ok(self.batch_at(behind, Check::Whole)?.ok().map(|next| next.header().base_offset))
     }
@@ -389,7 +397,8 @@ impl<'a> Walk<'a> {
             behind += header.len_bytes as u64;
         }
         let is_end = behind == self.end;
-        Ok(is_end.then(|| (behind, self.segment_end.unwrap_or(self.expected.next()))))
+        let end = self.segment_end.filter(|end| self.foreign.is_none() || *end > self.expected);
+        Ok(is_end.then(|| (behind, end.unwrap_or(self.expected.next()))))
     }
 
     /// Whether a batch that begins at `offset` may stand from here on. It may be the expected one behind damage, too:

@@ -6,8 +6,9 @@
 //!   cleaner. A batch behind a gap is right if the one behind it agrees, and if it lies in the segment.
 //! - Where nothing says where to go on behind damage, the walk searches byte by byte for a whole batch. A record's value
 //!   may contain the bytes of a batch, and so one counts only if batch follows on batch from there to the end of the
-//!   segment, or to the torn or empty rest that a crash leaves there, or to where the offset index says that one begins.
-//!   The search is given up when it has checked four times what there is, and 64 MiB.
+//!   segment, or to where the offset index says that one begins, or for 2 MiB, or, two of them, to the torn or empty rest
+//!   that a crash leaves. The search is given up when it has read and checked four times what there is, and 64 MiB.
+//!   Where a walk reads a log of ours like this, since it wants what is visible and no more, it does not search.
 
 use crate::error::Result;
 use crate::record::{Batch, BatchFault, BatchHeader, Decompressor};
@@ -29,13 +30,21 @@ pub(crate) struct Foreign {
     decompressor: Decompressor,
     unpacked_limit: usize,
     allows_gaps: bool,
+    /// Whether it searches byte by byte where nothing else leads on.
+    searches: bool,
 }
 
 impl Foreign {
     /// Compressed sets of the old formats unpack to no more than `unpacked_limit` bytes; `allows_gaps` if offsets may be
     /// missing between batches.
     pub(crate) fn new(unpacked_limit: usize, allows_gaps: bool) -> Self {
-        Self { decompressor: Decompressor::default(), unpacked_limit, allows_gaps }
+        Self { decompressor: Decompressor::default(), unpacked_limit, allows_gaps, searches: true }
+    }
+
+    /// Goes on behind damage only where lengths or the index lead, as in a log of ours.
+    pub(crate) fn without_search(mut self) -> Self {
+        self.searches = false;
+        self
     }
 }
 
@@ -89,17 +98,18 @@ impl Walk<'_> {
         // What was preallocated, and what a crash has left, holds no record.
         let is_empty = self.foreign.is_some() && self.segment_end.is_none() && self.is_zero(self.position)?;
         let least = if is_empty { first } else { first.next() };
-        Ok(self.segment_end.unwrap_or(least).max(first))
+        let end = self.segment_end.filter(|end| self.foreign.is_none() || !self.may_reach_further || *end > first);
+        Ok(end.unwrap_or(least).max(first))
     }
 
     /// The first place behind `position` from which on all is whole.
     pub(super) fn scanned_place(&mut self, position: u64) -> Result<Option<(u64, Offset)>> {
-        if self.foreign.is_none() {
+        if !self.foreign.as_ref().is_some_and(|foreign| foreign.searches) {
             return Ok(None);
         }
         let mut left = (self.end - position).saturating_mul(4).saturating_add(SEARCH_BYTES);
         let mut at = position + 1;
-        while let Some(candidate) = self.candidate(at)? {
+        while let Some(candidate) = self.candidate(at, &mut left)? {
             if let Some(first) = self.chain(candidate, &mut left)? {
                 return Ok(Some((candidate, first)));
             }
@@ -112,12 +122,19 @@ impl Walk<'_> {
         Ok(None)
     }
 
-    /// The first place from `at` on whose bytes may be the front of a batch.
-    fn candidate(&mut self, at: u64) -> Result<Option<u64>> {
+    /// The first place from `at` on whose bytes may be the front of a batch. What has to be read counts.
+    fn candidate(&mut self, at: u64, left: &mut u64) -> Result<Option<u64>> {
         let mut at = at;
-        while at + FRONT_BYTES as u64 <= self.end {
-            let len = usize::try_from(self.end - at).unwrap_or(usize::MAX).min(READ_BYTES);
-            let Some(bytes) = self.bytes_at(at, len)? else { return Ok(None) };
+        while at + FRONT_BYTES as u64 <= self.end && *left > 0 {
+            let bytes = match self.rest_at_hand(at).filter(|rest| rest.len() >= FRONT_BYTES) {
+                Some(rest) => rest,
+                None => {
+                    let len = usize::try_from(self.end - at).unwrap_or(usize::MAX).min(READ_BYTES);
+                    *left = left.saturating_sub(len as u64);
+                    let Some(bytes) = self.bytes_at(at, len)? else { return Ok(None) };
+                    bytes
+                }
+            };
             let fits = |window: &&[u8]| {
                 let length = BatchHeader::stored_length(window);
                 let offset = window.first_chunk().map_or(-1, |offset| i64::from_be_bytes(*offset));
@@ -130,17 +147,20 @@ impl Walk<'_> {
             if let Some(found) = bytes.windows(FRONT_BYTES).position(|window| fits(&window)) {
                 return Ok(Some(at + found as u64));
             }
-            at += (len - FRONT_BYTES + 1) as u64;
+            at += (bytes.len() - FRONT_BYTES + 1) as u64;
         }
         Ok(None)
     }
 
     /// The first offset of the batch at `position`, if batches follow each other from there as far as they have to.
     fn chain(&mut self, position: u64, left: &mut u64) -> Result<Option<Offset>> {
-        let (mut at, mut first, mut next) = (position, None, self.expected);
+        let (mut at, mut first, mut next, mut batches) = (position, None, self.expected, 0);
         loop {
-            if at == self.end || (first.is_some() && (self.is_indexed(at) || self.is_rest(at, next)?)) {
+            if at == self.end || (batches > 0 && self.is_indexed(at)) || (batches > 1 && self.is_rest(at, next)?) {
                 return Ok(first);
+            }
+            if at - position > LARGE_BYTES as u64 {
+                return Ok(first); // no record is as long
             }
             let length = self.bytes_at(at, FRONT_BYTES)?.map_or(0, |front| BatchHeader::stored_length(&front));
             let Some(rest) = left.checked_sub(u64::from(length).min(self.end - at)) else {
@@ -154,6 +174,7 @@ impl Walk<'_> {
                 return Ok(None);
             }
             first = first.or(Some(header.base_offset));
+            batches += 1;
             (at, next) = (at + header.len_bytes as u64, header.next_offset());
         }
     }
