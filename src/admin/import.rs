@@ -245,12 +245,17 @@ impl Admin {
     /// # Ok::<(), ottla::Error>(())
     /// ```
     pub fn import(&self, path: impl AsRef<Path>, options: &ImportOptions) -> Result<ImportReport> {
+        let path = path.as_ref();
+        if path.is_file() {
+            let what = "is a file: the log.dir of a broker is imported, or a partition's directory";
+            return Err(Error::illegal_argument(format!("{} {what}", path.display())));
+        }
         let archive = Archive::open(path)?;
         let topics = chosen_topics(&archive, options)?;
         for name in topics.keys() {
             self.engine.check_new_topic(name)?;
         }
-        let mut report = ImportReport::default();
+        let mut report = ImportReport { findings: archive.findings().to_vec(), ..ImportReport::default() };
         let mut commits = read_commits(&archive, options, &mut report)?;
         let mut groups: BTreeMap<String, usize> = BTreeMap::new();
         for (name, logs) in topics {

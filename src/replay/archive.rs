@@ -55,6 +55,7 @@ pub struct Archive {
     path: PathBuf,
     scheduler: Arc<dyn Scheduler>,
     logs: Vec<ArchivedLog>,
+    findings: Vec<Defect>,
 }
 
 /// One log of an [`Archive`]. Clones share it.
@@ -138,6 +139,7 @@ impl Archive {
             Some(log_dir) => LogDirFacts::read(open(&log_dir)?.as_ref()),
             None => LogDirFacts::default(),
         };
+        let findings = facts.defect.iter().cloned().collect();
         let (disk, logs) = match target {
             Target::Ours(_) => return Err(Error::illegal_argument(format!("{} has no topics", path.display()))),
             Target::LogDir(dir) => return Self::of_log_dir(path, &disk(&dir)?),
@@ -154,7 +156,7 @@ impl Archive {
                 (disk, vec![log])
             }
         };
-        Ok(Self { path: path.to_owned(), scheduler: disk.scheduler(), logs })
+        Ok(Self { path: path.to_owned(), scheduler: disk.scheduler(), logs, findings })
     }
 
     /// The directory of topics on a disk in memory.
@@ -182,11 +184,13 @@ impl Archive {
         let root = disk.root();
         let facts = LogDirFacts::read(root.as_ref());
         let mut logs = Vec::new();
-        for partition in live_partitions(root.as_ref())? {
+        let (live, strange) = live_partitions(root.as_ref())?;
+        let findings = facts.defect.iter().cloned().chain(strange).collect();
+        for partition in live {
             let dir = root.dir(&partition_dir_name(&partition))?;
             logs.push(ArchivedLog::foreign(partition, dir, None, &facts)?);
         }
-        Ok(Self { path: path.to_owned(), scheduler: disk.scheduler(), logs })
+        Ok(Self { path: path.to_owned(), scheduler: disk.scheduler(), logs, findings })
     }
 
     /// A directory of topics, or a part of one.
@@ -224,7 +228,7 @@ impl Archive {
         if logs.is_empty() && only.is_some() {
             return Err(unnamed(path));
         }
-        Ok(Self { path: path.to_owned(), scheduler: disk.scheduler(), logs })
+        Ok(Self { path: path.to_owned(), scheduler: disk.scheduler(), logs, findings: Vec::new() })
     }
 
     /// What was opened.
@@ -238,6 +242,12 @@ impl Archive {
     #[must_use]
     pub fn logs(&self) -> &[ArchivedLog] {
         &self.logs
+    }
+
+    /// What is wrong beside the logs, so that some of what is there may not be seen, or some of what was deleted.
+    #[must_use]
+    pub fn findings(&self) -> &[Defect] {
+        &self.findings
     }
 
     /// The log of one partition.
@@ -285,9 +295,12 @@ impl ArchivedLog {
         owner: Option<(Directory, TopicId)>,
     ) -> Result<Self> {
         let segments = segments(&dir, only, owner.is_none())?;
+        let mut facts = facts;
+        if let Some(next) = only.map(|only| base_behind(dir.as_ref(), only)).transpose()?.flatten() {
+            (facts.end, facts.least_end) = (Some(facts.end.map_or(next, |end| end.min(next))), None);
+        }
         let sealed = if was_clean { segments.len() } else { segments.len().saturating_sub(1) };
         segments.iter().take(sealed).for_each(|segment| segment.seal());
-        let mut facts = facts;
         let defect = if owner.is_none() { wild_log_start(&dir, &segments, &facts)? } else { None };
         if defect.is_some() {
             facts.log_start = Offset::ZERO;
@@ -432,6 +445,13 @@ fn segments(dir: &Arc<dyn Dir>, only: Option<Offset>, is_foreign: bool) -> Resul
     Ok(segments.into_iter().map(Arc::new).collect())
 }
 
+/// Where the segment behind the one at `base` begins.
+fn base_behind(dir: &dyn Dir, base: Offset) -> Result<Option<Offset>> {
+    let names = dir.names()?;
+    let bases = names.iter().filter_map(|name| parse_segment_name(name).filter(|(_, end)| *end == "log"));
+    Ok(bases.map(|(each, _)| each).filter(|each| *each > base).min())
+}
+
 /// That the checkpoint of log starts is not believed, since the log ends before what it says: it has no checksum.
 fn wild_log_start(dir: &Arc<dyn Dir>, segments: &[Arc<Segment>], facts: &ForeignLog) -> Result<Option<Defect>> {
     let Some(last) = segments.last() else { return Ok(None) };
@@ -462,14 +482,22 @@ fn unnamed(path: &Path) -> Error {
     Error::illegal_argument(format!("{} is no partition that the catalog of its directory names", path.display()))
 }
 
-fn live_partitions(log_dir: &dyn Dir) -> Result<BTreeSet<TopicPartition>> {
-    let dirs = log_dir.list()?.into_iter().filter(|entry| entry.is_dir);
-    let live = dirs.filter_map(|entry| match parse_partition_dir(&entry.name) {
-        // A broker's log manager does not know the log in which a cluster keeps its own metadata.
-        Some((partition, PartitionDirKind::Live)) if partition.topic() != CLUSTER_METADATA => Some(partition),
-        _ => None,
-    });
-    Ok(live.collect())
+/// The partitions that have a directory, and what only looks like one.
+fn live_partitions(log_dir: &dyn Dir) -> Result<(BTreeSet<TopicPartition>, Vec<Defect>)> {
+    let (mut live, mut strange) = (BTreeSet::new(), Vec::new());
+    for entry in log_dir.list()? {
+        match parse_partition_dir(&entry.name) {
+            // A broker's log manager does not know the log in which a cluster keeps its own metadata.
+            Some((partition, _)) if partition.topic() == CLUSTER_METADATA => {}
+            Some((partition, PartitionDirKind::Live)) if entry.is_dir => drop(live.insert(partition)),
+            Some((_, PartitionDirKind::Live)) => {
+                let detail = "it is named like a partition, and is no directory: symbolic links are not followed here";
+                strange.push(Defect::new(DefectKind::Unreadable, log_dir.path().join(&entry.name), detail));
+            }
+            _ => {}
+        }
+    }
+    Ok((live, strange))
 }
 
 impl fmt::Debug for Archive {

@@ -149,14 +149,20 @@ impl Archive {
     pub fn replay(&self, options: &ReplayOptions) -> Replay {
         let logs = self.logs().iter().filter(|log| options.asks_for_partition(log.partition()));
         let logs: Vec<ArchivedLog> = logs.cloned().collect();
-        Replay::of(logs, options, self.scheduler())
+        Replay::of(logs, options, self.scheduler(), self.findings())
     }
 }
 
 impl Replay {
-    fn of(logs: Vec<ArchivedLog>, options: &ReplayOptions, scheduler: &Arc<dyn Scheduler>) -> Self {
+    fn of(
+        logs: Vec<ArchivedLog>,
+        options: &ReplayOptions,
+        scheduler: &Arc<dyn Scheduler>,
+        findings: &[Defect],
+    ) -> Self {
         let options = Arc::new(options.clone());
         let total_bytes = logs.iter().map(ArchivedLog::size_bytes).sum();
+        let report = ReplayReport { findings: findings.to_vec(), ..ReplayReport::default() };
         let pace = options.speed.map(|speed| Pace { scheduler: Arc::clone(scheduler), speed, began: None });
         let lanes = logs.into_iter().map(|log| Lane::new(log, Arc::clone(&options))).collect();
         Self {
@@ -167,7 +173,7 @@ impl Replay {
             begun_lanes: 0,
             current: 0,
             pace,
-            report: ReplayReport::default(),
+            report,
             total_bytes,
         }
     }
@@ -474,7 +480,14 @@ impl Lane {
     /// Takes the next batch that may hold a record that is asked for.
     fn load(&mut self, report: &mut ReplayReport) -> Result<bool> {
         loop {
-            let found = self.scan(report)?.next().transpose()?;
+            let found = match self.scan(report)?.next().transpose() {
+                // The scan goes on with the next file.
+                Err(error @ Error::Io { .. }) if self.options.on_damage == OnDamage::Skip => {
+                    report.findings.push(Defect::from_error(&error, self.log.path()));
+                    continue;
+                }
+                found => found?,
+            };
             let stored = match found {
                 None => return Ok(false),
                 Some(Scanned::Batch(stored)) => stored,
@@ -558,8 +571,8 @@ impl Lane {
             let mut scan = whole().to(to);
             if self.options.read_committed {
                 let transactions = Transactions::of(whole())?;
-                for (producer_id, first) in transactions.unknown() {
-                    report.findings.push(unknown_outcome(&self.log, producer_id, first));
+                for (producer_id, first, last) in transactions.unknown() {
+                    report.findings.push(unknown_outcome(&self.log, producer_id, first, last));
                 }
                 scan = scan.to(transactions.last_stable().unwrap_or(Offset(i64::MAX)));
                 self.transactions = Some(transactions);
@@ -605,13 +618,13 @@ fn record_at(batch: &Batch, bytes_left: usize) -> Option<Record<'_>> {
     batch.last_records(bytes_left).next()?.ok()
 }
 
-/// That a transaction's end is lost in damage.
-fn unknown_outcome(log: &ArchivedLog, producer_id: i64, first: Offset) -> Defect {
+/// That a transaction's end may be lost in damage.
+fn unknown_outcome(log: &ArchivedLog, producer_id: i64, first: Offset, last: Offset) -> Defect {
     let detail = format!(
-        "the end of producer {producer_id}'s transaction that begins at offset {first} is lost in damage: its records are \
+        "producer {producer_id} has a transaction there whose end is not in the log, or is lost in damage: its records are \
          left out"
     );
-    Defect::new(DefectKind::Damage, log.path(), detail).of(first, first)
+    Defect::new(DefectKind::Damage, log.path(), detail).of(first, last)
 }
 
 /// What is wrong with a batch whose checksum holds.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::record::Batch;
 use crate::replay::archive::ArchivedLog;
 use crate::storage::{AtHand, Check, Defect, DefectKind, ForeignLog, Segment, Step, Walk};
@@ -83,7 +83,8 @@ pub enum Scanned {
     Damage(Defect),
 }
 
-/// Goes through an [`ArchivedLog`]; ends with the first error of the operating system.
+/// Goes through an [`ArchivedLog`]. Behind an error of the operating system it goes on with the next file; any other error
+/// ends it.
 ///
 /// ```
 /// # use ottla::{Engine, MemoryDisk, Offset, Producer, ProducerRecord};
@@ -180,6 +181,19 @@ impl Scan {
         self
     }
 
+    /// Goes on behind the segment that could not be read.
+    fn pass_segment(&mut self) {
+        match &mut self.direction {
+            Direction::Forwards(place) => {
+                let segment = place.segment + 1;
+                let base = self.log.segment(segment).map_or(place.expected, |next| next.base_offset());
+                let expected = place.expected.max(base);
+                *place = Place { segment, expected, has_begun: true, ..Place::default() };
+            }
+            Direction::Backwards(state) => state.blocks.clear(),
+        }
+    }
+
     pub(super) fn log(&self) -> &ArchivedLog {
         &self.log
     }
@@ -204,6 +218,8 @@ impl Scan {
     fn fill_forwards(&mut self, place: &mut Place) -> Result<()> {
         let log = self.log.clone();
         if !place.has_begun {
+            // Also if its index cannot be read: it may be the next one that can.
+            *place = Place { segment: log.segment_of(self.from), has_begun: true, ..Place::default() };
             *place = self.start(&log)?;
         }
         while self.queue.is_empty() {
@@ -367,7 +383,8 @@ impl Iterator for Scan {
     fn next(&mut self) -> Option<Self::Item> {
         if self.queue.is_empty() && !self.has_ended {
             if let Err(error) = self.fill() {
-                self.has_ended = true;
+                self.has_ended = !matches!(error, Error::Io { .. });
+                self.pass_segment();
                 return Some(Err(error));
             }
             self.has_ended = self.queue.is_empty();

@@ -28,7 +28,11 @@ impl Target {
                 "expected a directory of topics, a Kafka log.dir, the directory of a partition, or a segment";
             Error::illegal_argument(format!("{}: {what}: {expected}", path.display()))
         };
-        let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = |path: &Path| {
+            let full = if path.file_name().is_none() { path.canonicalize().ok() } else { None }; // such as `.`
+            let named = full.as_deref().unwrap_or(path).file_name();
+            named.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        };
         if path.is_file() {
             let (base, _) = parse_segment_name(&name(path)).ok_or_else(|| wrong("it is no segment"))?;
             let dir = match path.parent() {

@@ -28,8 +28,8 @@ pub(crate) struct Transactions {
     markers: BTreeMap<i64, Vec<Marker>>,
     /// Where the first one begins that is still open.
     last_stable: Option<Offset>,
-    /// Producers whose last transaction nobody knows the end of, and where that begins.
-    unknown: BTreeMap<i64, Offset>,
+    /// Producers whose last transaction nobody knows the end of, and what that holds.
+    unknown: BTreeMap<i64, Open>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +40,8 @@ struct Marker {
     begins: Offset,
 }
 
-/// What a producer has open.
-#[derive(Clone, Copy)]
+/// What a producer has open: its first and last record.
+#[derive(Clone, Copy, Debug)]
 struct Open {
     first: Offset,
     last: Offset,
@@ -112,7 +112,7 @@ impl Transactions {
                 continue;
             }
             if damages.iter().any(|(_, last)| *last > open.last) {
-                self.unknown.insert(producer_id, open.first);
+                self.unknown.insert(producer_id, open);
             } else {
                 self.last_stable = Some(self.last_stable.map_or(open.first, |least| least.min(open.first)));
             }
@@ -124,9 +124,9 @@ impl Transactions {
         self.last_stable
     }
 
-    /// The transactions that nobody knows the end of: producer and first offset.
-    pub(crate) fn unknown(&self) -> impl Iterator<Item = (i64, Offset)> {
-        self.unknown.iter().map(|(producer_id, first)| (*producer_id, *first))
+    /// The transactions that nobody knows the end of: producer, first and last offset.
+    pub(crate) fn unknown(&self) -> impl Iterator<Item = (i64, Offset, Offset)> {
+        self.unknown.iter().map(|(producer_id, open)| (*producer_id, open.first, open.last))
     }
 
     /// Whether a batch of records belongs to a transaction that was aborted.

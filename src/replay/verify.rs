@@ -545,13 +545,16 @@ fn names(log_dir: &dyn Dir, around: &Surroundings) -> Vec<Defect> {
     for entry in &entries {
         let name = entry.name.as_str();
         if !entry.is_dir {
+            if matches!(parse_partition_dir(name), Some((_, PartitionDirKind::Live))) {
+                found.push(defect(name, "it is named like a partition, and is no directory"));
+            }
             if name.ends_with(".tmp") {
                 found.push(defect(name, "an interrupted change has left it behind"));
             }
             continue;
         }
         match parse_partition_dir(name) {
-            None if name == "remote-log-index-cache" => {}
+            None if name == "remote-log-index-cache" || (name == "lost+found" && around.catalog.is_some()) => {}
             None => found.push(defect(name, "it is no partition, and a broker does not start with it")),
             Some((_, PartitionDirKind::Delete)) => {
                 found.push(defect(name, "a deletion that is under way, or was not finished"))

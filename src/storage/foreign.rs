@@ -18,6 +18,7 @@ use crate::storage::checkpoint::{
     CLEANED, HIGH_WATERMARKS, LOG_STARTS, RECOVERY_POINTS, has_clean_shutdown, read_offsets,
 };
 use crate::storage::segment::Segment;
+use crate::storage::verify::Defect;
 use crate::storage::walk::{Check, Foreign, Walk};
 use crate::types::{Offset, TopicPartition};
 
@@ -30,6 +31,8 @@ pub(crate) struct LogDirFacts {
     log_starts: BTreeMap<TopicPartition, Offset>,
     /// `None` if nobody can tell where the cleaner was.
     cleaned: Option<BTreeMap<TopicPartition, Offset>>,
+    /// Why nobody knows what is deleted.
+    pub(crate) defect: Option<Defect>,
 }
 
 impl LogDirFacts {
@@ -41,12 +44,16 @@ impl LogDirFacts {
             Ok(None) if is_log_dir => Some(BTreeMap::new()),
             cleaned => cleaned.unwrap_or_default(),
         };
+        let log_starts = read_offsets(log_dir, LOG_STARTS);
+        let path = log_dir.path().join(LOG_STARTS);
+        let defect = log_starts.as_ref().err().map(|error| Defect::from_error(error, &path));
         Self {
             was_clean: has_clean_shutdown(log_dir).unwrap_or(false),
             recovery_points: recovery_points.unwrap_or_default(),
             high_watermarks: high_watermarks.unwrap_or_default(),
-            log_starts: read(LOG_STARTS).unwrap_or_default(),
+            log_starts: log_starts.unwrap_or_default().unwrap_or_default(),
             cleaned,
+            defect,
         }
     }
 

@@ -210,6 +210,7 @@ pub(crate) fn verify_log(dir: &Arc<dyn Dir>, facts: &LogFacts, pause: &dyn Fn())
         epochs: Arc::default(),
         has_epochs: false,
         transactions: BTreeMap::new(),
+        behind: facts.only.and_then(|only| behind(&entries, only)),
         last_magic: 0,
         has_producers: false,
         has_lost_end: false,
@@ -232,6 +233,12 @@ pub(crate) fn verify_log(dir: &Arc<dyn Dir>, facts: &LogFacts, pause: &dyn Fn())
         verifier.check_snapshots(&entries);
     }
     Ok(verifier.verdict)
+}
+
+/// Where the segment behind the one at `base` begins.
+fn behind(entries: &[Entry], base: Offset) -> Option<Offset> {
+    let segments = entries.iter().filter_map(|entry| parse_segment_name(&entry.name).filter(|(_, end)| *end == "log"));
+    segments.map(|(each, _)| each).filter(|each| *each > base).min()
 }
 
 /// Says again after a pause what looks wrong in a directory that may have a writer; only what stays is wrong.
@@ -265,6 +272,8 @@ struct Verifier<'a> {
     has_epochs: bool,
     /// Where the open transaction of each producer begins, in a log of others in which no offset is missing.
     transactions: BTreeMap<i64, Offset>,
+    /// Where the segment behind the only one begins that is looked at.
+    behind: Option<Offset>,
     /// The format of the last batch.
     last_magic: i8,
     has_producers: bool,
@@ -375,7 +384,7 @@ impl Verifier<'_> {
             if misplaced && is_whole && !self.note_misplaced(*base, expected) {
                 return;
             }
-            let next = bases.get(index + 1).map(|(next, _)| *next);
+            let next = bases.get(index + 1).map(|(next, _)| *next).or(self.behind);
             match self.check_segment(*base, *len, next) {
                 Ok(Some(end)) => expected = end,
                 Ok(None) => return, // the log is torn there: what is behind goes with it

@@ -6,7 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ottla::replay::{Archive, ReplayOptions, Scanned};
-use ottla::{Acks, Admin, Engine, Error, NewTopic, Offset, Producer, ProducerConfig, ProducerRecord, TopicPartition};
+use ottla::{
+    Acks, Admin, DefectKind, Engine, Error, NewTopic, Offset, Producer, ProducerConfig, ProducerRecord, TopicPartition,
+    VerifyOptions, verify,
+};
 use tempfile::TempDir;
 
 /// A copy of a partition that Kafka wrote, alone in a directory.
@@ -168,4 +171,99 @@ fn compacted_log_that_no_checkpoint_names_is_read_whole() {
             .any(|defect| defect.offsets.is_some_and(|(first, last)| (first.0..=last.0).contains(offset)))
     };
     assert!(!found.iter().any(missing), "what is there is not said to be missing");
+}
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+#[test]
+fn every_segment_on_its_own_is_as_whole_as_its_log() {
+    for log in Archive::open(golden("plain/log")).unwrap().logs() {
+        for segment in segments(log.path()) {
+            assert!(verify(&segment, &VerifyOptions::default()).unwrap().is_clean(), "{}", segment.display());
+            drop(offsets(&segment));
+        }
+    }
+}
+
+/// What is put aside under a name that tells so is itself, and not the log that has its place now.
+#[test]
+fn directory_that_was_put_aside_is_read_as_what_it_is() {
+    let data = tempfile::tempdir().unwrap();
+    let engine = Engine::open(data.path()).unwrap();
+    produce(&engine, &["made", "paid", "sent"], Acks::All);
+    engine.close().unwrap();
+    let aside = data.path().join("log/orders-0.0123456789abcdef0123456789abcdef-stray");
+    let (_copy, other) = copy_of("plain/log/plain-1");
+    fs::create_dir(&aside).unwrap();
+    for entry in fs::read_dir(&other).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), aside.join(entry.file_name())).unwrap();
+    }
+    assert_eq!(offsets(&aside), offsets(&other));
+    assert_eq!(offsets(&data.path().join("log/orders-0")), [0, 1, 2]);
+}
+
+#[test]
+fn what_hides_records_or_brings_deleted_ones_back_is_said() {
+    let (data, path) = copy_of("plain/log/plain-1");
+    let before = offsets(data.path());
+    let replayed = |expected: &[i64]| {
+        let mut found = Vec::new();
+        let replay = Archive::open(data.path()).unwrap().replay(&ReplayOptions::default());
+        let report = replay.for_each(|each| found.push(each.record.offset().0)).unwrap();
+        assert_eq!(found, expected);
+        report.findings.iter().map(|defect| defect.kind).collect::<Vec<_>>()
+    };
+    // A log start that lies behind all there is, and one that cannot be read.
+    fs::write(data.path().join("log-start-offset-checkpoint"), "0\n1\nplain 1 99999\n").unwrap();
+    assert_eq!(replayed(&before), [DefectKind::Damage]);
+    fs::write(data.path().join("log-start-offset-checkpoint"), "garbage").unwrap();
+    assert_eq!(replayed(&before), [DefectKind::Damage]);
+    fs::remove_file(data.path().join("log-start-offset-checkpoint")).unwrap();
+    // A file in the place of a partition, and a directory in the place of a segment.
+    fs::write(data.path().join("plain-7"), "").unwrap();
+    assert_eq!(replayed(&before), [DefectKind::Unreadable]);
+    let report = verify(data.path(), &VerifyOptions::default()).unwrap();
+    assert!(report.iter().any(|defect| defect.path.ends_with("plain-7")));
+    fs::remove_file(data.path().join("plain-7")).unwrap();
+    drop(path);
+}
+
+/// One file that cannot be opened costs itself.
+#[cfg(unix)]
+#[test]
+fn segment_that_cannot_be_opened_costs_itself() {
+    let (data, path) = copy_of("plain/log/plain-0");
+    let all = segments(&path);
+    assert!(all.len() > 2);
+    let lost = offsets(&all[1]);
+    let before = offsets(data.path());
+    fs::remove_file(&all[1]).unwrap();
+    std::os::unix::fs::symlink("nowhere", &all[1]).unwrap();
+    for backwards in [false, true] {
+        let mut found = Vec::new();
+        let options = ReplayOptions::default().backwards(backwards);
+        let replay = Archive::open(data.path()).unwrap().replay(&options);
+        let report = replay.for_each(|each| found.push(each.record.offset().0)).unwrap();
+        found.sort_unstable();
+        assert_eq!(found, before.iter().copied().filter(|offset| !lost.contains(offset)).collect::<Vec<_>>());
+        assert!(report.findings.iter().any(|defect| defect.kind == DefectKind::Unreadable), "{:?}", report.findings);
+    }
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn directory_of_a_broker_is_not_made_one_of_ours() {
+    let home = crate::command::Home::new();
+    let (_data, partition) = copy_of("plain/log/plain-1");
+    fs::create_dir_all(home.data()).unwrap();
+    fs::copy(golden("plain/log/meta.properties"), home.data().join("meta.properties")).unwrap();
+    let before = crate::command::names(&home.data());
+    let import = format!("import {}", partition.display());
+    for command in ["topic create t", "produce t", &import] {
+        assert!(home.run(command).refused().contains("Kafka broker"), "{command}");
+    }
+    assert_eq!(crate::command::names(&home.data()), before);
 }

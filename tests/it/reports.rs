@@ -4,6 +4,7 @@
 mod clients;
 mod command_line;
 mod files;
+mod imported;
 mod names;
 mod replayed;
 
@@ -48,8 +49,8 @@ fn tests_in(text: &str) -> BTreeSet<&str> {
 fn every_case_has_a_row_and_every_row_its_test() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |file: &str| std::fs::read_to_string(root.join(file)).unwrap();
-    let files =
-        ["clients", "command_line", "files", "names", "replayed"].map(|name| format!("tests/it/reports/{name}.rs"));
+    let files = ["clients", "command_line", "files", "imported", "names", "replayed"]
+        .map(|name| format!("tests/it/reports/{name}.rs"));
     let units =
         ["src/record/tests.rs", "src/record/compression/tests.rs", "src/bin/ottla/consume.rs"].map(str::to_owned);
     let code: String = files.iter().chain(&units).map(|file| read(file)).collect();

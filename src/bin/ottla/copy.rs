@@ -35,6 +35,7 @@ impl Copy {
     /// Opens the directory, and makes the topics that it lacks.
     pub(crate) fn begin(into: &Path, archive: &Archive, command: &Command) -> Result<Self, Failure> {
         refuse_itself(into, archive.path())?;
+        crate::check(into, true)?;
         let mut topics: BTreeMap<&str, u32> = BTreeMap::new();
         for partition in archive.logs().iter().map(|log| log.partition()) {
             let count = topics.entry(partition.topic()).or_default();

@@ -158,8 +158,13 @@ fn refused(error: Error, command: &Command) -> Failure {
 fn check(directory: &Path, creates: bool) -> Result<(), Failure> {
     let name = directory.display();
     let exists = directory.try_exists().map_err(|error| Failure::Usage(format!("cannot look up {name}: {error}")))?;
+    let is_ours = OURS.iter().any(|file| directory.join(file).exists());
+    if creates && !is_ours && is_of_a_broker(directory) {
+        let what = "it is the log.dir of a Kafka broker, or in one, and stays as it is";
+        return Err(Failure::Usage(format!("{name} is not one of ottla's directories: {what}")));
+    }
     let failure = match (directory.is_dir(), exists) {
-        (true, _) if creates || is_empty(directory) || OURS.iter().any(|file| directory.join(file).exists()) => {
+        (true, _) if creates || is_empty(directory) || is_ours => {
             return Ok(());
         }
         (false, false) if creates => return Ok(()),
@@ -172,6 +177,13 @@ fn check(directory: &Path, creates: bool) -> Result<(), Failure> {
 
 /// What only a directory of ours has, from the first moment on.
 const OURS: [&str; 2] = ["LOCK", "catalog"];
+
+/// Whether a broker has it, or would take it for a partition: also where it is not there yet.
+fn is_of_a_broker(directory: &Path) -> bool {
+    const OF_A_BROKER: [&str; 3] = ["meta.properties", "recovery-point-offset-checkpoint", "partition.metadata"];
+    let has_any = |directory: &Path| OF_A_BROKER.iter().any(|file| directory.join(file).exists());
+    has_any(directory) || directory.parent().is_some_and(|parent| parent != Path::new("") && has_any(parent))
+}
 
 /// Whether there is nothing in it but what a file system puts there; if it cannot be read, opening it will say why.
 #[expect(clippy::disallowed_methods, reason = "looks at a directory that may not be the engine's")]

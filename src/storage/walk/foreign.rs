@@ -107,6 +107,9 @@ impl Walk<'_> {
         if !self.foreign.as_ref().is_some_and(|foreign| foreign.searches) {
             return Ok(None);
         }
+        if self.is_zero(position)? {
+            return Ok(None); // what was preallocated may be large
+        }
         let mut left = (self.end - position).saturating_mul(4).saturating_add(SEARCH_BYTES);
         let mut at = position + 1;
         while let Some(candidate) = self.candidate(at, &mut left)? {
@@ -205,7 +208,7 @@ impl Walk<'_> {
         while at < self.end {
             let len = usize::try_from(self.end - at).unwrap_or(usize::MAX).min(READ_BYTES);
             let Some(bytes) = self.bytes_at(at, len)? else { return Ok(false) };
-            if bytes.iter().any(|byte| *byte != 0) {
+            if bytes.chunks(1024).any(|chunk| chunk.iter().fold(0, |any, byte| any | byte) != 0) {
                 return Ok(false);
             }
             at += len as u64;

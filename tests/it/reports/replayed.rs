@@ -12,7 +12,7 @@ use super::T;
 use super::files::{R039, R043, R045, R047, R049, R052, from_hex, one_two_three};
 use crate::command::{Home, Ran, bare, copy, names, run};
 
-const R009: &str = "\
+pub(super) const R009: &str = "\
     0000000000000000000000390000000002965a94b10000000000000000018bcfe568000000018bcfe56800ffffffffffffff\
     ffffffffffffff000000010e00000001026100000000007fffffff000000390000000002dd4538ab0000000000000000018b\
     cfe568010000018bcfe56801ffffffffffffffffffffffffffff000000010e00000001026200000000008000000000000039\
@@ -21,7 +21,7 @@ const R009: &str = "\
     ffffffffffffffffffffffffffff000000010e00000001026400\
 ";
 
-const R024: &str = "\
+pub(super) const R024: &str = "\
     0000000000000000000000490000000002fbc8b4f00000000000090000018bcfe568000000018bcfe56802ffffffffffffff\
     ffffffffffffff000000030e000000010230000e000202010231000e00040401023200000000000000000a00000031000000\
     000291070a90000000000004ffffffffffffffff0000018bcfe5680cffffffffffffffffffffffffffff0000000000000000\
@@ -29,7 +29,7 @@ const R024: &str = "\
     ffffff000000010e00000001026600\
 ";
 
-const R024_18: &str = "\
+pub(super) const R024_18: &str = "\
     00000000000000120000003b0000000002a371df330000000000000000018bcfe568120000018bcfe56812ffffffffffffff\
     ffffffffffffff0000000112000000010661637400\
 ";
@@ -66,7 +66,7 @@ const R050: &str = "\
 ";
 
 /// A directory `k` with a partition `t-0` in it that has these segments, and no other file.
-fn planted(segments: &[(u64, &str)]) -> Home {
+pub(super) fn planted(segments: &[(u64, &str)]) -> Home {
     let home = Home::new();
     let dir = home.beside("k/t-0");
     fs::create_dir_all(&dir).unwrap();
