@@ -20,7 +20,7 @@ use crate::replay::scan::Scan;
 use crate::replay::target::{Target, open};
 use crate::storage::{
     AbortedTransaction, Check, Defect, DefectKind, ForeignLog, LOG_STARTS, LogDirFacts, PartitionDirKind, SWAPPED,
-    Segment, Step, parse_partition_dir, parse_segment_name, partition_dir_name, segment_name,
+    Segment, Step, parse_partition_dir, parse_segment_name, partition_dir_name, segment_behind, segment_name,
 };
 use crate::sync::Scheduler;
 use crate::types::{Offset, ReadMode, TopicId, TopicPartition};
@@ -296,7 +296,8 @@ impl ArchivedLog {
     ) -> Result<Self> {
         let segments = segments(&dir, only, owner.is_none())?;
         let mut facts = facts;
-        if let Some(next) = only.map(|only| base_behind(dir.as_ref(), only)).transpose()?.flatten() {
+        let names = if only.is_some() { dir.names()? } else { Vec::new() };
+        if let Some(next) = only.and_then(|only| segment_behind(names.iter().map(String::as_str), only)) {
             (facts.end, facts.least_end) = (Some(facts.end.map_or(next, |end| end.min(next))), None);
         }
         let sealed = if was_clean { segments.len() } else { segments.len().saturating_sub(1) };
@@ -443,13 +444,6 @@ fn segments(dir: &Arc<dyn Dir>, only: Option<Offset>, is_foreign: bool) -> Resul
     }
     segments.sort_unstable_by_key(Segment::base_offset);
     Ok(segments.into_iter().map(Arc::new).collect())
-}
-
-/// Where the segment behind the one at `base` begins.
-fn base_behind(dir: &dyn Dir, base: Offset) -> Result<Option<Offset>> {
-    let names = dir.names()?;
-    let bases = names.iter().filter_map(|name| parse_segment_name(name).filter(|(_, end)| *end == "log"));
-    Ok(bases.map(|(each, _)| each).filter(|each| *each > base).min())
 }
 
 /// That the checkpoint of log starts is not believed, since the log ends before what it says: it has no checksum.

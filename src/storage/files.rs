@@ -32,6 +32,12 @@ pub(crate) fn parse_segment_name(name: &str) -> Option<(Offset, &str)> {
     Some((Offset(base), extension))
 }
 
+/// Where the segment behind the one at `base` begins, by the names in its directory.
+pub(crate) fn segment_behind<'a>(names: impl Iterator<Item = &'a str>, base: Offset) -> Option<Offset> {
+    let bases = names.filter_map(parse_segment_name).filter(|(_, extension)| *extension == "log");
+    bases.map(|(each, _)| each).filter(|each| *each > base).min()
+}
+
 /// How many digits the name of a segment has: one more than the greatest offset.
 const DIGITS: usize = 20;
 

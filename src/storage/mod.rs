@@ -60,7 +60,7 @@ pub use config::{TopicConfig, TopicConfigBuilder};
 pub(crate) use export::LogExport;
 pub(crate) use files::{
     PartitionDirKind, RESERVE, RESERVE_BYTES, group_file_name, marked_dir_name, parse_group_file_name,
-    parse_partition_dir, parse_segment_name, partition_dir_name, segment_name, topic_collision_key,
+    parse_partition_dir, parse_segment_name, partition_dir_name, segment_behind, segment_name, topic_collision_key,
     validate_topic_name,
 };
 pub(crate) use foreign::{ForeignLog, LogDirFacts};

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::io::{Dir, Entry, read_small};
 use crate::record::{Batch, BatchFault, ControlType, Decompressor, MAGIC};
 use crate::storage::checkpoint::{PARTITION_METADATA, read_partition_metadata};
-use crate::storage::files::{parse_segment_name, segment_name};
+use crate::storage::files::{parse_segment_name, segment_behind, segment_name};
 use crate::storage::foreign::ForeignLog;
 use crate::storage::leader_epochs::{LEADER_EPOCHS, LeaderEpochs, LeaderEpochsFinding};
 use crate::storage::producer_state::read_snapshot;
@@ -210,7 +210,7 @@ pub(crate) fn verify_log(dir: &Arc<dyn Dir>, facts: &LogFacts, pause: &dyn Fn())
         epochs: Arc::default(),
         has_epochs: false,
         transactions: BTreeMap::new(),
-        behind: facts.only.and_then(|only| behind(&entries, only)),
+        behind: facts.only.and_then(|only| segment_behind(entries.iter().map(|entry| entry.name.as_str()), only)),
         last_magic: 0,
         has_producers: false,
         has_lost_end: false,
@@ -233,12 +233,6 @@ pub(crate) fn verify_log(dir: &Arc<dyn Dir>, facts: &LogFacts, pause: &dyn Fn())
         verifier.check_snapshots(&entries);
     }
     Ok(verifier.verdict)
-}
-
-/// Where the segment behind the one at `base` begins.
-fn behind(entries: &[Entry], base: Offset) -> Option<Offset> {
-    let segments = entries.iter().filter_map(|entry| parse_segment_name(&entry.name).filter(|(_, end)| *end == "log"));
-    segments.map(|(each, _)| each).filter(|each| *each > base).min()
 }
 
 /// Says again after a pause what looks wrong in a directory that may have a writer; only what stays is wrong.
