@@ -17,6 +17,10 @@ type Plain = (i64, i64, Option<Vec<u8>>, Option<Vec<u8>>, Headers);
 /// If that reads something else.
 pub(super) fn written(input: &[u8]) {
     let Some((records, bytes)) = fuzzing::build(input) else { return };
+    let first = records.first().map_or(0, |record| record.0);
+    if records.iter().any(|record| record.0.checked_sub(first).is_none()) {
+        return; // it adds what wraps around without a thought for the end of the numbers
+    }
     let expected: Vec<Plain> = (0..)
         .zip(records)
         .map(|(offset, (timestamp, key, value, headers))| {
@@ -53,7 +57,7 @@ pub(super) fn read(mut input: Vec<u8>) {
         let Ok(record) = record else { return };
         let (timestamp, base) = (record.timestamp().0, batch.header().base_timestamp.0);
         if timestamp.wrapping_sub(base).unsigned_abs() >> 62 > 0 || base.unsigned_abs() >> 62 > 0 {
-            return; // it adds them without a thought for the end of the numbers
+            return; // the same
         }
         let headers = record.headers().iter().map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)));
         let (key, value) = (record.key().map(<[u8]>::to_vec), record.value().map(<[u8]>::to_vec));
