@@ -21,7 +21,7 @@ use crate::admin::Admin;
 use crate::engine::{ImportedCommit, ImportedTopic};
 use crate::error::{Error, Result};
 use crate::record::{Batch, BatchFault, Decompressor, MAGIC};
-use crate::replay::{Archive, ArchivedLog, GroupCommits, Scanned, StoredBatch, Transactions};
+use crate::replay::{Archive, ArchivedLog, Directory, GroupCommits, Scanned, StoredBatch, Transactions};
 use crate::storage::{Defect, DefectKind, ImportedLog, LogImport, NewLog, group_file_name};
 use crate::types::{Offset, TopicId, TopicPartition};
 
@@ -257,6 +257,7 @@ impl Admin {
         }
         let mut report = ImportReport { findings: archive.findings().to_vec(), ..ImportReport::default() };
         let mut commits = read_commits(&archive, options, &mut report)?;
+        report.passed.extend(groups_of_ours(path)?);
         let mut groups: BTreeMap<String, usize> = BTreeMap::new();
         for (name, logs) in topics {
             let commits = commits.remove(name).unwrap_or_default();
@@ -330,6 +331,13 @@ fn chosen_topics<'a>(
         Some(missing) => Err(Error::unknown_topic(missing)),
         None => Ok(topics),
     }
+}
+
+/// The groups of a directory of ottla's own, which keeps their offsets in files that are not imported.
+fn groups_of_ours(path: &Path) -> Result<Option<(String, u64)>> {
+    let Ok(directory) = Directory::open(path) else { return Ok(None) };
+    let count = directory.groups()?.len() as u64;
+    Ok((count > 0).then(|| ("groups of a directory of ottla's own keep their offsets there".to_owned(), count)))
 }
 
 /// What groups have committed, by topic.

@@ -302,7 +302,7 @@ impl ArchivedLog {
         }
         let sealed = if was_clean { segments.len() } else { segments.len().saturating_sub(1) };
         segments.iter().take(sealed).for_each(|segment| segment.seal());
-        let defect = if owner.is_none() { wild_log_start(&dir, &segments, &facts)? } else { None };
+        let defect = if owner.is_none() { wild_log_start(&dir, &segments, &facts) } else { None };
         if defect.is_some() {
             facts.log_start = Offset::ZERO;
         }
@@ -447,15 +447,16 @@ fn segments(dir: &Arc<dyn Dir>, only: Option<Offset>, is_foreign: bool) -> Resul
 }
 
 /// That the checkpoint of log starts is not believed, since the log ends before what it says: it has no checksum.
-fn wild_log_start(dir: &Arc<dyn Dir>, segments: &[Arc<Segment>], facts: &ForeignLog) -> Result<Option<Defect>> {
-    let Some(last) = segments.last() else { return Ok(None) };
+fn wild_log_start(dir: &Arc<dyn Dir>, segments: &[Arc<Segment>], facts: &ForeignLog) -> Option<Defect> {
+    let last = segments.last()?;
     let known = facts.end.max(facts.least_end).unwrap_or_default().max(last.base_offset());
-    if facts.log_start <= known || facts.log_start <= end_of(last)? {
-        return Ok(None);
+    // One that cannot be read ends nobody knows where, and is told of when it is read.
+    if facts.log_start <= known || end_of(last).map_or(true, |end| facts.log_start <= end) {
+        return None;
     }
     let path = dir.path().parent().unwrap_or(dir.path()).join(LOG_STARTS);
     let detail = format!("the log start {} lies behind the log's end: nothing is taken for deleted", facts.log_start);
-    Ok(Some(Defect::new(DefectKind::Damage, path, detail)))
+    Some(Defect::new(DefectKind::Damage, path, detail))
 }
 
 /// The offset behind the last batch of a segment of others that can be read.

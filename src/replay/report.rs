@@ -27,7 +27,7 @@ pub struct ReplayReport {
     pub batches: u64,
     /// Of these, those that were left unread, since their header says that nothing in them is asked for.
     pub batches_passed: u64,
-    /// Of these, those that hold a marker.
+    /// Of these, those that hold a control record: the marker of a transaction, say.
     pub control_batches: u64,
     /// Of these, those of transactions that were aborted or are open, where only committed records are asked for.
     pub uncommitted_batches: u64,

@@ -128,6 +128,15 @@ struct Place {
     at_hand: AtHand,
 }
 
+impl Place {
+    /// Where the segment behind this one begins.
+    fn behind_segment(&self, log: &ArchivedLog) -> Self {
+        let segment = self.segment + 1;
+        let base = log.segment(segment).map_or(self.expected, |next| next.base_offset());
+        Self { segment, expected: self.expected.max(base), has_begun: true, ..Self::default() }
+    }
+}
+
 /// Where a scan backwards has got.
 #[derive(Default)]
 struct Blocks {
@@ -184,13 +193,16 @@ impl Scan {
     /// Goes on behind the segment that could not be read.
     fn pass_segment(&mut self) {
         match &mut self.direction {
-            Direction::Forwards(place) => {
-                let segment = place.segment + 1;
-                let base = self.log.segment(segment).map_or(place.expected, |next| next.base_offset());
-                let expected = place.expected.max(base);
-                *place = Place { segment, expected, has_begun: true, ..Place::default() };
-            }
+            Direction::Forwards(place) => *place = place.behind_segment(&self.log),
             Direction::Backwards(state) => state.blocks.clear(),
+        }
+    }
+
+    /// Forwards: the offset that is expected next.
+    pub(super) fn reached(&self) -> Offset {
+        match &self.direction {
+            Direction::Forwards(place) => place.expected,
+            Direction::Backwards(_) => Offset::ZERO,
         }
     }
 
@@ -247,14 +259,7 @@ impl Scan {
             place.at_hand = walk.into_at_hand();
             if is_through {
                 log.check_owner()?;
-                let base = log.segment(place.segment + 1).map_or(place.expected, |next| next.base_offset());
-                *place = Place {
-                    segment: place.segment + 1,
-                    position: 0,
-                    expected: place.expected.max(base),
-                    has_begun: true,
-                    at_hand: AtHand::default(),
-                };
+                *place = place.behind_segment(&log);
             }
         }
         Ok(())

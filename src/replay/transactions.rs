@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::record::{BatchHeader, ControlType};
 use crate::replay::scan::{Scan, Scanned};
 use crate::storage::AbortedTransaction;
@@ -48,18 +48,27 @@ struct Open {
 }
 
 impl Transactions {
-    /// Of what `scan` goes through.
-    pub(crate) fn of(scan: Scan) -> Result<Self> {
+    /// Of what `scan` goes through. A file that cannot be opened or read is damage to this: markers may be in it.
+    pub(crate) fn of(mut scan: Scan) -> Result<Self> {
         let index = scan.log().aborted_transactions();
         let mut transactions = Self::default();
         let (mut open, mut damages) = (BTreeMap::<i64, Open>::new(), Vec::new());
-        for found in scan {
-            let stored = match found? {
-                Scanned::Batch(stored) => stored,
-                Scanned::Damage(defect) => {
+        loop {
+            let first = scan.reached();
+            let stored = match scan.next() {
+                None => break,
+                Some(Ok(Scanned::Batch(stored))) => stored,
+                Some(Ok(Scanned::Damage(defect))) => {
                     damages.extend(defect.offsets);
                     continue;
                 }
+                Some(Err(Error::Io { .. })) => {
+                    // Behind the last segment nobody knows how far it went.
+                    let next = Some(scan.reached()).filter(|next| *next > first);
+                    damages.push((first, next.unwrap_or(Offset(i64::MAX))));
+                    continue;
+                }
+                Some(Err(error)) => return Err(error),
             };
             let header = stored.batch.header();
             if header.producer_id < 0 || !header.is_transactional() {

@@ -242,9 +242,9 @@ fn segment_that_cannot_be_opened_costs_itself() {
     let before = offsets(data.path());
     fs::remove_file(&all[1]).unwrap();
     std::os::unix::fs::symlink("nowhere", &all[1]).unwrap();
-    for backwards in [false, true] {
+    for (backwards, committed) in [(false, false), (true, false), (false, true), (true, true)] {
         let mut found = Vec::new();
-        let options = ReplayOptions::default().backwards(backwards);
+        let options = ReplayOptions::default().backwards(backwards).read_committed(committed);
         let replay = Archive::open(data.path()).unwrap().replay(&options);
         let report = replay.for_each(|each| found.push(each.record.offset().0)).unwrap();
         found.sort_unstable();

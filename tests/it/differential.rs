@@ -59,9 +59,8 @@ fn another_reader_agrees_on_random_batches() {
     run(3_000);
 }
 
-/// `cargo test --release --all-features --test it differential:: -- --ignored`
 #[test]
-#[ignore = "takes some seconds in release, and minutes without"]
+#[ignore = "takes five seconds more: cargo test --all-features --test it differential:: -- --ignored"]
 fn another_reader_agrees_on_a_hundred_thousand_batches() {
     run(100_000);
 }

@@ -143,24 +143,6 @@ fn records_of_an_open_transaction_are_left_out_and_told() {
     assert_eq!(read(&engine, 0), pairs(&[(1, "a")]));
 }
 
-#[test]
-fn control_records_of_any_kind_are_no_records() {
-    let segment = "0000000000000000000000390000000002965a94b10000000000000000018bcfe568000000018bcfe56800ffffffffffffff\
-         ffffffffffffff000000010e0000000102610000000000000000010000003f0000000002092ff44b0020000000000000018b\
-         cfe568000000018bcfe56800ffffffffffffffffffffffffffff000000011a00000008000000030600000000000000000000\
-         00020000003900000000025d4d352e0000000000000000018bcfe568020000018bcfe56802ffffffffffffffffffffffffff\
-         ff000000010e0000000102620000000000000000030000003f000000000282dfb92d0020000000000000018bcfe568000000\
-         018bcfe56800ffffffffffffffffffffffffffff000000011a0000000800000063060000000000000000000000040000003f\
-         00000000028f6608e60020000000000000018bcfe568000000018bcfe56800ffffffffffffffffffffffffffff000000011a\
-         00000008000000040600000000000000000000000500000039000000000234ebc4210000000000000000018bcfe568050000\
-         018bcfe56805ffffffffffffffffffffffffffff000000010e00000001026300";
-    let log_dir = kafka(&[("t-0", 0, segment)]);
-    let engine = Engine::in_memory().unwrap();
-    assert!(import(&engine, log_dir.path()).is_complete());
-    assert_eq!(read(&engine, 0), pairs(&[(0, "a"), (2, "b"), (5, "c")]));
-    assert_eq!(engine.end_offset(&("t", 0).into()).unwrap(), Offset(6));
-}
-
 #[cfg(feature = "cli")]
 #[test]
 fn command_brings_the_offsets_of_a_group_and_its_lag() {
@@ -321,4 +303,20 @@ fn full_disk_leaves_nothing_of_a_topic_and_the_engine_goes_on() {
     assert!(!disk.files().iter().any(|(path, _)| path.to_string_lossy().contains("t-0")));
     disk.set_capacity(None);
     assert_eq!(import(&engine, &log_dir).records(), 36);
+}
+
+/// What groups of a directory of ours have committed is not imported, and that is said.
+#[test]
+fn groups_of_a_directory_of_ours_are_told_to_stay() {
+    let data = tempfile::tempdir().unwrap();
+    let source = Engine::open(data.path()).unwrap();
+    Producer::<str, str>::new(&source).unwrap().send(ProducerRecord::to("t").value("x")).unwrap().wait().unwrap();
+    let mut consumer = Consumer::<str, str>::new(&source, "billing").unwrap();
+    consumer.commit_sync_offsets([(("t", 0).into(), Offset(1).into())]).unwrap();
+    consumer.close().unwrap();
+    source.close().unwrap();
+    let engine = Engine::in_memory().unwrap();
+    let report = import(&engine, data.path());
+    assert_eq!((report.records(), report.passed[0].1), (1, 1));
+    assert!(!report.is_complete());
 }

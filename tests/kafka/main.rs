@@ -84,7 +84,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-#[ignore = "tests/kafka/run calls it"]
+#[ignore = "needs a JDK and Maven: run tests/kafka/run, which runs it"]
 fn directories_are_written_and_exported() {
     for (name, write) in KINDS {
         let path = work().join(name);
@@ -116,7 +116,7 @@ fn directories_are_written_and_exported() {
 }
 
 #[test]
-#[ignore = "tests/kafka/run calls it"]
+#[ignore = "needs a JDK and Maven: run tests/kafka/run, which runs it"]
 fn what_a_broker_left_is_read() {
     let served = lines::from_text(&fs::read_to_string(work().join("served")).unwrap());
     let log = work().join("broker/log");
@@ -131,7 +131,7 @@ fn what_a_broker_left_is_read() {
 }
 
 #[test]
-#[ignore = "the one above calls it"]
+#[ignore = "a part of the one above, which runs it: tests/kafka/run; alone it does nothing"]
 fn child_writes_until_it_is_killed() {
     write::write_until_killed();
 }

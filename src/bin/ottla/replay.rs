@@ -206,7 +206,7 @@ fn summary(report: &ReplayReport, elapsed: Duration) -> Vec<String> {
     let passed = [
         (report.records_passed, "record", "not asked for"),
         (report.batches_passed, "batch", "not unpacked, by what its header says"),
-        (report.control_batches, "marker", "of transactions"),
+        (report.control_batches, "control batch", "that no consumer sees"),
         (report.uncommitted_batches, "batch", "of transactions that are not committed"),
     ];
     let passed: Vec<_> = passed.iter().filter(|(number, ..)| *number > 0).collect();

@@ -199,8 +199,13 @@ impl IndexChecks {
 
     /// The marker at `last` aborts a transaction, of which records have come by.
     pub(super) fn note_abort(&mut self, producer_id: i64, last: Offset) {
-        let is_it = |aborted: AbortedTransaction| aborted.producer_id == producer_id && aborted.last_offset == last;
-        if !self.transaction.entries.iter().filter_map(AbortedTransaction::decode).any(is_it) {
+        if self.transaction.defect.is_some() {
+            return; // one is told, and what is not sorted cannot be searched
+        }
+        let last_offset = |entry: &[u8; 34]| AbortedTransaction::decode(entry).map(|aborted| aborted.last_offset);
+        let at = self.transaction.entries.partition_point(|entry| last_offset(entry) < Some(last));
+        let found = self.transaction.entries.get(at).and_then(AbortedTransaction::decode);
+        if !found.is_some_and(|found| found.producer_id == producer_id && found.last_offset == last) {
             let detail = format!("it lacks the transaction of producer {producer_id} that is aborted at offset {last}");
             self.transaction.fail(self.transaction.entries.len(), detail);
         }

@@ -7,7 +7,7 @@ use std::fs;
 use ottla::{Engine, Producer, ProducerRecord};
 use serde_json::{Value, json};
 
-use super::files::from_hex;
+use super::files::{R052, from_hex};
 use super::replayed::{R009, R024, R024_18, planted};
 use crate::command::{Home, copy};
 
@@ -99,4 +99,13 @@ fn r033_stored_offsets_are_read_past_what_is_not_known() {
     assert_eq!((&rows[1].0, &rows[1].1), (&json!(1), &json!(null)), "deleted");
     assert_eq!(rows[2], (json!(2), expected[2].1.clone(), expected[2].2.clone()));
     assert_eq!(other.run_with(&["group", "list", "--json"]).json().len(), 1);
+}
+
+/// Control records of an unknown kind stop the reader, or are shown.
+#[test]
+fn r052_control_records_of_any_kind_are_not_imported() {
+    let home = planted(&[(0, R052)]);
+    import(&home, "");
+    assert_eq!(values(&home, "--from beginning"), ["0=a", "2=b", "5=c"]);
+    assert_eq!(home.feed("d\n", "produce t --json").json()[0]["offset"], json!(6));
 }
