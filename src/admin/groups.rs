@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::admin::Admin;
-use crate::coordinator::group::{GroupDescription, GroupListing, Standing};
+use crate::coordinator::group::{GroupDescription, GroupListing, GroupMembers, Standing};
 use crate::error::Result;
 use crate::topics::Topic;
 use crate::types::TopicId;
@@ -31,6 +31,35 @@ impl Admin {
     pub fn list_groups(&self) -> Result<Vec<GroupListing>> {
         self.engine.ensure_open()?;
         Ok(self.engine.groups().into_iter().map(|group| GroupListing { group: group.to_string() }).collect())
+    }
+
+    /// Who the members of a group are, and what each holds and is to hold. Those of this process: nobody else has any while
+    /// the engine is open. Never blocks for the disk. Kafka: `describeConsumerGroups`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidGroupId`](crate::Error::InvalidGroupId) if no group can have that name;
+    /// [`Error::GroupIdNotFound`](crate::Error::GroupIdNotFound) if it has committed nothing, and no consumer was made for it;
+    /// [`Error::Closed`](crate::Error::Closed) after the engine was closed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Admin, Consumer, Engine, NewTopic};
+    /// # use std::time::Duration;
+    /// # let engine = Engine::in_memory()?;
+    /// # let admin = Admin::new(&engine);
+    /// # admin.create_topic(NewTopic::new("orders"))?;
+    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// consumer.subscribe(["orders"])?;
+    /// consumer.poll(Duration::ZERO)?;
+    /// for member in admin.group_members("billing")?.members {
+    ///     println!("{} holds {:?}", member.member_id, member.assignment);
+    ///     assert_eq!(member.assignment.len(), 1);
+    /// }
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn group_members(&self, name: &str) -> Result<GroupMembers> {
+        self.engine.ensure_open()?;
+        Ok(self.engine.known_group(name)?.describe_members())
     }
 
     /// How far a group has read, and how much is left. Never blocks for the disk. Kafka: `describeConsumerGroups`,

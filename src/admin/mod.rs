@@ -10,7 +10,9 @@ mod topics;
 
 use crate::engine::Engine;
 
-pub use crate::coordinator::group::{GroupDescription, GroupListing, GroupPartition};
+pub use crate::coordinator::group::{
+    GroupDescription, GroupListing, GroupMember, GroupMembers, GroupPartition, GroupState,
+};
 pub use crate::topics::TopicListing;
 pub use export::{ExportOptions, ExportReport, ExportedPartition, ExportedTopic, export};
 pub use import::{ImportOptions, ImportReport, PartitionImport, TopicImport};

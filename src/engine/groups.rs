@@ -8,7 +8,8 @@ use crate::engine::lane::{JournalCell, Lane};
 use crate::error::{Error, Result};
 use crate::io::Dir;
 use crate::storage::{Journal, JournalIds, group_file_name};
-use crate::sync::lock;
+use crate::sync::{Moment, lock};
+use crate::topics::Topics;
 
 /// All groups by name.
 #[derive(Debug)]
@@ -56,6 +57,13 @@ impl Groups {
         Ok(offsets)
     }
 
+    /// The group of that name, if it has committed something or a consumer was made for it.
+    pub(crate) fn known(&self, name: &str) -> Result<Arc<GroupOffsets>> {
+        group_file_name(name)?;
+        let group = lock(&self.by_name).get(name).map(|group| Arc::clone(&group.offsets));
+        group.ok_or_else(|| Error::GroupIdNotFound { group: name.into() })
+    }
+
     /// The group of that name, if it has committed something.
     pub(crate) fn find(&self, name: &str) -> Result<Arc<GroupOffsets>> {
         group_file_name(name)?; // no such group is one thing, no such name another
@@ -68,6 +76,16 @@ impl Groups {
     pub(crate) fn names(&self) -> Vec<Arc<str>> {
         let groups = lock(&self.by_name);
         groups.iter().filter(|(_, group)| group.journal().is_some()).map(|(name, _)| Arc::clone(name)).collect()
+    }
+
+    /// Topics have come or gone.
+    pub(crate) fn refresh_topics(&self, topics: &Topics) {
+        self.all().iter().for_each(|group| group.offsets().refresh_topics(topics));
+    }
+
+    /// Has every group look for members that are late; says when to look again, if ever.
+    pub(crate) fn expire(&self, now: Moment) -> Option<Moment> {
+        self.all().iter().filter_map(|group| group.offsets().expire(now)).min()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Group>> {

@@ -54,9 +54,10 @@ impl Engine {
         self.ensure_open()?;
         let (entry, config) = self.new_topic(new.name, Some(new.partitions), new.overrides)?;
         let mut groups: BTreeMap<&str, Arc<GroupOffsets>> = BTreeMap::new();
+        let mut permits = Vec::new();
         for commit in new.commits {
             let group = shared.groups.group(&commit.group)?;
-            group.admit(None)?; // as for a commit from outside: not while it has a member
+            permits.push(group.admit(None, &[])?); // as for a commit from outside: not while it has a member
             groups.insert(&commit.group, group);
         }
         let epoch = lock(&shared.catalog).epoch();

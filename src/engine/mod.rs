@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::coordinator::group::{CommitEntry, GroupOffsets};
+use crate::coordinator::group::{CommitEntry, GroupOffsets, Interest, Joining, Membership, SeatTerms};
 use crate::engine::groups::Groups;
 use crate::engine::lane::{Answer, Failure, JournalCell, Lane};
 use crate::engine::opening::{Opened, open_directory};
@@ -88,7 +88,7 @@ struct Shared {
     lane: Arc<Lane>,
     log_dir: Arc<dyn Dir>,
     topics: Arc<Topics>,
-    groups: Groups,
+    groups: Arc<Groups>,
     sources: Arc<Sources>,
     callbacks: Arc<Callbacks>,
     to_writer: Post<Command>,
@@ -99,6 +99,8 @@ struct Shared {
     changing_files: Mutex<()>,
     report: OpenReport,
     is_closed: AtomicBool,
+    /// Has upkeep look when the next deadline is.
+    deadlines: Arc<Signal>,
 }
 
 /// Where one who waits for the writer finds its answer.
@@ -175,7 +177,7 @@ impl Engine {
         let Opened { lane, log_dir, topics, groups, catalog, catalog_journal, report, locks } =
             open_directory(&disk, &topic_defaults)?;
         let scheduler = lane.disk.scheduler();
-        let (topics, sources) = (Arc::new(topics), Arc::new(Sources::default()));
+        let (topics, groups, sources) = (Arc::new(topics), Arc::new(groups), Arc::new(Sources::default()));
         let (to_writer, writer_inbox) = mailbox();
         let (to_syncer, syncer_inbox) = mailbox();
         let (to_upkeep, upkeep_inbox) = mailbox();
@@ -190,13 +192,14 @@ impl Engine {
         let writer =
             Writer::new(writer_inbox, Arc::clone(&lane), Arc::clone(&sources), Arc::clone(&topics), to_syncer.clone());
         let syncer = Syncer::new(syncer_inbox, to_syncer, Arc::clone(&lane));
-        let upkeep = Upkeep::new(upkeep_inbox, Arc::clone(&lane), config.recovery_point_interval);
+        let upkeep = Upkeep::new(upkeep_inbox, Arc::clone(&lane), Arc::clone(&groups), config.recovery_point_interval);
         let threads = Threads {
             writer: spawn(&format!("writer-{dir}"), &signals[0], Box::new(writer))?,
             syncer: spawn(&format!("sync-{dir}"), &signals[1], Box::new(syncer))?,
             upkeep: spawn("upkeep", &signals[2], Box::new(upkeep))?,
             to_upkeep,
         };
+        let [_, _, deadlines] = signals;
         let shared = Shared {
             config,
             topic_defaults,
@@ -213,6 +216,7 @@ impl Engine {
             changing_files: Mutex::new(()),
             report,
             is_closed: AtomicBool::new(false),
+            deadlines,
         };
         log::info!(
             "opened {}: {} topics, leader epoch {}, {} findings",
@@ -406,6 +410,7 @@ impl Engine {
     fn insert_topic(&self, topic: Topic) -> Arc<Topic> {
         let topic = Arc::new(topic);
         self.shared().topics.insert(Arc::clone(&topic));
+        self.shared().groups.refresh_topics(&self.shared().topics);
         log::info!("created topic {}, id {}, {} partitions", topic.name(), topic.id(), topic.entry.partitions);
         topic
     }
@@ -422,6 +427,7 @@ impl Engine {
         log::info!("deleted topic {name}, id {}", topic.id());
         shared.topics.remove(name);
         topic.partitions.iter().for_each(|partition| partition.mark_deleted());
+        shared.groups.refresh_topics(&shared.topics);
         // Rounds under way may still sync the partitions' files and directories by name.
         self.pass_barrier()?;
         let slots: Vec<_> = topic.partitions.iter().map(|partition| partition.slot()).collect();
@@ -577,6 +583,29 @@ impl Engine {
     pub(crate) fn group(&self, name: &str) -> Result<Arc<GroupOffsets>> {
         self.ensure_open()?;
         self.shared().groups.group(name)
+    }
+
+    /// Joins `group`. `terms` is given what upkeep waits on, and the scheduler.
+    pub(crate) fn join_group(
+        &self,
+        group: &Arc<GroupOffsets>,
+        joining: Joining,
+        terms: impl FnOnce(Arc<Signal>, Arc<dyn Scheduler>) -> SeatTerms,
+    ) -> Result<Membership> {
+        self.ensure_open()?;
+        let shared = self.shared();
+        let terms = terms(Arc::clone(&shared.deadlines), Arc::clone(&shared.scheduler));
+        group.join(joining, terms, &shared.topics, shared.config.group_max_size)
+    }
+
+    /// A member wants other topics from now on.
+    pub(crate) fn resubscribe(&self, member: &Membership, interest: Interest) {
+        member.resubscribe(interest, &self.shared().topics);
+    }
+
+    /// The group of that name, if it has committed something or a consumer was made for it.
+    pub(crate) fn known_group(&self, name: &str) -> Result<Arc<GroupOffsets>> {
+        self.shared().groups.known(name)
     }
 
     /// The group of that name, if it has committed something.

@@ -1,9 +1,10 @@
-//! What has to be done now and then: brings `positions` to the disk.
+//! What has to be done now and then: brings `positions` to the disk, and sees which members of groups are late.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::engine::groups::Groups;
 use crate::engine::lane::Lane;
 use crate::sync::{Actor, Mailbox, Moment, Next};
 
@@ -12,13 +13,14 @@ use crate::sync::{Actor, Mailbox, Moment, Next};
 pub(crate) struct Upkeep {
     inbox: Mailbox<()>,
     lane: Arc<Lane>,
+    groups: Arc<Groups>,
     interval: Duration,
     next: Option<Moment>,
 }
 
 impl Upkeep {
-    pub(crate) fn new(inbox: Mailbox<()>, lane: Arc<Lane>, interval: Duration) -> Self {
-        Self { inbox, lane, interval, next: None }
+    pub(crate) fn new(inbox: Mailbox<()>, lane: Arc<Lane>, groups: Arc<Groups>, interval: Duration) -> Self {
+        Self { inbox, lane, groups, interval, next: None }
     }
 }
 
@@ -37,6 +39,7 @@ impl Actor for Upkeep {
             }
             self.next = Some(now + self.interval);
         }
-        Next::Until(self.next.unwrap_or(due))
+        let positions = self.next.unwrap_or(due);
+        Next::Until(self.groups.expire(now).map_or(positions, |late| late.min(positions)))
     }
 }

@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use crate::coordinator::group::Seat;
+use crate::coordinator::group::roster::Roster;
 use crate::sync::lock;
 use crate::types::{LeaderEpoch, Offset, Timestamp, TopicId};
 
@@ -51,13 +51,13 @@ pub(crate) struct BadPayload(pub(crate) String);
 pub(crate) struct GroupOffsets {
     name: Arc<str>,
     offsets: Mutex<BTreeMap<(TopicId, u32), Committed>>,
-    pub(super) seat: Seat,
+    pub(super) roster: Roster,
 }
 
 impl GroupOffsets {
     /// A group that has committed nothing yet.
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.into(), offsets: Mutex::default(), seat: Seat::default() }
+        Self { name: name.into(), offsets: Mutex::default(), roster: Roster::default() }
     }
 
     pub(crate) fn name(&self) -> &str {
