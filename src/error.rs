@@ -195,6 +195,12 @@ pub enum Error {
     /// No group of that name is known. Kafka: `GROUP_ID_NOT_FOUND`.
     #[error("there is no group {group}")]
     GroupIdNotFound { group: Arc<str> },
+    /// The group has members, and what was asked for is possible only while it has none. Kafka: `NON_EMPTY_GROUP`.
+    #[error("group {group} has members")]
+    NonEmptyGroup { group: Arc<str> },
+    /// A member of the group subscribes to the topic, so its offsets stay. Kafka: `GROUP_SUBSCRIBED_TO_TOPIC`.
+    #[error("group {group}: a member subscribes to {topic}")]
+    GroupSubscribedToTopic { group: Arc<str>, topic: Arc<str> },
     /// The group is in use by another member, and one member at a time is all that it takes. Kafka:
     /// `GROUP_MAX_SIZE_REACHED`.
     #[error("group {group} has a member already")]

@@ -98,15 +98,15 @@ mod producer;
 
 pub use crate::admin::{
     Admin, ExportOptions, ExportReport, ExportedPartition, ExportedTopic, GroupDescription, GroupListing,
-    GroupPartition, ImportOptions, ImportReport, ListedOffset, NewTopic, OffsetSpec, PartitionDescription,
-    PartitionImport, RepairAction, RepairOptions, RepairReport, RepairStep, TopicDescription, TopicImport,
-    TopicListing, export, repair,
+    GroupOffsetChange, GroupPartition, GroupReset, ImportOptions, ImportReport, ListedOffset, NewTopic, OffsetSpec,
+    PartitionDescription, PartitionImport, RepairAction, RepairOptions, RepairReport, RepairStep, TopicDescription,
+    TopicImport, TopicListing, export, repair,
 };
 pub use crate::config::Setting;
 pub use crate::consumer::{
     AutoOffsetReset, Consumer, ConsumerBuilder, ConsumerConfig, ConsumerConfigBuilder, ConsumerInterceptor,
-    ConsumerRecord, ConsumerRecords, Deserialize, Deserializer, Iter, Lag, OffsetAndMetadata, OffsetAndTimestamp,
-    Offsets, OwnDeserializer, OwnedRecord, RecordStream, StopHandle, WakeupHandle,
+    ConsumerRecord, ConsumerRecords, Deserialize, Deserializer, Iter, OffsetAndMetadata, OffsetAndTimestamp, Offsets,
+    OwnDeserializer, OwnedRecord, RecordStream, StopHandle, WakeupHandle,
 };
 pub use crate::engine::{Engine, EngineBuilder, EngineConfig, EngineConfigBuilder};
 pub use crate::error::{Cause, Error, ErrorClass, RecordPart, Result};
@@ -124,7 +124,7 @@ pub use crate::producer::{
 };
 pub use crate::record::{Batch, BatchFault, BatchHeader, ControlType, Headers, Record, Records};
 pub use crate::replay::{VerifyOptions, VerifyReport, verify};
-pub use crate::storage::{Defect, DefectKind, Finding, OpenReport, TopicConfig, TopicConfigBuilder};
+pub use crate::storage::{Defect, DefectKind, Finding, Lag, OpenReport, TopicConfig, TopicConfigBuilder};
 #[cfg(feature = "json")]
 pub use crate::types::Json;
 pub use crate::types::{

@@ -22,7 +22,6 @@ mod config;
 mod deserializer;
 mod fetcher;
 mod interceptor;
-mod lag;
 mod metrics;
 mod positions;
 mod record;
@@ -49,12 +48,11 @@ use record::{Chunk, Deserializers};
 use subscription::Subscription;
 use wakeup::Wake;
 
+pub use crate::coordinator::group::{OffsetAndMetadata, Offsets};
 pub use builder::ConsumerBuilder;
-pub use commit::{OffsetAndMetadata, Offsets};
 pub use config::{ConsumerConfig, ConsumerConfigBuilder};
 pub use deserializer::{Deserialize, Deserializer, OwnDeserializer};
 pub use interceptor::ConsumerInterceptor;
-pub use lag::Lag;
 pub use positions::OffsetAndTimestamp;
 pub use record::{ConsumerRecord, ConsumerRecords, Iter, OwnedRecord};
 pub use reset::AutoOffsetReset;
@@ -289,7 +287,8 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
         }
         self.subscription.allow_topics()?;
         let names = subscription::known_topics(&self.engine, names)?;
-        self.commits.join()?;
+        let ids = names.iter().map(|name| self.engine.topic(name).map(|topic| topic.id()));
+        self.commits.join(ids.collect::<Result<_>>()?)?;
         self.subscription = Subscription::Topics { names, is_taken_up: false };
         Ok(())
     }

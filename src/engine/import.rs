@@ -137,6 +137,7 @@ impl Engine {
         };
         let entries: Vec<CommitEntry> = commits.filter_map(entry).collect();
         let journal = self.shared().groups.journal_of(group, &self.shared().lane)?;
+        self.note_members(group); // none: what was committed long ago, elsewhere, is not to expire at once
         self.write_group_frame(group, &journal, GroupOffsets::encode_commit(&entries))
     }
 }

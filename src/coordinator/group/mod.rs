@@ -14,15 +14,23 @@
 
 mod description;
 mod offsets;
+mod payload;
+mod reset;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Result};
 use crate::sync::lock;
+use crate::types::TopicId;
 
 pub(crate) use description::Standing;
 pub use description::{GroupDescription, GroupListing, GroupPartition};
-pub(crate) use offsets::{CommitEntry, Committed, GroupOffsets, Payload};
+pub(crate) use offsets::{Committed, GroupOffsets};
+pub use offsets::{OffsetAndMetadata, Offsets};
+pub(crate) use payload::{CommitEntry, DropEntry, Payload};
+pub(crate) use reset::Footing;
+pub use reset::{GroupOffsetChange, GroupReset};
 
 /// What stands behind a group's name in the name of its journal.
 pub(crate) const OFFSETS_SUFFIX: &str = ".offsets";
@@ -38,6 +46,8 @@ struct SeatState {
     /// Of the last member that sat down.
     generation: u64,
     is_taken: bool,
+    /// That the member subscribes to.
+    topics: BTreeSet<TopicId>,
 }
 
 impl Seat {
@@ -57,6 +67,7 @@ impl Seat {
         let mut state = lock(&self.state);
         if state.generation == generation {
             state.is_taken = false;
+            state.topics.clear();
         }
     }
 
@@ -72,6 +83,16 @@ impl Seat {
 pub(crate) struct Membership {
     group: Arc<GroupOffsets>,
     generation: u64,
+}
+
+impl Membership {
+    /// The topics that the member reads from now on.
+    pub(crate) fn subscribe(&self, topics: BTreeSet<TopicId>) {
+        let mut seat = lock(&self.group.seat.state);
+        if seat.generation == self.generation {
+            seat.topics = topics;
+        }
+    }
 }
 
 impl Drop for Membership {
@@ -90,6 +111,16 @@ impl GroupOffsets {
             Some(generation) => Ok(Membership { group: Arc::clone(self), generation }),
             None => Err(Error::GroupMaxSizeReached { group: self.name().into() }),
         }
+    }
+
+    /// Whether anybody is a member now.
+    pub(crate) fn has_members(&self) -> bool {
+        self.seat.member().is_some()
+    }
+
+    /// The topics that a member of now subscribes to.
+    pub(crate) fn subscribed_topics(&self) -> BTreeSet<TopicId> {
+        lock(&self.seat.state).topics.clone()
     }
 
     /// Whether a commit is in order: by the member of now, or, without a membership, while there is no member.
