@@ -213,6 +213,12 @@ pub enum Error {
     /// `KafkaException` around the listener's.
     #[error("{method} of the rebalance listener failed: {cause}")]
     RebalanceListener { method: &'static str, cause: Cause },
+    /// The group has members, and what was asked for is possible only while it has none. Kafka: `NON_EMPTY_GROUP`.
+    #[error("group {group} has members")]
+    NonEmptyGroup { group: Arc<str> },
+    /// A member of the group subscribes to the topic, so its offsets stay. Kafka: `GROUP_SUBSCRIBED_TO_TOPIC`.
+    #[error("group {group}: a member subscribes to {topic}")]
+    GroupSubscribedToTopic { group: Arc<str>, topic: Arc<str> },
     /// The commit is not this consumer's to make: it is no member of the group any more, the partition has gone to
     /// another member, or the group has members and the consumer is none. Kafka: `CommitFailedException`.
     #[error("group {group}: the commit was refused: {reason}")]

@@ -98,15 +98,15 @@ mod producer;
 
 pub use crate::admin::{
     Admin, ExportOptions, ExportReport, ExportedPartition, ExportedTopic, GroupDescription, GroupListing, GroupMember,
-    GroupMembers, GroupPartition, GroupState, ImportOptions, ImportReport, ListedOffset, NewTopic, OffsetSpec,
-    PartitionDescription, PartitionImport, RepairAction, RepairOptions, RepairReport, RepairStep, TopicDescription,
-    TopicImport, TopicListing, export, repair,
+    GroupMembers, GroupOffsetChange, GroupPartition, GroupReset, GroupState, ImportOptions, ImportReport, ListedOffset,
+    NewTopic, OffsetSpec, PartitionDescription, PartitionImport, RepairAction, RepairOptions, RepairReport, RepairStep,
+    TopicDescription, TopicImport, TopicListing, export, repair,
 };
 pub use crate::config::Setting;
 pub use crate::consumer::{
     Assignor, AutoOffsetReset, Consumer, ConsumerBuilder, ConsumerConfig, ConsumerConfigBuilder, ConsumerGroupMetadata,
     ConsumerInterceptor, ConsumerRecord, ConsumerRecords, CooperativeStickyAssignor, Deserialize, Deserializer,
-    GroupAssignment, GroupSubscription, Iter, Lag, MemberSubscription, OffsetAndMetadata, OffsetAndTimestamp, Offsets,
+    GroupAssignment, GroupSubscription, Iter, MemberSubscription, OffsetAndMetadata, OffsetAndTimestamp, Offsets,
     OwnDeserializer, OwnedRecord, RangeAssignor, RebalanceListener, RecordStream, RoundRobinAssignor, StickyAssignor,
     StopHandle, Strategy, WakeupHandle,
 };
@@ -126,7 +126,7 @@ pub use crate::producer::{
 };
 pub use crate::record::{Batch, BatchFault, BatchHeader, ControlType, Headers, Record, Records};
 pub use crate::replay::{VerifyOptions, VerifyReport, verify};
-pub use crate::storage::{Defect, DefectKind, Finding, OpenReport, TopicConfig, TopicConfigBuilder};
+pub use crate::storage::{Defect, DefectKind, Finding, Lag, OpenReport, TopicConfig, TopicConfigBuilder};
 #[cfg(feature = "json")]
 pub use crate::types::Json;
 pub use crate::types::{

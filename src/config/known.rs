@@ -155,7 +155,6 @@ pub(crate) const NOT_OF_ENGINES: List = &[
     ("log.retention.*", RETENTION),
     ("log.cleaner.*", COMPACTION),
     ("log.cleanup.policy", RETENTION),
-    ("offsets.retention.*", "this version keeps committed offsets"),
     ("default.replication.factor", REPLICAS),
     ("min.insync.replicas", REPLICAS),
     ("unclean.leader.election.enable", REPLICAS),

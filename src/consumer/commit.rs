@@ -8,7 +8,7 @@
 //! group are written in the order in which they were given; callbacks run in that order too, each when its answer and
 //! all answers before it are there, in the thread of the consumer.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,68 +18,13 @@ use crate::consumer::config::ConsumerConfig;
 use crate::consumer::deserializer::Deserialize;
 use crate::consumer::fetcher::{Fetcher, Lane};
 use crate::consumer::metrics::{CommitMetrics, windows};
-use crate::coordinator::group::{CommitEntry, CommitPermit, Committed, GroupOffsets, Membership, Place};
+use crate::coordinator::group::{
+    CommitEntry, CommitPermit, Committed, GroupOffsets, Membership, OffsetAndMetadata, Offsets, Place,
+};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::sync::{Moment, Signal, lock, wait_for};
-use crate::types::{LeaderEpoch, Offset, TopicId, TopicPartition};
-
-/// What is committed for a partition: the next offset to read, and a note.
-///
-/// ```
-/// # use ottla::{LeaderEpoch, Offset, OffsetAndMetadata};
-/// let noted = OffsetAndMetadata::new(Offset(5)).with_metadata("shift 2");
-/// assert_eq!((noted.offset, noted.metadata.as_str()), (Offset(5), "shift 2"));
-/// assert_eq!(OffsetAndMetadata::from(Offset(5)).leader_epoch, LeaderEpoch::NONE);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct OffsetAndMetadata {
-    /// The next offset to read.
-    pub offset: Offset,
-    /// Under which leadership the record before `offset` was written. Left at [`LeaderEpoch::NONE`], a commit looks
-    /// it up.
-    pub leader_epoch: LeaderEpoch,
-    /// A note of the application's, 4096 bytes at most.
-    pub metadata: String,
-}
-
-impl OffsetAndMetadata {
-    /// Names the next offset to read, without a note.
-    #[must_use]
-    pub fn new(offset: Offset) -> Self {
-        Self { offset, leader_epoch: LeaderEpoch::NONE, metadata: String::new() }
-    }
-
-    /// Adds a note.
-    #[must_use]
-    pub fn with_metadata(mut self, metadata: impl Into<String>) -> Self {
-        self.metadata = metadata.into();
-        self
-    }
-
-    /// Says under which leadership the record before the offset was written.
-    #[must_use]
-    pub fn with_leader_epoch(mut self, leader_epoch: LeaderEpoch) -> Self {
-        self.leader_epoch = leader_epoch;
-        self
-    }
-}
-
-impl From<Offset> for OffsetAndMetadata {
-    fn from(offset: Offset) -> Self {
-        Self::new(offset)
-    }
-}
-
-/// What is committed at once: for each partition, the next offset to read. Kafka: `Map<TopicPartition, OffsetAndMetadata>`.
-///
-/// ```
-/// # use ottla::{Offset, Offsets};
-/// let offsets: Offsets = [(("orders", 0).into(), Offset(5).into())].into();
-/// assert_eq!(offsets[&("orders", 0).into()].offset, Offset(5));
-/// ```
-pub type Offsets = BTreeMap<TopicPartition, OffsetAndMetadata>;
+use crate::types::{Offset, TopicPartition};
 
 impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// What the group has committed for a partition, assigned or not; `None` if nothing.
@@ -389,9 +334,16 @@ impl Commits {
         self.membership.as_ref()
     }
 
-    /// Joins, or leaves.
-    pub(super) fn set_membership(&mut self, membership: Option<Membership>) {
-        self.membership = membership;
+    pub(super) fn set_membership(&mut self, membership: Membership) {
+        self.membership = Some(membership);
+    }
+
+    /// Leaves the group, if it is a member.
+    pub(super) fn leave(&mut self) {
+        if let (Some(membership), Some(group)) = (self.membership.take(), &self.group) {
+            drop(membership);
+            self.engine.note_members(group);
+        }
     }
 
     /// Whether the group has something for the consumer to do.
@@ -488,35 +440,23 @@ impl Commits {
     }
 
     fn position(&self, lane: &Lane, offset: Offset) -> CommitEntry {
-        let place = (lane.topic_id(), lane.name().partition());
-        self.make_entry(place, OffsetAndMetadata::new(offset).with_leader_epoch(lane.epoch_before(offset)))
+        CommitEntry {
+            topic_id: lane.topic_id(),
+            partition: lane.name().partition(),
+            offset,
+            leader_epoch: lane.epoch_before(offset),
+            metadata: String::new(),
+            commit_timestamp: self.engine.now(),
+        }
     }
 
-    fn entry(&self, fetcher: &Fetcher, name: &TopicPartition, mut offset: OffsetAndMetadata) -> Result<CommitEntry> {
-        if offset.offset < Offset::ZERO {
-            return Err(Error::illegal_argument(format!("{name}: {} cannot be committed", offset.offset)));
-        }
-        let size = offset.metadata.len();
-        let limit = self.engine.offset_metadata_max_bytes();
-        if size > limit {
-            let partition = name.clone();
-            return Err(Error::OffsetMetadataTooLarge { partition, size, limit });
-        }
-        let topic = self.engine.topic(name.topic())?;
-        let partition = topic.partition(name.partition())?;
+    fn entry(&self, fetcher: &Fetcher, name: &TopicPartition, offset: OffsetAndMetadata) -> Result<CommitEntry> {
+        let entry = self.engine.commit_entry(name, offset)?;
         // What was read of a topic that is gone says nothing about its successor.
-        if fetcher.lanes().iter().any(|lane| lane.name() == name && lane.topic_id() != topic.id()) {
+        if fetcher.lanes().iter().any(|lane| lane.name() == name && lane.topic_id() != entry.topic_id) {
             return Err(Error::UnknownTopicId { partition: name.clone() });
         }
-        if offset.leader_epoch == LeaderEpoch::NONE {
-            offset.leader_epoch = partition.epoch_before(offset.offset);
-        }
-        Ok(self.make_entry((topic.id(), name.partition()), offset))
-    }
-
-    fn make_entry(&self, (topic_id, partition): (TopicId, u32), committed: OffsetAndMetadata) -> CommitEntry {
-        let OffsetAndMetadata { offset, leader_epoch, metadata } = committed;
-        CommitEntry { topic_id, partition, offset, leader_epoch, metadata, commit_timestamp: self.engine.now() }
+        Ok(entry)
     }
 
     /// Returns when `entries` are on the disk.

@@ -198,7 +198,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
             max_poll_interval,
             session_timeout,
         })?;
-        self.commits.set_membership(Some(membership));
+        self.commits.set_membership(membership);
         Ok(())
     }
 
@@ -231,7 +231,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
         let names = self.assignment();
         let told = if names.is_empty() { Ok(()) } else { self.tell_listener(Event::Lost, &names) };
         self.fetcher.assign(Vec::new());
-        self.commits.set_membership(None);
+        self.commits.leave();
         told
     }
 
@@ -245,7 +245,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
         let told = if names.is_empty() { Ok(()) } else { self.tell_listener(Event::Revoked, &names) };
         self.commits.wait_for_begun(self.fetcher.signal());
         self.fetcher.assign(Vec::new());
-        self.commits.set_membership(None);
+        self.commits.leave();
         told
     }
 }

@@ -24,7 +24,6 @@ mod config;
 mod deserializer;
 mod fetcher;
 mod interceptor;
-mod lag;
 mod listener;
 mod membership;
 mod metrics;
@@ -59,12 +58,11 @@ pub use crate::coordinator::group::{
     Assignor, CooperativeStickyAssignor, GroupAssignment, GroupSubscription, MemberSubscription, RangeAssignor,
     RoundRobinAssignor, StickyAssignor,
 };
+pub use crate::coordinator::group::{OffsetAndMetadata, Offsets};
 pub use builder::ConsumerBuilder;
-pub use commit::{OffsetAndMetadata, Offsets};
 pub use config::{ConsumerConfig, ConsumerConfigBuilder};
 pub use deserializer::{Deserialize, Deserializer, OwnDeserializer};
 pub use interceptor::ConsumerInterceptor;
-pub use lag::Lag;
 pub use listener::RebalanceListener;
 pub use membership::ConsumerGroupMetadata;
 pub use positions::OffsetAndTimestamp;

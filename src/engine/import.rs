@@ -138,6 +138,10 @@ impl Engine {
         };
         let entries: Vec<CommitEntry> = commits.filter_map(entry).collect();
         let journal = self.shared().groups.journal_of(group, &self.shared().lane)?;
+        // What was committed long ago, elsewhere, is not to expire at once.
+        if let Some(note) = group.note_import(self.now()) {
+            self.write_group_frame(group, &journal, note)?;
+        }
         self.write_group_frame(group, &journal, GroupOffsets::encode_commit(&entries))
     }
 }

@@ -8,7 +8,8 @@
 //! | `state` | who is a member, who is to have what, who holds what: decisions alone |
 //! | `assignor` | how partitions are dealt |
 //! | `roster` | `state` behind a lock, and what members and their group share without one |
-//! | `offsets` | what is committed, and the journal payloads that keep it |
+//! | `offsets`, `payload` | what is committed and when it expires, and the journal payloads that keep it |
+//! | `reset` | where a group is set to begin |
 //! | `description`, `shown` | a group as it is shown: its offsets, its members |
 //!
 //! | who commits                   | the group is empty | it has members                                        |
@@ -20,6 +21,8 @@
 pub(crate) mod assignor;
 mod description;
 mod offsets;
+mod payload;
+mod reset;
 mod roster;
 mod shown;
 mod state;
@@ -31,7 +34,11 @@ pub use assignor::{
 };
 pub(crate) use description::Standing;
 pub use description::{GroupDescription, GroupListing, GroupPartition};
-pub(crate) use offsets::{CommitEntry, Committed, GroupOffsets, Payload};
+pub(crate) use offsets::{Committed, GroupOffsets};
+pub use offsets::{OffsetAndMetadata, Offsets};
+pub(crate) use payload::{CommitEntry, DropEntry, Payload};
+pub(crate) use reset::Footing;
+pub use reset::{GroupOffsetChange, GroupReset};
 pub(crate) use roster::{CommitPermit, Membership, SeatTerms};
 pub use shown::{GroupMember, GroupMembers, GroupState};
 pub(crate) use state::{Interest, Joining, Place, Step};

@@ -19,11 +19,15 @@ use std::time::Duration;
 
 use crate::coordinator::group::GroupOffsets;
 use crate::coordinator::group::assignor::GroupAssignment;
+#[cfg(test)]
+use crate::coordinator::group::assignor::RangeAssignor;
 use crate::coordinator::group::shown::GroupMembers;
 use crate::coordinator::group::state::{
     AssignJob, Interest, JoinRefused, Joining, MemberId, Members, Place, Step, TopicFacts, TopicImage,
 };
 use crate::error::{Cause, Error, Result};
+#[cfg(test)]
+use crate::sync::Threads;
 use crate::sync::{Moment, Scheduler, Signal, lock};
 use crate::topics::{Topic, Topics};
 use crate::types::TopicId;
@@ -219,13 +223,11 @@ impl GroupOffsets {
     }
 
     /// Whether it has members; static ones too that are expected back.
-    #[expect(dead_code, reason = "the retention of offsets asks for it")]
     pub(crate) fn has_members(&self) -> bool {
         lock(&self.roster.0).members.has_members()
     }
 
     /// The ids of the topics that its members subscribe to.
-    #[expect(dead_code, reason = "the retention of offsets asks for it")]
     pub(crate) fn subscribed_topics(&self) -> BTreeSet<TopicId> {
         lock(&self.roster.0).members.subscribed_topics()
     }
@@ -341,5 +343,26 @@ impl Drop for Membership {
         seated.tell();
         drop(seated);
         deadlines.notify();
+    }
+}
+
+#[cfg(test)]
+impl GroupOffsets {
+    /// Becomes a member, which wants nothing.
+    pub(crate) fn join_for_test(self: &Arc<Self>) -> Membership {
+        let joining = Joining {
+            prefix: "consumer".into(),
+            instance: None,
+            interest: Interest::Topics(BTreeSet::new()),
+            assignors: vec![Arc::new(RangeAssignor)],
+        };
+        let terms = SeatTerms {
+            signal: Arc::default(),
+            deadlines: Arc::default(),
+            scheduler: Arc::new(Threads::new()),
+            max_poll_interval: Duration::from_secs(300),
+            session_timeout: Duration::from_secs(45),
+        };
+        self.join(joining, terms, &Topics::default(), 1000).unwrap()
     }
 }
