@@ -341,17 +341,20 @@ impl Members {
         }
         let assignor = self.vote()?;
         self.is_assigning = true;
-        let mut subscription = GroupSubscription::default();
-        subscription.topics =
-            self.subscribed.iter().map(|(name, facts)| (Arc::clone(name), facts.partitions)).collect();
-        for (id, member) in self.counted() {
-            let mut wants = MemberSubscription::default();
-            wants.topics = member.topics.keys().map(Arc::clone).collect();
-            // What a member has not let go of is its own in the epoch of now, whichever it has come to.
-            wants.generation = Some(self.target_epoch);
-            wants.instance = member.instance.as_ref().map(Arc::clone);
-            subscription.members.insert(Arc::clone(id), wants);
-        }
+        let wants = |(id, member): (&MemberId, &Member)| {
+            let wants = MemberSubscription {
+                topics: member.topics.keys().map(Arc::clone).collect(),
+                owned: Vec::new(),
+                // What a member has not let go of is its own in the epoch of now, whichever it has come to.
+                generation: Some(self.target_epoch),
+                instance: member.instance.as_ref().map(Arc::clone),
+            };
+            (Arc::clone(id), wants)
+        };
+        let mut subscription = GroupSubscription {
+            topics: self.subscribed.iter().map(|(name, facts)| (Arc::clone(name), facts.partitions)).collect(),
+            members: self.counted().map(wants).collect(),
+        };
         for (place, owner) in self.owners.iter().filter(|(place, _)| self.is_subscribed(place)) {
             let is_leaving = self.by_id.get(owner).is_some_and(|member| member.leaving.contains(place));
             if let Some(member) = subscription.members.get_mut(owner).filter(|_| !is_leaving) {
