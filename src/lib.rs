@@ -104,11 +104,13 @@ pub use crate::admin::{
 };
 pub use crate::config::Setting;
 pub use crate::consumer::{
-    Assignor, AutoOffsetReset, Consumer, ConsumerBuilder, ConsumerConfig, ConsumerConfigBuilder, ConsumerGroupMetadata,
-    ConsumerInterceptor, ConsumerRecord, ConsumerRecords, CooperativeStickyAssignor, Deserialize, Deserializer,
-    GroupAssignment, GroupSubscription, Iter, MemberSubscription, OffsetAndMetadata, OffsetAndTimestamp, Offsets,
-    OwnDeserializer, OwnedRecord, RangeAssignor, RebalanceListener, RecordStream, RoundRobinAssignor, StickyAssignor,
-    StopHandle, Strategy, WakeupHandle,
+    AutoOffsetReset, Consumer, ConsumerBuilder, ConsumerConfig, ConsumerConfigBuilder, ConsumerGroupMetadata,
+    ConsumerInterceptor, ConsumerRecord, ConsumerRecords, Deserialize, Deserializer, Iter, OffsetAndTimestamp,
+    OwnDeserializer, OwnedRecord, RebalanceListener, RecordStream, StopHandle, Strategy, WakeupHandle,
+};
+pub use crate::coordinator::group::{
+    Assignor, CooperativeStickyAssignor, GroupAssignment, GroupSubscription, MemberSubscription, OffsetAndMetadata,
+    Offsets, RangeAssignor, RoundRobinAssignor, StickyAssignor,
 };
 pub use crate::engine::{Engine, EngineBuilder, EngineConfig, EngineConfigBuilder};
 pub use crate::error::{Cause, Error, ErrorClass, RecordPart, Result};

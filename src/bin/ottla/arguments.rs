@@ -201,6 +201,18 @@ pub(crate) enum TopicCommand {
         #[arg(long = "config", value_name = "K=V", value_parser = pair)]
         settings: Vec<(String, String)>,
     },
+    /// Add partitions to a topic
+    ///
+    /// Records with a key go where the key belongs among the new number: those of one key may be in two partitions from
+    /// then on.
+    #[command(after_help = help::TOPIC_ALTER)]
+    Alter {
+        /// The topic
+        name: String,
+        /// How many partitions it is to have, more than it has
+        #[arg(long, value_name = "N")]
+        partitions: u32,
+    },
     /// List the topics, a name a line
     #[command(after_help = help::TOPIC_LIST)]
     List,

@@ -228,6 +228,10 @@ Examples:
   ottla -d data topic create orders --partitions 4
   ottla -d data topic create events --config segment.bytes=67108864 --config flush.ms=1000";
 
+pub(crate) const TOPIC_ALTER: &str = "\
+Examples:
+  ottla -d data topic alter orders --partitions 8    there is no way back";
+
 pub(crate) const TOPIC_LIST: &str = "\
 Examples:
   ottla -d data topic list
