@@ -831,7 +831,7 @@ mod terminal {
             ("h --all-topics --to-latest", "there is no group h"),
             ("h --topic t --shift-by 1 --execute", "nothing that could be shifted"),
             ("g --topic t --to-datetime yesterday", "a time is RFC 3339"),
-            ("g --topic t --by-duration 1h", "no duration"),
+            ("g --topic t --by-duration soon", "no duration"),
             ("g --topic t --to-offset -1", "-1"),
         ] {
             let refused = home.run(&format!("group reset {arguments}")).refused();
