@@ -97,16 +97,18 @@ mod consumer;
 mod producer;
 
 pub use crate::admin::{
-    Admin, ExportOptions, ExportReport, ExportedPartition, ExportedTopic, GroupDescription, GroupListing,
-    GroupOffsetChange, GroupPartition, GroupReset, ImportOptions, ImportReport, ListedOffset, NewTopic, OffsetSpec,
-    PartitionDescription, PartitionImport, RepairAction, RepairOptions, RepairReport, RepairStep, TopicDescription,
-    TopicImport, TopicListing, export, repair,
+    Admin, ExportOptions, ExportReport, ExportedPartition, ExportedTopic, GroupDescription, GroupListing, GroupMember,
+    GroupMembers, GroupOffsetChange, GroupPartition, GroupReset, GroupState, ImportOptions, ImportReport, ListedOffset,
+    NewTopic, OffsetSpec, PartitionDescription, PartitionImport, RepairAction, RepairOptions, RepairReport, RepairStep,
+    TopicDescription, TopicImport, TopicListing, export, repair,
 };
 pub use crate::config::Setting;
 pub use crate::consumer::{
-    AutoOffsetReset, Consumer, ConsumerBuilder, ConsumerConfig, ConsumerConfigBuilder, ConsumerInterceptor,
-    ConsumerRecord, ConsumerRecords, Deserialize, Deserializer, Iter, OffsetAndMetadata, OffsetAndTimestamp, Offsets,
-    OwnDeserializer, OwnedRecord, RecordStream, StopHandle, WakeupHandle,
+    Assignor, AutoOffsetReset, Consumer, ConsumerBuilder, ConsumerConfig, ConsumerConfigBuilder, ConsumerGroupMetadata,
+    ConsumerInterceptor, ConsumerRecord, ConsumerRecords, CooperativeStickyAssignor, Deserialize, Deserializer,
+    GroupAssignment, GroupSubscription, Iter, MemberSubscription, OffsetAndMetadata, OffsetAndTimestamp, Offsets,
+    OwnDeserializer, OwnedRecord, RangeAssignor, RebalanceListener, RecordStream, RoundRobinAssignor, StickyAssignor,
+    StopHandle, Strategy, WakeupHandle,
 };
 pub use crate::engine::{Engine, EngineBuilder, EngineConfig, EngineConfigBuilder};
 pub use crate::error::{Cause, Error, ErrorClass, RecordPart, Result};
@@ -139,6 +141,9 @@ pub mod _documentation {
 
     #[doc = include_str!("../docs/failures.md")]
     pub mod failures {}
+
+    #[doc = include_str!("../docs/groups.md")]
+    pub mod groups {}
 
     #[doc = include_str!("../docs/kafka.md")]
     pub mod kafka {}

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::admin::Admin;
 use crate::coordinator::group::{
-    DropEntry, Footing, GroupDescription, GroupListing, GroupOffsetChange, GroupReset, OffsetAndMetadata, Standing,
+    DropEntry, Footing, GroupDescription, GroupListing, GroupMembers, GroupOffsetChange, GroupReset, OffsetAndMetadata,
+    Standing,
 };
 use crate::error::{Error, Result};
 use crate::topics::Topic;
@@ -33,6 +34,35 @@ impl Admin {
     pub fn list_groups(&self) -> Result<Vec<GroupListing>> {
         self.engine.ensure_open()?;
         Ok(self.engine.groups().into_iter().map(|group| GroupListing { group: group.to_string() }).collect())
+    }
+
+    /// Who the members of a group are, and what each holds and is to hold. Those of this process: nobody else has any while
+    /// the engine is open. Never blocks for the disk. Kafka: `describeConsumerGroups`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidGroupId`] if no group can have that name;
+    /// [`Error::GroupIdNotFound`] if it has committed nothing, and no consumer was made for it;
+    /// [`Error::Closed`] after the engine was closed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Admin, Consumer, Engine, NewTopic};
+    /// # use std::time::Duration;
+    /// # let engine = Engine::in_memory()?;
+    /// # let admin = Admin::new(&engine);
+    /// # admin.create_topic(NewTopic::new("orders"))?;
+    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// consumer.subscribe(["orders"])?;
+    /// consumer.poll(Duration::ZERO)?;
+    /// for member in admin.group_members("billing")?.members {
+    ///     println!("{} holds {:?}", member.member_id, member.assignment);
+    ///     assert_eq!(member.assignment.len(), 1);
+    /// }
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn group_members(&self, name: &str) -> Result<GroupMembers> {
+        self.engine.ensure_open()?;
+        Ok(self.engine.known_group(name)?.describe_members())
     }
 
     /// How far a group has read, and how much is left. Blocks for reading a few blocks of files for each partition in
@@ -174,7 +204,7 @@ impl Admin {
         let group = self.engine.group(name)?;
         let entries = offsets.into_iter().map(|(partition, offset)| self.engine.commit_entry(&partition, offset));
         let entries = entries.collect::<Result<Vec<_>>>()?;
-        group.admit(None)?;
+        let _permit = group.admit(None, &[])?; // until the commit is through nobody gets a partition
         if entries.is_empty() { Ok(()) } else { self.engine.commit(&group, &entries) }
     }
 

@@ -10,7 +10,10 @@ mod topics;
 
 use crate::engine::Engine;
 
-pub use crate::coordinator::group::{GroupDescription, GroupListing, GroupOffsetChange, GroupPartition, GroupReset};
+pub use crate::coordinator::group::{
+    GroupDescription, GroupListing, GroupMember, GroupMembers, GroupOffsetChange, GroupPartition, GroupReset,
+    GroupState,
+};
 pub use crate::topics::TopicListing;
 pub use export::{ExportOptions, ExportReport, ExportedPartition, ExportedTopic, export};
 pub use import::{ImportOptions, ImportReport, PartitionImport, TopicImport};

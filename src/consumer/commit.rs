@@ -8,7 +8,7 @@
 //! group are written in the order in which they were given; callbacks run in that order too, each when its answer and
 //! all answers before it are there, in the thread of the consumer.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,11 +18,13 @@ use crate::consumer::config::ConsumerConfig;
 use crate::consumer::deserializer::Deserialize;
 use crate::consumer::fetcher::{Fetcher, Lane};
 use crate::consumer::metrics::{CommitMetrics, windows};
-use crate::coordinator::group::{CommitEntry, Committed, GroupOffsets, Membership, OffsetAndMetadata, Offsets};
+use crate::coordinator::group::{
+    CommitEntry, CommitPermit, Committed, GroupOffsets, Membership, OffsetAndMetadata, Offsets, Place,
+};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::sync::{Moment, Signal, lock, wait_for};
-use crate::types::{Offset, TopicId, TopicPartition};
+use crate::types::{Offset, TopicPartition};
 
 impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// What the group has committed for a partition, assigned or not; `None` if nothing.
@@ -327,24 +329,16 @@ impl Commits {
         self.group.as_deref()
     }
 
-    /// Becomes the member of the group, or stays it, and reads `topics`.
-    ///
-    /// # Errors
-    /// [`Error::InvalidGroupId`] without a group, [`Error::GroupMaxSizeReached`] if it has another member.
-    pub(super) fn join(&mut self, topics: BTreeSet<TopicId>) -> Result<()> {
-        let group = self.group_or_error()?;
-        match &self.membership {
-            Some(membership) => membership.subscribe(topics),
-            None => {
-                let membership = group.join()?;
-                membership.subscribe(topics);
-                self.engine.note_members(group);
-                self.membership = Some(membership);
-            }
-        }
-        Ok(())
+    /// The consumer's place in its group, if it has one.
+    pub(super) fn membership(&self) -> Option<&Membership> {
+        self.membership.as_ref()
     }
 
+    pub(super) fn set_membership(&mut self, membership: Membership) {
+        self.membership = Some(membership);
+    }
+
+    /// Leaves the group, if it is a member.
     pub(super) fn leave(&mut self) {
         if let (Some(membership), Some(group)) = (self.membership.take(), &self.group) {
             drop(membership);
@@ -352,7 +346,22 @@ impl Commits {
         }
     }
 
-    fn group_or_error(&self) -> Result<&Arc<GroupOffsets>> {
+    /// Whether the group has something for the consumer to do.
+    pub(super) fn has_news(&self) -> bool {
+        self.membership.as_ref().is_some_and(Membership::has_news)
+    }
+
+    /// Leave to commit `entries`, until it is dropped.
+    fn admit(&self, entries: &Entries) -> Result<CommitPermit> {
+        let place = |(partition, entry): &(TopicPartition, CommitEntry)| Place {
+            partition: partition.clone(),
+            topic_id: entry.topic_id,
+        };
+        let places: Vec<Place> = entries.iter().map(place).collect();
+        self.group_or_error()?.admit(self.membership.as_ref(), &places)
+    }
+
+    pub(super) fn group_or_error(&self) -> Result<&Arc<GroupOffsets>> {
         let reason = "to subscribe or commit, a consumer needs a group.id";
         self.group.as_ref().ok_or_else(|| Error::InvalidGroupId { group: "".into(), reason: reason.into() })
     }
@@ -453,9 +462,9 @@ impl Commits {
     /// Returns when `entries` are on the disk.
     fn commit(&mut self, entries: Entries) -> Result<Offsets> {
         let group = self.group_or_error()?;
+        let permit = if entries.is_empty() { None } else { Some(self.admit(&entries)?) };
         let (offsets, entries) = offsets_of(entries);
-        if !entries.is_empty() {
-            group.admit(self.membership.as_ref())?;
+        if permit.is_some() {
             let began = self.engine.scheduler().now();
             let outcome = self.engine.commit(group, &entries);
             let now = self.engine.scheduler().now();
@@ -469,15 +478,16 @@ impl Commits {
     /// Returns when `entries` are on their way; notifies `signal` when their answer is in.
     fn begin(&mut self, entries: Entries, signal: &Arc<Signal>, done: Option<Done>) -> Result<()> {
         let group = self.group_or_error()?;
+        let permit = if entries.is_empty() { None } else { Some(self.admit(&entries)?) };
         let (offsets, entries) = offsets_of(entries);
         let (scheduler, began) = (Arc::clone(self.engine.scheduler()), self.engine.scheduler().now());
         let answer = Arc::new(Mutex::new(None));
         if entries.is_empty() {
             *lock(&answer) = Some((Ok(()), began));
         } else {
-            group.admit(self.membership.as_ref())?;
             let (to, signal) = (Arc::clone(&answer), Arc::clone(signal));
             self.engine.begin_commit(group, &entries, move |result| {
+                drop(permit); // from here on the next owner of the partitions sees it
                 *lock(&to) = Some((result, scheduler.now()));
                 signal.notify();
             })?;
@@ -502,7 +512,7 @@ impl Commits {
     }
 
     /// Waits for the answers of all that were begun. Every one comes: a writer that ends answers what it has.
-    fn wait_for_begun(&self, signal: &Signal) {
+    pub(super) fn wait_for_begun(&self, signal: &Signal) {
         let all = || self.begun.iter().all(|begun| lock(&begun.answer).is_some()).then_some(());
         wait_for(self.engine.scheduler().as_ref(), signal, None, all);
     }

@@ -31,6 +31,8 @@ settings! {
             kafka "60000" because "it is cheap here: one small file";
         /// Whether topics can be deleted.
         delete_topics: bool = true, "delete.topic.enable";
+        /// How many members a group may have; at least 1.
+        group_max_size: u32 = 2_147_483_647, "group.max.size";
         /// How long the note beside a committed offset may be, in bytes.
         offset_metadata_max_bytes: usize = 4096, "offset.metadata.max.bytes";
         /// How many minutes offsets stay that a group has committed and does not use: of a group without members, since
@@ -59,6 +61,7 @@ settings! {
 impl EngineConfig {
     fn check(&self) -> Result<()> {
         at_least("num.partitions", self.num_partitions, 1)?;
+        at_least("group.max.size", self.group_max_size, 1)?;
         at_least("log.flush.offset.checkpoint.interval.ms", self.recovery_point_interval.as_millis(), 1)?;
         at_least("log.read.open.segments", self.read_open_segments, 1)?;
         at_least("offsets.retention.check.interval.ms", self.offsets_retention_check_interval.as_millis(), 1)?;

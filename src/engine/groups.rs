@@ -16,14 +16,17 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::coordinator::group::{CommitEntry, DropEntry, GroupOffsets, OFFSETS_SUFFIX, OffsetAndMetadata};
+use crate::coordinator::group::{
+    CommitEntry, DropEntry, GroupOffsets, Interest, Joining, Membership, OFFSETS_SUFFIX, OffsetAndMetadata, SeatTerms,
+};
 use crate::engine::lane::{Answer, Failure, JournalCell, Lane};
 use crate::engine::writer::Command;
 use crate::engine::{Engine, Shared};
 use crate::error::{Error, Result};
 use crate::io::Dir;
 use crate::storage::{Journal, JournalIds, group_file_name};
-use crate::sync::{Post, lock};
+use crate::sync::{Moment, Post, Scheduler, Signal, lock};
+use crate::topics::Topics;
 use crate::types::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 
 /// All groups by name.
@@ -132,6 +135,22 @@ impl Groups {
         groups.iter().filter(|(_, group)| group.journal().is_some()).map(|(name, _)| Arc::clone(name)).collect()
     }
 
+    /// Topics have come or gone.
+    pub(crate) fn refresh_topics(&self, topics: &Topics) {
+        self.all().iter().for_each(|group| group.offsets().refresh_topics(topics));
+    }
+
+    /// Has every group look for members that are late, and notes which groups have members; says when to look again, if
+    /// ever.
+    pub(super) fn look_after(&self, now: Moment, time: Timestamp, to_writer: &Post<Command>) -> Option<Moment> {
+        let look = |group: &Arc<Group>| {
+            let next = group.offsets.expire(now);
+            self.note_members(group, to_writer, time);
+            next
+        };
+        self.all().iter().filter_map(look).min()
+    }
+
     pub(crate) fn all(&self) -> Vec<Arc<Group>> {
         lock(&self.by_name).values().map(Arc::clone).collect()
     }
@@ -181,13 +200,12 @@ impl Groups {
     }
 
     /// Notes whether a group has members now, in its journal too if there is one. Nobody waits for that.
-    fn note_members(&self, offsets: &Arc<GroupOffsets>, to_writer: &Post<Command>, now: Timestamp) {
-        let group = self.entry(offsets);
+    fn note_members(&self, group: &Arc<Group>, to_writer: &Post<Command>, now: Timestamp) {
         let journal = lock(&group.journal); // the lock that all callers have, for the order of the notes
         if self.has_ended.load(Ordering::Acquire) {
             return;
         }
-        let note = offsets.note_members(now);
+        let note = group.offsets.note_members(now);
         if let (Some(cell), Some(note)) = (&*journal, note) {
             group.write_note(to_writer, cell, note);
         }
@@ -272,11 +290,36 @@ impl Engine {
         self.shared().groups.names()
     }
 
-    /// The first member of `group` has come, or the last one has gone: to be called behind each of these, without any
-    /// lock of the group's. It is noted in the group's journal, if there is one; that is not waited for.
+    /// Joins `group`. `terms` is given what upkeep waits on, and the scheduler.
+    pub(crate) fn join_group(
+        &self,
+        group: &Arc<GroupOffsets>,
+        joining: Joining,
+        terms: impl FnOnce(Arc<Signal>, Arc<dyn Scheduler>) -> SeatTerms,
+    ) -> Result<Membership> {
+        self.ensure_open()?;
+        let shared = self.shared();
+        let terms = terms(Arc::clone(&shared.deadlines), Arc::clone(&shared.scheduler));
+        let membership = group.join(joining, terms, &shared.topics, shared.config.group_max_size)?;
+        self.note_members(group);
+        Ok(membership)
+    }
+
+    /// A member of `group` has come or gone. Whether that was the first or the last is noted in the group's journal, if
+    /// there is one; nobody waits for that. Upkeep sees to it too, for members that are expelled, or dropped in a panic.
     pub(crate) fn note_members(&self, group: &Arc<GroupOffsets>) {
         let shared = self.shared();
-        shared.groups.note_members(group, &shared.to_writer, shared.lane.disk.now());
+        shared.groups.note_members(&shared.groups.entry(group), &shared.to_writer, shared.lane.disk.now());
+    }
+
+    /// A member wants other topics from now on.
+    pub(crate) fn resubscribe(&self, member: &Membership, interest: Interest) {
+        member.resubscribe(interest, &self.shared().topics);
+    }
+
+    /// The group of that name, if it has committed something or a consumer was made for it.
+    pub(crate) fn known_group(&self, name: &str) -> Result<Arc<GroupOffsets>> {
+        Ok(Arc::clone(&self.shared().groups.known(name)?.offsets))
     }
 
     /// What a commit of `offset` for `partition` writes.

@@ -100,6 +100,8 @@ struct Shared {
     changing_files: Arc<Mutex<()>>,
     report: OpenReport,
     is_closed: AtomicBool,
+    /// Has upkeep look when the next deadline is.
+    deadlines: Arc<Signal>,
 }
 
 /// Where one who waits for the writer finds its answer.
@@ -202,13 +204,22 @@ impl Engine {
             interval: config.offsets_retention_check_interval,
             due: None,
         });
-        let upkeep = Upkeep::new(upkeep_inbox, Arc::clone(&lane), config.recovery_point_interval, expiry);
+        let upkeep = Upkeep {
+            inbox: upkeep_inbox,
+            lane: Arc::clone(&lane),
+            groups: Arc::clone(&groups),
+            to_writer: to_writer.clone(),
+            interval: config.recovery_point_interval,
+            next: None,
+            expiry,
+        };
         let threads = Threads {
             writer: spawn(&format!("writer-{dir}"), &signals[0], Box::new(writer))?,
             syncer: spawn(&format!("sync-{dir}"), &signals[1], Box::new(syncer))?,
             upkeep: spawn("upkeep", &signals[2], Box::new(upkeep))?,
             to_upkeep,
         };
+        let [_, _, deadlines] = signals;
         let shared = Shared {
             config,
             topic_defaults,
@@ -225,6 +236,7 @@ impl Engine {
             changing_files,
             report,
             is_closed: AtomicBool::new(false),
+            deadlines,
         };
         log::info!(
             "opened {}: {} topics, leader epoch {}, {} findings",
@@ -413,6 +425,7 @@ impl Engine {
     fn insert_topic(&self, topic: Topic) -> Arc<Topic> {
         let topic = Arc::new(topic);
         self.shared().topics.insert(Arc::clone(&topic));
+        self.shared().groups.refresh_topics(&self.shared().topics);
         log::info!("created topic {}, id {}, {} partitions", topic.name(), topic.id(), topic.entry.partitions);
         topic
     }
@@ -429,6 +442,7 @@ impl Engine {
         log::info!("deleted topic {name}, id {}", topic.id());
         shared.topics.remove(name);
         topic.partitions.iter().for_each(|partition| partition.mark_deleted());
+        shared.groups.refresh_topics(&shared.topics);
         // Rounds under way may still sync the partitions' files and directories by name.
         self.pass_barrier()?;
         let slots: Vec<_> = topic.partitions.iter().map(|partition| partition.slot()).collect();

@@ -1,12 +1,15 @@
-//! What has to be done now and then: brings `positions` to the disk, and looks after groups that nobody uses.
+//! What has to be done now and then: brings `positions` to the disk, sees which members of groups are late, and looks
+//! after groups that nobody uses.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::engine::expiry::Expiry;
+use crate::engine::groups::Groups;
 use crate::engine::lane::Lane;
-use crate::sync::{Actor, Mailbox, Moment, Next};
+use crate::engine::writer::Command;
+use crate::sync::{Actor, Mailbox, Moment, Next, Post};
 
 /// What upkeep is told.
 #[derive(Debug)]
@@ -20,19 +23,17 @@ pub(crate) enum ToUpkeep {
 /// The actor behind `ottla-upkeep`.
 #[derive(Debug)]
 pub(crate) struct Upkeep {
-    inbox: Mailbox<ToUpkeep>,
-    lane: Arc<Lane>,
-    interval: Duration,
-    next: Option<Moment>,
+    pub(super) inbox: Mailbox<ToUpkeep>,
+    pub(super) lane: Arc<Lane>,
+    pub(super) groups: Arc<Groups>,
+    pub(super) to_writer: Post<Command>,
+    pub(super) interval: Duration,
+    pub(super) next: Option<Moment>,
     /// None if offsets do not expire.
-    expiry: Option<Expiry>,
+    pub(super) expiry: Option<Expiry>,
 }
 
 impl Upkeep {
-    pub(super) fn new(inbox: Mailbox<ToUpkeep>, lane: Arc<Lane>, interval: Duration, expiry: Option<Expiry>) -> Self {
-        Self { inbox, lane, interval, next: None, expiry }
-    }
-
     /// Has `positions` on the disk every interval, and says when the next time is.
     fn sync_positions(&mut self, now: Moment) -> Moment {
         let due = *self.next.get_or_insert(now + self.interval);
@@ -61,6 +62,9 @@ impl Actor for Upkeep {
             }
         }
         let mut next = self.sync_positions(now);
+        if let Some(late) = self.groups.look_after(now, self.lane.disk.now(), &self.to_writer) {
+            next = next.min(late);
+        }
         if let Some(expiry) = &mut self.expiry {
             if has_dropped {
                 expiry.remove_empty();

@@ -22,8 +22,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::coordinator::group::Seat;
 use crate::coordinator::group::payload::{BadPayload, CommitEntry, DropEntry, Payload};
+use crate::coordinator::group::roster::Roster;
 use crate::sync::lock;
 use crate::types::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 
@@ -99,7 +99,7 @@ pub(crate) struct GroupOffsets {
     name: Arc<str>,
     offsets: Mutex<BTreeMap<(TopicId, u32), Committed>>,
     life: Mutex<Life>,
-    pub(super) seat: Seat,
+    pub(super) roster: Roster,
 }
 
 /// What a group does at present, and since when.
@@ -114,7 +114,7 @@ enum Life {
 impl GroupOffsets {
     /// A group that has committed nothing yet.
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.into(), offsets: Mutex::default(), life: Mutex::default(), seat: Seat::default() }
+        Self { name: name.into(), offsets: Mutex::default(), life: Mutex::default(), roster: Roster::default() }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -183,18 +183,31 @@ impl GroupOffsets {
         std::iter::once(name).chain(life).chain(entries.chunks(ENTRIES_A_FRAME).map(Self::encode_commit)).collect()
     }
 
-    /// Takes note at `now` that the group has got members, or has none any more; the payload that says so.
+    /// Takes note at `now` that the group has got members, or has none any more: the payload that says so, if that is
+    /// news.
     ///
     /// Whoever calls this last has to see the group as it is: call it under a lock that all callers have, and write the
     /// payloads in the order of the calls.
     pub(crate) fn note_members(&self, now: Timestamp) -> Option<Vec<u8>> {
         let has_members = self.has_members();
         let mut life = lock(&self.life);
-        *life = match *life {
-            Life::HasMembers(since) if has_members => Life::HasMembers(since),
-            _ if has_members => Life::HasMembers(now),
-            _ => Life::IsEmpty(now),
-        };
+        let had_members = matches!(*life, Life::HasMembers(_));
+        if has_members == had_members {
+            return None;
+        }
+        *life = if has_members { Life::HasMembers(now) } else { Life::IsEmpty(now) };
+        drop(life);
+        self.encode_life()
+    }
+
+    /// Takes note that the time of what it has committed begins now, whenever that was: the payload that says so, if it
+    /// has no members.
+    pub(crate) fn note_import(&self, now: Timestamp) -> Option<Vec<u8>> {
+        let mut life = lock(&self.life);
+        if matches!(*life, Life::HasMembers(_)) {
+            return None;
+        }
+        *life = Life::IsEmpty(now);
         drop(life);
         self.encode_life()
     }
@@ -373,7 +386,7 @@ mod tests {
     fn offsets_of_a_group_go_by_when_its_last_member_left() {
         let group = Arc::new(GroupOffsets::new("billing"));
         committed_at(&group);
-        let member = group.join().unwrap();
+        let member = group.join_for_test();
         group.note_members(Timestamp(T + 2 * DAY));
         drop(member);
         assert_eq!(expired(&group, T + 100 * DAY), "", "that it left has not been noted yet");
@@ -389,7 +402,7 @@ mod tests {
     fn opening_after_a_crash_begins_the_time_anew() {
         let group = Arc::new(GroupOffsets::new("billing"));
         committed_at(&group);
-        let member = group.join().unwrap();
+        let member = group.join_for_test();
         let came = group.note_members(Timestamp(T)).unwrap();
         drop(member);
         let left = group.note_members(Timestamp(T + DAY)).unwrap();
