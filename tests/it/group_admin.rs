@@ -54,6 +54,12 @@ fn consumer(engine: &Engine, group: &str) -> Consumer<str, str> {
     Consumer::with_config(engine, config).unwrap()
 }
 
+/// Has a consumer become a member of its group, and read `orders`.
+fn join(consumer: &mut Consumer<str, str>) {
+    consumer.subscribe(["orders"]).unwrap();
+    consumer.poll(Duration::ZERO).unwrap();
+}
+
 fn commit(engine: &Engine, group: &str, topic: &str, offset: i64) {
     let offset = ((topic, 0).into(), Offset(offset).into());
     Admin::new(engine).alter_group_offsets(group, [offset]).unwrap();
@@ -85,7 +91,7 @@ fn g13_standalone_commit_is_taken_by_a_group_without_members() {
     commit(&engine, "billing", "orders", 3);
     assert_eq!(reading.committed(&("orders", 0).into()).unwrap().map(|at| at.offset), Some(Offset(3)));
 
-    reading.subscribe(["orders"]).unwrap();
+    join(&mut reading);
     let offset = || [(("orders", 0).into(), OffsetAndMetadata::new(Offset(1)))];
     let refused = admin.alter_group_offsets("billing", offset()).unwrap_err();
     assert!(matches!(refused, Error::CommitFailed { .. }), "{refused}");
@@ -107,7 +113,7 @@ fn g13_standalone_commit_is_taken_by_a_group_without_members() {
 fn g16_offsets_of_a_group_expire_when_it_has_been_empty_for_so_long_and_the_group_with_them() {
     let (disk, engine) = opened(&["orders"]);
     let mut member = consumer(&engine, "billing");
-    member.subscribe(["orders"]).unwrap();
+    join(&mut member);
     member.commit_sync_offsets([(("orders", 0).into(), Offset(3).into())]).unwrap();
     pass(&engine, 30 * MINUTE);
     assert_eq!(committed(&engine, "billing", "orders"), Some(3), "a member subscribes to it");
@@ -122,7 +128,7 @@ fn g16_offsets_of_a_group_expire_when_it_has_been_empty_for_so_long_and_the_grou
 
     // A consumer that comes back is a new group.
     let mut late = consumer(&engine, "billing");
-    late.subscribe(["orders"]).unwrap();
+    join(&mut late);
     assert_eq!(late.committed(&("orders", 0).into()).unwrap(), None);
     late.commit_sync_offsets([(("orders", 0).into(), Offset(1).into())]).unwrap();
     late.close().unwrap();
@@ -137,7 +143,7 @@ fn g16_offsets_of_topics_that_a_member_subscribes_to_never_expire() {
     commit(&engine, "billing", "orders", 3);
     commit(&engine, "billing", "refunds", 4);
     let mut member = consumer(&engine, "billing");
-    member.subscribe(["orders"]).unwrap();
+    join(&mut member);
     for _ in 0..20 {
         assert!(member.poll(MINUTE).unwrap().is_empty());
     }
@@ -177,7 +183,7 @@ fn offsets_stay_for_ever_unless_somebody_says_how_long() {
 fn time_without_members_is_counted_over_a_clean_shutdown() {
     let (disk, engine) = opened(&["orders"]);
     let mut member = consumer(&engine, "billing");
-    member.subscribe(["orders"]).unwrap();
+    join(&mut member);
     member.commit_sync_offsets([(("orders", 0).into(), Offset(3).into())]).unwrap();
     pass(&engine, 20 * MINUTE);
     member.close().unwrap();
@@ -194,7 +200,7 @@ fn time_without_members_is_counted_over_a_clean_shutdown() {
 fn members_that_an_engine_closes_under_leave_with_it() {
     let (disk, engine) = opened(&["orders"]);
     let mut member = consumer(&engine, "billing");
-    member.subscribe(["orders"]).unwrap();
+    join(&mut member);
     member.commit_sync_offsets([(("orders", 0).into(), Offset(3).into())]).unwrap();
     pass(&engine, 20 * MINUTE);
     engine.close().unwrap();
@@ -216,7 +222,7 @@ fn after_a_crash_no_offset_expires_earlier_than_the_retention_after_the_opening(
         pass(&engine, 9 * MINUTE);
         let mut member = consumer(&engine, "billing");
         if with_member {
-            member.subscribe(["orders"]).unwrap(); // whether that is on the disk when it crashes is another matter
+            join(&mut member); // whether that is on the disk when it crashes is another matter
         }
         crash(&disk);
         drop((member, engine));
@@ -235,7 +241,7 @@ fn g17_offsets_of_a_topic_that_a_member_subscribes_to_cannot_be_deleted() {
     commit(&engine, "billing", "orders", 3);
     commit(&engine, "billing", "refunds", 4);
     let mut member = consumer(&engine, "billing");
-    member.subscribe(["orders"]).unwrap();
+    join(&mut member);
     let both = || [("refunds", 0).into(), ("orders", 0).into()];
     let refused = admin.delete_group_offsets("billing", both()).unwrap_err();
     assert!(matches!(&refused, Error::GroupSubscribedToTopic { topic, .. } if **topic == *"orders"), "{refused}");
@@ -261,7 +267,7 @@ fn g18_group_with_members_cannot_be_deleted() {
     assert!(matches!(admin.delete_group("billing"), Err(Error::GroupIdNotFound { .. })));
     assert!(matches!(admin.delete_group(" "), Err(Error::InvalidGroupId { .. })));
     let mut member = consumer(&engine, "billing");
-    member.subscribe(["orders"]).unwrap();
+    join(&mut member);
     let refused = admin.delete_group("billing").unwrap_err();
     assert!(matches!(refused, Error::NonEmptyGroup { .. }), "{refused}");
     assert_eq!(refused.class(), ErrorClass::Refused);
@@ -407,7 +413,7 @@ fn group_is_reset_within_its_log_as_it_was_planned() {
     assert_eq!(groups(&engine), ["billing"]);
 
     let mut member = consumer(&engine, "billing");
-    member.subscribe(["orders"]).unwrap();
+    join(&mut member);
     admin.plan_group_reset("billing", partitions(), GroupReset::Latest).unwrap();
     let refused = admin.reset_group_offsets("billing", partitions(), GroupReset::Latest).unwrap_err();
     assert!(matches!(refused, Error::NonEmptyGroup { .. }), "{refused}");
