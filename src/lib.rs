@@ -45,7 +45,7 @@
 //! | see, and leave out, what is read | [`ConsumerInterceptor`], [`ConsumerBuilder`] |
 //! | see every record on its way, choose its partition | [`ProducerInterceptor`], [`Partitioner`], [`ProducerBuilder`] |
 //! | send and read values of your own types | [`Serializer`], [`Serialize`], [`Deserializer`], [`Deserialize`] |
-//! | create, list, describe and delete topics; see how far groups are behind | [`Admin`] |
+//! | create, list, describe and delete topics; see how far groups are behind; reset and delete them | [`Admin`] |
 //! | know what to do about an error or a failure | [`Error`], [`ErrorClass`]; [more](_documentation::failures) |
 //! | see how producers and consumers are doing | [`Producer::metrics`], [`Consumer::metrics`], [`Consumer::lag`] |
 //! | change a setting | [`ProducerConfig`], [`ConsumerConfig`], [`EngineConfig`], [`TopicConfig`]; [more](_documentation::settings) |

@@ -272,6 +272,9 @@ pub(crate) const GROUP_MEMBERS: &str = "\
 Examples:
   ottla -d data group members billing";
 
+pub(crate) const GROUP_RESET_USAGE: &str = "\
+ottla group reset <GROUP> <--topic <T[:P[,P..]]>...|--all-topics> <WHERE TO> [--execute]";
+
 pub(crate) const GROUP_RESET: &str = "\
 Without --execute it only reads, and works beside a program that has the directory open. To do it,
 the directory has to be free: close the program first.
