@@ -50,8 +50,9 @@ fn send(engine: &Engine, partition: u32, count: i64) {
 }
 
 fn consumer(engine: &Engine, group: &str) -> Consumer<str, str> {
-    let config = ConsumerConfig::builder().group_id(Some(group.to_owned())).enable_auto_commit(false).build().unwrap();
-    Consumer::with_config(engine, config).unwrap()
+    let config = ConsumerConfig::builder().group_id(Some(group.to_owned())).enable_auto_commit(false);
+    let config = config.max_poll_interval(24 * 60 * MINUTE); // time passes here in which nobody polls
+    Consumer::with_config(engine, config.build().unwrap()).unwrap()
 }
 
 /// Has a consumer become a member of its group, and read `orders`.

@@ -577,11 +577,11 @@ impl ResetTarget {
 
 /// A time as [`parse_time`] reads it, or one without a distance from UTC, as Kafka's tool takes it.
 fn parse_datetime(text: &str) -> Result<i64, String> {
-    match text.parse::<jiff::civil::DateTime>() {
-        // A time with a distance from UTC is none of these, and one with a Z neither.
+    // In this order: as a time without a distance, one with it would be read too, and the distance passed over.
+    parse_time(text).or_else(|expected| match text.parse::<jiff::civil::DateTime>() {
         Ok(_) => parse_time(&format!("{text}Z")),
-        Err(_) => parse_time(text),
-    }
+        Err(_) => Err(expected),
+    })
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
