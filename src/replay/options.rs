@@ -261,6 +261,17 @@ impl ReplayOptions {
         !is_before && !is_behind
     }
 
+    /// Whether every record of a batch is asked for, by its header.
+    pub(super) fn asks_for_all(&self, from: Offset, header: &BatchHeader) -> bool {
+        header.base_offset >= from
+            && header.last_offset() < self.to
+            && self.from_time.is_none()
+            && self.to_time.is_none()
+            && self.key.is_none()
+            && self.headers.is_empty()
+            && self.filter.is_none()
+    }
+
     /// Whether a record is asked for.
     #[inline]
     pub(super) fn asks_for(&self, partition: &TopicPartition, from: Offset, record: &Record<'_>) -> bool {

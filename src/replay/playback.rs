@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::record::{Batch, BatchFault, BatchHeader, Decompressor, Record};
 use crate::replay::archive::{Archive, ArchivedLog};
 use crate::replay::options::{OnDamage, ReplayOptions};
-use crate::replay::report::ReplayReport;
+use crate::replay::report::{ReplayReport, Times};
 use crate::replay::scan::{Scan, Scanned, StoredBatch};
 use crate::replay::transactions::Transactions;
 use crate::storage::{Defect, DefectKind};
@@ -582,6 +582,12 @@ impl Lane {
         Ok(self.scan.as_mut().expect("it was just begun"))
     }
 
+    /// Takes a copy: a record that nobody points to need not be in memory.
+    #[inline(never)]
+    fn asks_for(&self, record: Record<'_>) -> bool {
+        self.options.asks_for(self.log.partition(), self.from, &record)
+    }
+
     /// All records that are left.
     fn for_each(&mut self, take: &mut impl FnMut(ReplayedRecord<'_>), report: &mut ReplayReport) -> Result<()> {
         if self.options.backwards || self.batch.is_some() {
@@ -597,14 +603,18 @@ impl Lane {
         while self.load(report)? {
             let Some(stored) = self.batch.take() else { continue };
             let (partition, batch) = (self.log.partition(), stored.batch.header());
+            let all = self.options.asks_for_all(self.from, batch);
+            let (mut times, mut passed) = (Times::default(), 0);
             let visited = stored.batch.records_from(self.next).visit(|record| {
-                if self.options.asks_for(partition, self.from, &record) {
-                    report.note_record(record.timestamp());
+                if all || self.asks_for(record) {
+                    times.note(record.timestamp());
                     take(ReplayedRecord { partition, record, batch });
                 } else {
-                    report.records_passed += 1;
+                    passed += 1;
                 }
             });
+            report.note_records(&times);
+            report.records_passed += passed;
             if let Err(fault) = visited {
                 note(&self.log, defect_of(&stored, &fault), self.options.on_damage, report)?;
             }
