@@ -280,14 +280,11 @@ impl<'a> Headers<'a> {
     fn take(rest: &mut &'a [u8]) -> Result<Self, &'static str> {
         let count = varint::take_i32(rest).ok_or("its count of headers is not whole")?;
         let count = usize::try_from(count).map_err(|_negative| "its count of headers is negative")?;
-        let bytes = *rest;
-        if count > bytes.len() {
-            return Err("it has fewer bytes than headers");
+        if count == 0 {
+            return Ok(Self::default()); // most have none
         }
-        for _ in 0..count {
-            take_header(rest).ok_or("a header is not whole, or its name is not UTF-8")?;
-        }
-        let bytes = bytes.get(..bytes.len() - rest.len()).unwrap_or_default();
+        let (bytes, behind) = take_headers(rest, count)?;
+        *rest = behind;
         Ok(Self { count, bytes })
     }
 
@@ -317,6 +314,19 @@ impl<'a> Headers<'a> {
     pub fn last(&self, name: &str) -> Option<Option<&'a [u8]>> {
         self.iter().filter(|(each, _)| *each == name).last().map(|(_, value)| value)
     }
+}
+
+/// Checks `count` headers; gives their bytes, and what is behind them.
+#[inline(never)]
+fn take_headers(bytes: &[u8], count: usize) -> Result<(&[u8], &[u8]), &'static str> {
+    if count > bytes.len() {
+        return Err("it has fewer bytes than headers");
+    }
+    let mut rest = bytes;
+    for _ in 0..count {
+        take_header(&mut rest).ok_or("a header is not whole, or its name is not UTF-8")?;
+    }
+    bytes.split_at_checked(bytes.len() - rest.len()).ok_or("a header is not whole, or its name is not UTF-8")
 }
 
 fn take_header<'a>(rest: &mut &'a [u8]) -> Option<(&'a str, Option<&'a [u8]>)> {

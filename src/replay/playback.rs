@@ -553,12 +553,8 @@ impl Lane {
     }
 
     fn unpack(&mut self, mut stored: StoredBatch) -> Result<StoredBatch, Box<Defect>> {
-        let batch = stored.batch.clone().unpack_with(&mut self.decompressor, self.options.max_unpacked_bytes);
-        match batch {
-            Ok(batch) => {
-                stored.batch = batch;
-                Ok(stored)
-            }
+        match stored.batch.unpack_in_place(&mut self.decompressor, self.options.max_unpacked_bytes) {
+            Ok(()) => Ok(stored),
             Err(fault) => Err(Box::new(defect_of(&stored, &fault))),
         }
     }

@@ -19,6 +19,7 @@
 
 mod foreign;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -218,10 +219,10 @@ impl<'a> Walk<'a> {
         if let Some(message) = self.message_at(position)? {
             return Ok(message);
         }
-        let Some(header) = self.bytes_at(position, BatchHeader::LEN_BYTES)? else {
+        let Some(header) = self.look_at(position, BatchHeader::LEN_BYTES)? else {
             return Ok(Err(BatchFault::TooShort));
         };
-        let header = match BatchHeader::parse(&header) {
+        let header = match BatchHeader::parse(header) {
             Ok(header) => header,
             Err(fault) => return Ok(Err(fault)),
         };
@@ -247,22 +248,34 @@ impl<'a> Walk<'a> {
 
     /// `len` bytes at `position`, if the segment has them.
     fn bytes_at(&mut self, position: u64, len: usize) -> Result<Option<Bytes>> {
+        let found = self.bring(position, len)?;
+        Ok(found.map(|found| self.at_hand.bytes.slice(found)))
+    }
+
+    /// The same, to be looked at and not kept.
+    fn look_at(&mut self, position: u64, len: usize) -> Result<Option<&[u8]>> {
+        let found = self.bring(position, len)?;
+        Ok(found.and_then(|found| self.at_hand.bytes.get(found)))
+    }
+
+    /// Reads `len` bytes at `position`, if they are not at hand; tells where they are in what is.
+    fn bring(&mut self, position: u64, len: usize) -> Result<Option<Range<usize>>> {
         if self.end.saturating_sub(position) < len as u64 {
             return Ok(None);
         }
-        let within = |buffer: &Bytes, from: u64| {
-            let from = usize::try_from(position.checked_sub(from)?).ok()?;
+        let within = |at_hand: &AtHand| {
+            let from = usize::try_from(position.checked_sub(at_hand.position)?).ok()?;
             let end = from.checked_add(len)?;
-            (end <= buffer.len()).then(|| buffer.slice(from..end))
+            (end <= at_hand.bytes.len()).then_some(from..end)
         };
-        if let Some(found) = within(&self.at_hand.bytes, self.at_hand.position) {
+        if let Some(found) = within(&self.at_hand) {
             return Ok(Some(found));
         }
         let left = usize::try_from(self.end - position).unwrap_or(usize::MAX);
         self.at_hand = AtHand::default(); // first, so that its buffer can be read into again
         let bytes = self.segment.file()?.slice(position, left.min(self.read_bytes.max(len)))?;
         self.at_hand = AtHand { bytes, position };
-        Ok(within(&self.at_hand.bytes, position))
+        Ok(within(&self.at_hand))
     }
 
     /// What does not fit about a header whose own fields are fine.
