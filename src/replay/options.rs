@@ -65,6 +65,7 @@ pub struct ReplayOptions {
     pub(super) speed: Option<f64>,
     pub(super) on_damage: OnDamage,
     pub(super) max_unpacked_bytes: usize,
+    pub(super) read_ahead: bool,
 }
 
 impl Default for ReplayOptions {
@@ -87,6 +88,7 @@ impl Default for ReplayOptions {
             speed: None,
             on_damage: OnDamage::default(),
             max_unpacked_bytes: Batch::DEFAULT_UNPACKED_LIMIT,
+            read_ahead: true,
         }
     }
 }
@@ -234,6 +236,27 @@ impl ReplayOptions {
     /// How many bytes the records of one compressed batch may unpack to, 128 MiB by default. A larger one cannot be read.
     pub fn max_unpacked_bytes(mut self, bytes: usize) -> Self {
         self.max_unpacked_bytes = bytes;
+        self
+    }
+
+    /// Whether a second thread reads ahead for [`Replay::for_each`](crate::replay::Replay::for_each), which it does by
+    /// default where the log is longer than 8 MiB, segments are not mapped, and there is more than one processor. That is
+    /// faster by a third while a processor is idle, costs more processor time, and 3 MiB; the thread has ended when the
+    /// call returns. What is given is the same.
+    ///
+    /// ```
+    /// # use ottla::{Engine, MemoryDisk, Producer, ProducerRecord};
+    /// # use ottla::replay::{Archive, ReplayOptions};
+    /// # let disk = MemoryDisk::new();
+    /// # let engine = Engine::builder().open_memory(&disk)?;
+    /// # Producer::<str, str>::new(&engine)?.send(ProducerRecord::to("orders").value("paid"))?.wait()?;
+    /// let alone = ReplayOptions::default().read_ahead(false); // the other processors have enough to do
+    /// let report = Archive::open_memory(&disk)?.replay(&alone).for_each(|_| {})?;
+    /// assert_eq!(report.records, 1);
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn read_ahead(mut self, yes: bool) -> Self {
+        self.read_ahead = yes;
         self
     }
 

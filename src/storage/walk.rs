@@ -25,6 +25,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::Result;
+use crate::io::ReadAhead;
 use crate::record::{Batch, BatchChecksum, BatchFault, BatchHeader, MAGIC};
 use crate::storage::leader_epochs::LeaderEpochs;
 use crate::storage::segment::Segment;
@@ -89,6 +90,7 @@ pub(crate) struct Walk<'a> {
     last_epoch: LeaderEpoch,
     at_hand: AtHand,
     read_bytes: usize,
+    ahead: Option<&'a ReadAhead>,
 }
 
 impl<'a> Walk<'a> {
@@ -107,6 +109,7 @@ impl<'a> Walk<'a> {
             last_epoch: LeaderEpoch::NONE,
             at_hand: AtHand::default(),
             read_bytes: READ_BYTES,
+            ahead: None,
         }
     }
 
@@ -137,6 +140,12 @@ impl<'a> Walk<'a> {
     /// Reads no more than about `bytes` at a time.
     pub(crate) fn reading(mut self, bytes: usize) -> Self {
         self.read_bytes = bytes.clamp(4096, READ_BYTES);
+        self
+    }
+
+    /// Has somebody who reads ahead.
+    pub(crate) fn reading_ahead(mut self, ahead: Option<&'a ReadAhead>) -> Self {
+        self.ahead = ahead;
         self
     }
 
@@ -179,6 +188,9 @@ impl<'a> Walk<'a> {
         if found.is_err() {
             // It may be right on the disk, and have been read wrong: damage is believed when it is read twice.
             self.at_hand = AtHand::default();
+            if let Some(ahead) = self.ahead.take() {
+                ahead.forget(); // and whoever looks for where to go on jumps about
+            }
             found = self.fitting_batch()?;
         }
         match found {
@@ -271,9 +283,21 @@ impl<'a> Walk<'a> {
         if let Some(found) = within(&self.at_hand) {
             return Ok(Some(found));
         }
+        let file = self.segment.file()?;
+        let ahead = self.ahead.filter(|_| ReadAhead::takes(len));
+        if let Some(ahead) = ahead {
+            let rest = self.rest_at_hand(position).unwrap_or_default();
+            if let Some(bytes) = ahead.take(file, position + rest.len() as u64, &rest) {
+                self.at_hand = AtHand { bytes, position };
+                return Ok(within(&self.at_hand)); // a piece is longer than what is read ahead
+            }
+        }
         let left = usize::try_from(self.end - position).unwrap_or(usize::MAX);
         self.at_hand = AtHand::default(); // first, so that its buffer can be read into again
-        let bytes = self.segment.file()?.slice(position, left.min(self.read_bytes.max(len)))?;
+        let bytes = file.slice(position, left.min(self.read_bytes.max(len)))?;
+        if let Some(ahead) = ahead {
+            ahead.follow(file, position + bytes.len() as u64, self.end);
+        }
         self.at_hand = AtHand { bytes, position };
         Ok(within(&self.at_hand))
     }
