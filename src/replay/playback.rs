@@ -100,7 +100,7 @@ impl fmt::Debug for OwnedReplayedRecord {
 /// It gives records that borrow from it ([`next_record`](Self::next_record)), or is an iterator of records that own
 /// their bytes, or calls back ([`for_each`](Self::for_each), which is the fastest), also from several threads
 /// ([`for_each_in_parallel`](Self::for_each_in_parallel)). Memory stays flat: about a megabyte and one batch unpacked for
-/// each partition that is read at the same time.
+/// each partition that is read at the same time, and 3 MiB more where it is [read ahead](ReplayOptions::read_ahead).
 ///
 /// ```
 /// # use ottla::{Engine, MemoryDisk, Producer, ProducerRecord};
@@ -211,7 +211,8 @@ impl Replay {
         Ok(self.lanes.get(lane).and_then(Lane::record))
     }
 
-    /// Calls `take` with every record that is left, and says what was gone through.
+    /// Calls `take` with every record that is left, and says what was gone through. Over a long log a second thread reads
+    /// ahead, unless [`ReplayOptions::read_ahead`] is off; `take` runs in the calling thread.
     ///
     /// # Errors
     /// As [`next_record`](Self::next_record); then what is left is not given.
