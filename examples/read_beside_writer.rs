@@ -46,8 +46,9 @@ fn main() -> Result<()> {
     let mut billing = Consumer::<str, str>::new(&engine, "billing")?;
     billing.commit_sync_offsets([(orders, Offset(60).into())])?;
     let described = Directory::open(data.path())?.group("billing")?;
-    assert_eq!((described.partitions[0].committed, described.partitions[0].lag), (Some(Offset(60)), Some(40)));
-    println!("billing has {} orders to go", described.partitions[0].lag.unwrap_or_default());
+    let lag = described.partitions[0].lag.unwrap_or_default();
+    assert_eq!((described.partitions[0].committed, lag.records), (Some(Offset(60)), 40));
+    println!("billing has {} orders to go, {} bytes of batches", lag.records, lag.bytes);
 
     billing.close()?;
     producer.close()?;

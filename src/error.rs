@@ -195,11 +195,32 @@ pub enum Error {
     /// No group of that name is known. Kafka: `GROUP_ID_NOT_FOUND`.
     #[error("there is no group {group}")]
     GroupIdNotFound { group: Arc<str> },
-    /// The group is in use by another member, and one member at a time is all that it takes. Kafka:
-    /// `GROUP_MAX_SIZE_REACHED`.
-    #[error("group {group} has a member already")]
-    GroupMaxSizeReached { group: Arc<str> },
-    /// The group has a member, and the commit came from another consumer. Kafka: `CommitFailedException`.
+    /// The group has as many members as `group.max.size` allows. Kafka: `GROUP_MAX_SIZE_REACHED`.
+    #[error("group {group} has {limit} members already, which is group.max.size")]
+    GroupMaxSizeReached { group: Arc<str>, limit: u32 },
+    /// Another consumer has that `group.instance.id`, and has not left. Kafka: `UNRELEASED_INSTANCE_ID`.
+    #[error("group {group}: the member with group.instance.id = {instance} has not left")]
+    UnreleasedInstanceId { group: Arc<str>, instance: Arc<str> },
+    /// None of the consumer's assignors is one that all other members have: see `partition.assignment.strategy`. Kafka:
+    /// `INCONSISTENT_GROUP_PROTOCOL`.
+    #[error("group {group}: its members and this consumer have no assignor in common")]
+    InconsistentGroupProtocol { group: Arc<str> },
+    /// An assignor failed, or dealt partitions against the rules; members keep what they have. The next poll asks it
+    /// again.
+    #[error("group {group}: the assignor {assignor} failed: {cause}")]
+    Assignor { group: Arc<str>, assignor: Arc<str>, cause: Cause },
+    /// A rebalance listener failed, in `method`. The partitions have changed hands all the same. Kafka: a
+    /// `KafkaException` around the listener's.
+    #[error("{method} of the rebalance listener failed: {cause}")]
+    RebalanceListener { method: &'static str, cause: Cause },
+    /// The group has members, and what was asked for is possible only while it has none. Kafka: `NON_EMPTY_GROUP`.
+    #[error("group {group} has members")]
+    NonEmptyGroup { group: Arc<str> },
+    /// A member of the group subscribes to the topic, so its offsets stay. Kafka: `GROUP_SUBSCRIBED_TO_TOPIC`.
+    #[error("group {group}: a member subscribes to {topic}")]
+    GroupSubscribedToTopic { group: Arc<str>, topic: Arc<str> },
+    /// The commit is not this consumer's to make: it is no member of the group any more, the partition has gone to
+    /// another member, or the group has members and the consumer is none. Kafka: `CommitFailedException`.
     #[error("group {group}: the commit was refused: {reason}")]
     CommitFailed { group: Arc<str>, reason: Arc<str> },
     /// The offsets are committed or they are not, and only opening the directory again tells: they were written, and

@@ -97,16 +97,18 @@ mod consumer;
 mod producer;
 
 pub use crate::admin::{
-    Admin, ExportOptions, ExportReport, ExportedPartition, ExportedTopic, GroupDescription, GroupListing,
-    GroupPartition, ImportOptions, ImportReport, ListedOffset, NewTopic, OffsetSpec, PartitionDescription,
-    PartitionImport, RepairAction, RepairOptions, RepairReport, RepairStep, TopicDescription, TopicImport,
-    TopicListing, export, repair,
+    Admin, ExportOptions, ExportReport, ExportedPartition, ExportedTopic, GroupDescription, GroupListing, GroupMember,
+    GroupMembers, GroupOffsetChange, GroupPartition, GroupReset, GroupState, ImportOptions, ImportReport, ListedOffset,
+    NewTopic, OffsetSpec, PartitionDescription, PartitionImport, RepairAction, RepairOptions, RepairReport, RepairStep,
+    TopicDescription, TopicImport, TopicListing, export, repair,
 };
 pub use crate::config::Setting;
 pub use crate::consumer::{
-    AutoOffsetReset, Consumer, ConsumerBuilder, ConsumerConfig, ConsumerConfigBuilder, ConsumerInterceptor,
-    ConsumerRecord, ConsumerRecords, Deserialize, Deserializer, Iter, Lag, OffsetAndMetadata, OffsetAndTimestamp,
-    Offsets, OwnDeserializer, OwnedRecord, RecordStream, StopHandle, WakeupHandle,
+    Assignor, AutoOffsetReset, Consumer, ConsumerBuilder, ConsumerConfig, ConsumerConfigBuilder, ConsumerGroupMetadata,
+    ConsumerInterceptor, ConsumerRecord, ConsumerRecords, CooperativeStickyAssignor, Deserialize, Deserializer,
+    GroupAssignment, GroupSubscription, Iter, MemberSubscription, OffsetAndMetadata, OffsetAndTimestamp, Offsets,
+    OwnDeserializer, OwnedRecord, RangeAssignor, RebalanceListener, RecordStream, RoundRobinAssignor, StickyAssignor,
+    StopHandle, Strategy, WakeupHandle,
 };
 pub use crate::engine::{Engine, EngineBuilder, EngineConfig, EngineConfigBuilder};
 pub use crate::error::{Cause, Error, ErrorClass, RecordPart, Result};
@@ -124,7 +126,7 @@ pub use crate::producer::{
 };
 pub use crate::record::{Batch, BatchFault, BatchHeader, ControlType, Headers, Record, Records};
 pub use crate::replay::{VerifyOptions, VerifyReport, verify};
-pub use crate::storage::{Defect, DefectKind, Finding, OpenReport, TopicConfig, TopicConfigBuilder};
+pub use crate::storage::{Defect, DefectKind, Finding, Lag, OpenReport, TopicConfig, TopicConfigBuilder};
 #[cfg(feature = "json")]
 pub use crate::types::Json;
 pub use crate::types::{
@@ -139,6 +141,9 @@ pub mod _documentation {
 
     #[doc = include_str!("../docs/failures.md")]
     pub mod failures {}
+
+    #[doc = include_str!("../docs/groups.md")]
+    pub mod groups {}
 
     #[doc = include_str!("../docs/kafka.md")]
     pub mod kafka {}

@@ -377,7 +377,7 @@ fn chosen_groups(directory: &Directory, options: &ExportOptions, topics: &[Store
         let rows = rows.filter(|row| topics.iter().any(|topic| topic.name == *row.partition.topic()));
         // Where a consumer would go on, which is not behind a cut nor before the log start.
         let offset = |lag: u64, end: Offset| Offset(end.0.saturating_sub(i64::try_from(lag).unwrap_or(i64::MAX)));
-        let offsets = rows.filter_map(|row| Some((row.partition, offset(row.lag?, row.high_watermark))));
+        let offsets = rows.filter_map(|row| Some((row.partition, offset(row.lag?.records, row.high_watermark))));
         let offsets: Vec<_> = offsets.collect();
         if !offsets.is_empty() {
             groups.push(Group { name, offsets });

@@ -1,5 +1,5 @@
-//! What an operator asks for: topics made, shown and deleted, groups shown, offsets looked up, a directory repaired, or
-//! handed over to a Kafka cluster.
+//! What an operator asks for: topics made, shown and deleted, groups shown, reset and deleted, offsets looked up, a
+//! directory repaired, or handed over to a Kafka cluster.
 
 mod export;
 mod groups;
@@ -10,7 +10,10 @@ mod topics;
 
 use crate::engine::Engine;
 
-pub use crate::coordinator::group::{GroupDescription, GroupListing, GroupPartition};
+pub use crate::coordinator::group::{
+    GroupDescription, GroupListing, GroupMember, GroupMembers, GroupOffsetChange, GroupPartition, GroupReset,
+    GroupState,
+};
 pub use crate::topics::TopicListing;
 pub use export::{ExportOptions, ExportReport, ExportedPartition, ExportedTopic, export};
 pub use import::{ImportOptions, ImportReport, PartitionImport, TopicImport};
@@ -18,7 +21,7 @@ pub use offsets::{ListedOffset, OffsetSpec};
 pub use repair::{RepairAction, RepairOptions, RepairReport, RepairStep, repair};
 pub use topics::{NewTopic, PartitionDescription, TopicDescription};
 
-/// Makes, shows and deletes topics, and shows groups. Any number may be in use at a time, beside anything else.
+/// Makes, shows and deletes topics; shows, resets and deletes groups. Any number may be in use at a time, beside anything else.
 ///
 /// ```
 /// # use ottla::{Admin, Engine, NewTopic};

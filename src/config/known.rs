@@ -8,7 +8,6 @@ const NO_NETWORK: &str = "there is no network";
 const NO_SERVER: &str = "there is no server";
 const BY_TYPE: &str = "the types of keys and values say it";
 const BY_CODE: &str = "it names a Java class; the builder takes a value in its place";
-const MEMBERS: &str = "a group has one member in this version";
 const TRANSACTIONS: &str = "this version has no transactions";
 const RETENTION: &str = "this version removes nothing from a log: it keeps all records";
 const COMPACTION: &str = "this version does not compact logs";
@@ -73,11 +72,8 @@ pub(crate) const CONSUMER: List = &[
     ("key.deserializer", BY_TYPE),
     ("value.deserializer", BY_TYPE),
     ("group.protocol", "there is one, and members need not speak it"),
-    ("group.remote.assignor", MEMBERS),
+    ("group.remote.assignor", "partition.assignment.strategy says it"),
     ("heartbeat.interval.ms", ALIVE),
-    ("max.poll.interval.ms", ALIVE),
-    ("session.timeout.ms", ALIVE),
-    ("partition.assignment.strategy", MEMBERS),
     ("exclude.internal.topics", "there are no internal topics"),
 ];
 
@@ -86,7 +82,6 @@ pub(crate) const NOT_OF_CONSUMERS: List = &[
     ("config.providers*", NO_PROVIDERS),
     ("isolation.level", "this version has no transactions: consumers read all records"),
     ("interceptor.classes", BY_CODE),
-    ("group.instance.id", MEMBERS),
     ("share.*", "this version has no share groups"),
 ];
 
@@ -121,6 +116,10 @@ pub(crate) const ENGINE: List = &[
     ("broker.*", NO_SERVER),
     ("controller.*", NO_SERVER),
     ("group.coordinator.*", "members are in the process"),
+    ("group.consumer.*", "members are in the process; a consumer says it"),
+    ("group.initial.rebalance.delay.ms", "partitions are handed over one by one, so nothing is gained by waiting"),
+    ("group.min.session.timeout.ms", "a member in the process is known to be alive"),
+    ("group.max.session.timeout.ms", "a member in the process is known to be alive"),
     ("inter.broker.*", NO_SERVER),
     ("listener.*", NO_NETWORK),
     ("listeners", NO_NETWORK),
@@ -156,7 +155,6 @@ pub(crate) const NOT_OF_ENGINES: List = &[
     ("log.retention.*", RETENTION),
     ("log.cleaner.*", COMPACTION),
     ("log.cleanup.policy", RETENTION),
-    ("offsets.retention.*", "this version keeps committed offsets"),
     ("default.replication.factor", REPLICAS),
     ("min.insync.replicas", REPLICAS),
     ("unclean.leader.election.enable", REPLICAS),

@@ -7,7 +7,9 @@ use crate::consumer::Consumer;
 use crate::consumer::config::ConsumerConfig;
 use crate::consumer::deserializer::{Deserialize, Deserializer};
 use crate::consumer::interceptor::{ConsumerInterceptor, Interceptors};
+use crate::consumer::membership::MemberTerms;
 use crate::consumer::record::Deserializers;
+use crate::coordinator::group::Assignor;
 use crate::engine::Engine;
 use crate::error::Result;
 
@@ -33,6 +35,7 @@ pub struct ConsumerBuilder<K: ?Sized + Deserialize, V: ?Sized + Deserialize> {
     config: ConsumerConfig,
     deserializers: Deserializers<K, V>,
     interceptors: Interceptors<K, V>,
+    assignors: Vec<Arc<dyn Assignor>>,
 }
 
 impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> ConsumerBuilder<K, V> {
@@ -42,6 +45,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> ConsumerBuilder<K, V> {
             config: ConsumerConfig::default(),
             deserializers: Deserializers { key, value },
             interceptors: Interceptors::default(),
+            assignors: Vec::new(),
         }
     }
 
@@ -54,6 +58,32 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> ConsumerBuilder<K, V> {
     /// Adds an interceptor behind those that were added before. Kafka: `interceptor.classes`.
     pub fn interceptor(mut self, interceptor: impl ConsumerInterceptor<K, V> + 'static) -> Self {
         self.interceptors.add(interceptor);
+        self
+    }
+
+    /// Adds an assignor of your own behind those that were added before: the first is the one that this consumer prefers
+    /// for its group. With any, `partition.assignment.strategy` plays no part. All members of a group need one in
+    /// common.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, NewTopic, Admin, StickyAssignor};
+    /// # use std::time::Duration;
+    /// # use ottla::ConsumerConfig;
+    /// # let engine = Engine::in_memory()?;
+    /// # let admin = Admin::new(&engine);
+    /// # admin.create_topic(NewTopic::new("orders"))?;
+    /// let mut consumer = Consumer::<str, str>::builder(&engine)
+    ///     .config(ConsumerConfig::builder().group_id(Some("billing".into())).build()?)
+    ///     .assignor(StickyAssignor) // or any type that implements Assignor
+    ///     .build()?;
+    /// consumer.subscribe(["orders"])?;
+    /// consumer.poll(Duration::ZERO)?;
+    /// assert_eq!(admin.group_members("billing")?.assignor.as_deref(), Some("sticky"));
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn assignor(mut self, assignor: impl Assignor + 'static) -> Self {
+        self.assignors.push(Arc::new(assignor));
         self
     }
 
@@ -73,7 +103,8 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> ConsumerBuilder<K, V> {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn build(self) -> Result<Consumer<K, V>> {
-        Consumer::with_parts(&self.engine, &self.config, self.deserializers, self.interceptors)
+        let terms = MemberTerms::new(&self.config, self.assignors);
+        Consumer::with_parts(&self.engine, &self.config, terms, self.deserializers, self.interceptors)
     }
 }
 

@@ -8,7 +8,7 @@
 //! group are written in the order in which they were given; callbacks run in that order too, each when its answer and
 //! all answers before it are there, in the thread of the consumer.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,68 +18,13 @@ use crate::consumer::config::ConsumerConfig;
 use crate::consumer::deserializer::Deserialize;
 use crate::consumer::fetcher::{Fetcher, Lane};
 use crate::consumer::metrics::{CommitMetrics, windows};
-use crate::coordinator::group::{CommitEntry, Committed, GroupOffsets, Membership};
+use crate::coordinator::group::{
+    CommitEntry, CommitPermit, Committed, GroupOffsets, Membership, OffsetAndMetadata, Offsets, Place,
+};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::sync::{Moment, Signal, lock, wait_for};
-use crate::types::{LeaderEpoch, Offset, TopicId, TopicPartition};
-
-/// What is committed for a partition: the next offset to read, and a note.
-///
-/// ```
-/// # use ottla::{LeaderEpoch, Offset, OffsetAndMetadata};
-/// let noted = OffsetAndMetadata::new(Offset(5)).with_metadata("shift 2");
-/// assert_eq!((noted.offset, noted.metadata.as_str()), (Offset(5), "shift 2"));
-/// assert_eq!(OffsetAndMetadata::from(Offset(5)).leader_epoch, LeaderEpoch::NONE);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct OffsetAndMetadata {
-    /// The next offset to read.
-    pub offset: Offset,
-    /// Under which leadership the record before `offset` was written. Left at [`LeaderEpoch::NONE`], a commit looks
-    /// it up.
-    pub leader_epoch: LeaderEpoch,
-    /// A note of the application's, 4096 bytes at most.
-    pub metadata: String,
-}
-
-impl OffsetAndMetadata {
-    /// Names the next offset to read, without a note.
-    #[must_use]
-    pub fn new(offset: Offset) -> Self {
-        Self { offset, leader_epoch: LeaderEpoch::NONE, metadata: String::new() }
-    }
-
-    /// Adds a note.
-    #[must_use]
-    pub fn with_metadata(mut self, metadata: impl Into<String>) -> Self {
-        self.metadata = metadata.into();
-        self
-    }
-
-    /// Says under which leadership the record before the offset was written.
-    #[must_use]
-    pub fn with_leader_epoch(mut self, leader_epoch: LeaderEpoch) -> Self {
-        self.leader_epoch = leader_epoch;
-        self
-    }
-}
-
-impl From<Offset> for OffsetAndMetadata {
-    fn from(offset: Offset) -> Self {
-        Self::new(offset)
-    }
-}
-
-/// What is committed at once: for each partition, the next offset to read. Kafka: `Map<TopicPartition, OffsetAndMetadata>`.
-///
-/// ```
-/// # use ottla::{Offset, Offsets};
-/// let offsets: Offsets = [(("orders", 0).into(), Offset(5).into())].into();
-/// assert_eq!(offsets[&("orders", 0).into()].offset, Offset(5));
-/// ```
-pub type Offsets = BTreeMap<TopicPartition, OffsetAndMetadata>;
+use crate::types::{Offset, TopicPartition};
 
 impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// What the group has committed for a partition, assigned or not; `None` if nothing.
@@ -384,23 +329,39 @@ impl Commits {
         self.group.as_deref()
     }
 
-    /// Becomes the member of the group, or stays it.
-    ///
-    /// # Errors
-    /// [`Error::InvalidGroupId`] without a group, [`Error::GroupMaxSizeReached`] if it has another member.
-    pub(super) fn join(&mut self) -> Result<()> {
-        let group = self.group_or_error()?;
-        if self.membership.is_none() {
-            self.membership = Some(group.join()?);
-        }
-        Ok(())
+    /// The consumer's place in its group, if it has one.
+    pub(super) fn membership(&self) -> Option<&Membership> {
+        self.membership.as_ref()
     }
 
+    pub(super) fn set_membership(&mut self, membership: Membership) {
+        self.membership = Some(membership);
+    }
+
+    /// Leaves the group, if it is a member.
     pub(super) fn leave(&mut self) {
-        self.membership = None;
+        if let (Some(membership), Some(group)) = (self.membership.take(), &self.group) {
+            drop(membership);
+            self.engine.note_members(group);
+        }
     }
 
-    fn group_or_error(&self) -> Result<&Arc<GroupOffsets>> {
+    /// Whether the group has something for the consumer to do.
+    pub(super) fn has_news(&self) -> bool {
+        self.membership.as_ref().is_some_and(Membership::has_news)
+    }
+
+    /// Leave to commit `entries`, until it is dropped.
+    fn admit(&self, entries: &Entries) -> Result<CommitPermit> {
+        let place = |(partition, entry): &(TopicPartition, CommitEntry)| Place {
+            partition: partition.clone(),
+            topic_id: entry.topic_id,
+        };
+        let places: Vec<Place> = entries.iter().map(place).collect();
+        self.group_or_error()?.admit(self.membership.as_ref(), &places)
+    }
+
+    pub(super) fn group_or_error(&self) -> Result<&Arc<GroupOffsets>> {
         let reason = "to subscribe or commit, a consumer needs a group.id";
         self.group.as_ref().ok_or_else(|| Error::InvalidGroupId { group: "".into(), reason: reason.into() })
     }
@@ -479,43 +440,31 @@ impl Commits {
     }
 
     fn position(&self, lane: &Lane, offset: Offset) -> CommitEntry {
-        let place = (lane.topic_id(), lane.name().partition());
-        self.make_entry(place, OffsetAndMetadata::new(offset).with_leader_epoch(lane.epoch_before(offset)))
+        CommitEntry {
+            topic_id: lane.topic_id(),
+            partition: lane.name().partition(),
+            offset,
+            leader_epoch: lane.epoch_before(offset),
+            metadata: String::new(),
+            commit_timestamp: self.engine.now(),
+        }
     }
 
-    fn entry(&self, fetcher: &Fetcher, name: &TopicPartition, mut offset: OffsetAndMetadata) -> Result<CommitEntry> {
-        if offset.offset < Offset::ZERO {
-            return Err(Error::illegal_argument(format!("{name}: {} cannot be committed", offset.offset)));
-        }
-        let size = offset.metadata.len();
-        let limit = self.engine.offset_metadata_max_bytes();
-        if size > limit {
-            let partition = name.clone();
-            return Err(Error::OffsetMetadataTooLarge { partition, size, limit });
-        }
-        let topic = self.engine.topic(name.topic())?;
-        let partition = topic.partition(name.partition())?;
+    fn entry(&self, fetcher: &Fetcher, name: &TopicPartition, offset: OffsetAndMetadata) -> Result<CommitEntry> {
+        let entry = self.engine.commit_entry(name, offset)?;
         // What was read of a topic that is gone says nothing about its successor.
-        if fetcher.lanes().iter().any(|lane| lane.name() == name && lane.topic_id() != topic.id()) {
+        if fetcher.lanes().iter().any(|lane| lane.name() == name && lane.topic_id() != entry.topic_id) {
             return Err(Error::UnknownTopicId { partition: name.clone() });
         }
-        if offset.leader_epoch == LeaderEpoch::NONE {
-            offset.leader_epoch = partition.epoch_before(offset.offset);
-        }
-        Ok(self.make_entry((topic.id(), name.partition()), offset))
-    }
-
-    fn make_entry(&self, (topic_id, partition): (TopicId, u32), committed: OffsetAndMetadata) -> CommitEntry {
-        let OffsetAndMetadata { offset, leader_epoch, metadata } = committed;
-        CommitEntry { topic_id, partition, offset, leader_epoch, metadata, commit_timestamp: self.engine.now() }
+        Ok(entry)
     }
 
     /// Returns when `entries` are on the disk.
     fn commit(&mut self, entries: Entries) -> Result<Offsets> {
         let group = self.group_or_error()?;
+        let permit = if entries.is_empty() { None } else { Some(self.admit(&entries)?) };
         let (offsets, entries) = offsets_of(entries);
-        if !entries.is_empty() {
-            group.admit(self.membership.as_ref())?;
+        if permit.is_some() {
             let began = self.engine.scheduler().now();
             let outcome = self.engine.commit(group, &entries);
             let now = self.engine.scheduler().now();
@@ -529,15 +478,16 @@ impl Commits {
     /// Returns when `entries` are on their way; notifies `signal` when their answer is in.
     fn begin(&mut self, entries: Entries, signal: &Arc<Signal>, done: Option<Done>) -> Result<()> {
         let group = self.group_or_error()?;
+        let permit = if entries.is_empty() { None } else { Some(self.admit(&entries)?) };
         let (offsets, entries) = offsets_of(entries);
         let (scheduler, began) = (Arc::clone(self.engine.scheduler()), self.engine.scheduler().now());
         let answer = Arc::new(Mutex::new(None));
         if entries.is_empty() {
             *lock(&answer) = Some((Ok(()), began));
         } else {
-            group.admit(self.membership.as_ref())?;
             let (to, signal) = (Arc::clone(&answer), Arc::clone(signal));
             self.engine.begin_commit(group, &entries, move |result| {
+                drop(permit); // from here on the next owner of the partitions sees it
                 *lock(&to) = Some((result, scheduler.now()));
                 signal.notify();
             })?;
@@ -562,7 +512,7 @@ impl Commits {
     }
 
     /// Waits for the answers of all that were begun. Every one comes: a writer that ends answers what it has.
-    fn wait_for_begun(&self, signal: &Signal) {
+    pub(super) fn wait_for_begun(&self, signal: &Signal) {
         let all = || self.begun.iter().all(|begun| lock(&begun.answer).is_some()).then_some(());
         wait_for(self.engine.scheduler().as_ref(), signal, None, all);
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::config::{at_least, known, settings};
 use crate::consumer::reset::AutoOffsetReset;
+use crate::consumer::strategy::Strategy;
 use crate::error::Result;
 use crate::record::Batch;
 
@@ -20,6 +21,17 @@ settings! {
     pub struct ConsumerConfig, ConsumerConfigBuilder, "max.poll.records" = "100" not "0" {
         /// The group under whose name offsets are committed. Needed to subscribe and to commit, not to assign.
         group_id: Option<String> = None, "group.id";
+        /// Makes the consumer a static member of its group: its partitions are kept for it when it leaves, for as long as
+        /// `session.timeout.ms`, and the consumer that comes with this id then gets them. One at a time can have it.
+        group_instance_id: Option<String> = None, "group.instance.id";
+        /// Which assignors the consumer would have its group use, the first of them rather than the next: `range`,
+        /// `roundrobin`, `sticky`, `cooperative-sticky`. All members of a group need one in common.
+        partition_assignment_strategy: Strategy = Strategy::default(), "partition.assignment.strategy";
+        /// How much time may pass between two polls, at least a millisecond. A member that takes longer is expelled: the
+        /// others get its partitions, and its commits are refused. Its next poll joins again.
+        max_poll_interval: Duration = Duration::from_secs(5 * 60), "max.poll.interval.ms";
+        /// How long the partitions of a static member that has left are kept for it. Other members are known to be alive.
+        session_timeout: Duration = Duration::from_secs(45), "session.timeout.ms";
         /// Where reading begins when nothing is committed, or what is committed is outside the log.
         auto_offset_reset: AutoOffsetReset = AutoOffsetReset::Earliest, "auto.offset.reset" kafka "latest"
             because "a queue's first reader wants what was stored before it came";
@@ -55,6 +67,7 @@ settings! {
 impl ConsumerConfig {
     fn check(&self) -> Result<()> {
         at_least("max.poll.records", self.max_poll_records, 1)?;
+        at_least("max.poll.interval.ms", self.max_poll_interval.as_millis(), 1)?;
         at_least("metrics.num.samples", self.metrics_num_samples, 1)?;
         at_least("metrics.sample.window.ms", self.metrics_sample_window.as_millis(), 1)
     }
@@ -69,6 +82,10 @@ mod tests {
         let defaults: Vec<_> = ConsumerConfig::settings().into_iter().map(|s| (s.name, s.default)).collect();
         let expected = [
             ("group.id", ""),
+            ("group.instance.id", ""),
+            ("partition.assignment.strategy", "range,cooperative-sticky"),
+            ("max.poll.interval.ms", "300000"),
+            ("session.timeout.ms", "45000"),
             ("auto.offset.reset", "earliest"),
             ("enable.auto.commit", "true"),
             ("auto.commit.interval.ms", "5000"),

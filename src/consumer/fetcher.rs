@@ -20,16 +20,18 @@
 
 mod lane;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::consumer::config::ConsumerConfig;
 use crate::consumer::metrics::FetchMetrics;
 use crate::consumer::record::{Chunk, Inspect};
+use crate::coordinator::group::Place;
 use crate::error::{Error, Result};
 use crate::record::Decompressor;
 use crate::sync::{Moment, Signal};
-use crate::types::TopicPartition;
+use crate::types::{TopicId, TopicPartition};
 
 pub(super) use lane::{Begin, Lane, Source, Target};
 
@@ -89,6 +91,8 @@ pub(super) struct Fetcher {
     gathering: Gathering,
     metrics: FetchMetrics,
     decompressor: Decompressor,
+    /// Whether partitions of topics that are gone are passed by, rather than an error: somebody else takes them away.
+    passes_deleted: bool,
 }
 
 /// What a lane needs to know of the round that visits it.
@@ -111,7 +115,13 @@ impl Fetcher {
             gathering: Gathering::default(),
             metrics,
             decompressor: Decompressor::default(),
+            passes_deleted: false,
         }
+    }
+
+    /// Says whether partitions of topics that are gone are passed by.
+    pub(super) fn pass_deleted(&mut self, passes: bool) {
+        self.passes_deleted = passes;
     }
 
     pub(super) fn metrics(&self) -> &FetchMetrics {
@@ -166,13 +176,41 @@ impl Fetcher {
         self.metrics.keep(&self.lanes);
     }
 
+    /// Reads `sources` too from now on.
+    pub(super) fn add(&mut self, sources: Vec<Box<dyn Source>>) {
+        for source in sources {
+            source.watch(&self.signal);
+            self.lanes.push(Lane::new(source));
+        }
+        self.lanes.sort_by(|one, other| one.name().cmp(other.name()));
+        self.turn = 0;
+        self.metrics.keep(&self.lanes);
+    }
+
+    /// Reads `places` no more; what was read ahead of them is dropped.
+    pub(super) fn remove(&mut self, places: &[Place]) {
+        let places: BTreeSet<(&TopicPartition, TopicId)> =
+            places.iter().map(|place| (&place.partition, place.topic_id)).collect();
+        let signal = &self.signal;
+        self.lanes.retain(|lane| {
+            let is_meant = places.contains(&(lane.name(), lane.topic_id()));
+            if is_meant {
+                lane.source.unwatch(signal);
+            }
+            !is_meant
+        });
+        self.turn = 0;
+        self.metrics.keep(&self.lanes);
+    }
+
     /// One round: what is there now, without waiting.
     ///
     /// # Errors
     /// What stands in the way of every lane (a topic that is gone, a position that is lost), before anything is
     /// taken; else what the first lane with nothing to give meets.
     pub(super) fn collect(&mut self, begin: Begin<'_>, now: Moment, inspect: &dyn Inspect) -> Result<Collected> {
-        for lane in &mut self.lanes {
+        let passes_deleted = self.passes_deleted;
+        for lane in self.lanes.iter_mut().filter(|lane| !(passes_deleted && lane.is_deleted())) {
             lane.validate()?;
             lane.settle(begin)?;
         }
@@ -187,7 +225,7 @@ impl Fetcher {
         let count = self.lanes.len();
         for index in (self.turn..count).chain(0..self.turn) {
             let lane = &mut self.lanes[index];
-            if lane.is_paused() {
+            if lane.is_paused() || (passes_deleted && lane.is_deleted()) {
                 continue;
             }
             let before = (collected.count, collected.consumed_bytes);

@@ -2,9 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::consumer::commit::Offsets;
 use crate::consumer::deserializer::Deserialize;
 use crate::consumer::record::ConsumerRecords;
+use crate::coordinator::group::Offsets;
 use crate::error::Cause;
 
 /// Sees what a consumer returns and commits; for counting, tracing, leaving records out. Kafka: `ConsumerInterceptor`.

@@ -6,6 +6,8 @@
 //! | module | is about |
 //! |---|---|
 //! | `subscription` | what is read: topics or partitions |
+//! | `membership`, `strategy` | what its group gives it, and by which assignor |
+//! | `listener` | code of the user's that is told when partitions come and go |
 //! | `fetcher` | positions, buffers, and whose turn it is |
 //! | `builder` | of what a consumer is put together |
 //! | `record` | what poll returns, borrowed from the batches as they were read |
@@ -22,11 +24,13 @@ mod config;
 mod deserializer;
 mod fetcher;
 mod interceptor;
-mod lag;
+mod listener;
+mod membership;
 mod metrics;
 mod positions;
 mod record;
 mod reset;
+mod strategy;
 mod stream;
 mod subscription;
 mod wakeup;
@@ -44,20 +48,27 @@ use crate::types::TopicPartition;
 use commit::Commits;
 use fetcher::{Begin, Fetcher, Rules};
 use interceptor::Interceptors;
+use membership::MemberTerms;
 use metrics::{FetchMetrics, PollMetrics, windows};
 use record::{Chunk, Deserializers};
 use subscription::Subscription;
 use wakeup::Wake;
 
+pub use crate::coordinator::group::{
+    Assignor, CooperativeStickyAssignor, GroupAssignment, GroupSubscription, MemberSubscription, RangeAssignor,
+    RoundRobinAssignor, StickyAssignor,
+};
+pub use crate::coordinator::group::{OffsetAndMetadata, Offsets};
 pub use builder::ConsumerBuilder;
-pub use commit::{OffsetAndMetadata, Offsets};
 pub use config::{ConsumerConfig, ConsumerConfigBuilder};
 pub use deserializer::{Deserialize, Deserializer, OwnDeserializer};
 pub use interceptor::ConsumerInterceptor;
-pub use lag::Lag;
+pub use listener::RebalanceListener;
+pub use membership::ConsumerGroupMetadata;
 pub use positions::OffsetAndTimestamp;
 pub use record::{ConsumerRecord, ConsumerRecords, Iter, OwnedRecord};
 pub use reset::AutoOffsetReset;
+pub use strategy::Strategy;
 pub use stream::{RecordStream, StopHandle};
 pub use wakeup::WakeupHandle;
 
@@ -108,6 +119,10 @@ pub struct Consumer<K: ?Sized + Deserialize, V: ?Sized + Deserialize> {
     commits: Commits,
     interceptors: Interceptors<K, V>,
     wake: Arc<Wake>,
+    terms: MemberTerms,
+    listener: Option<Box<dyn RebalanceListener<K, V>>>,
+    /// Code of the listener's is running, with this consumer in its hands.
+    is_in_listener: bool,
     client_id: Option<Arc<str>>,
     polls: PollMetrics,
     is_closed: bool,
@@ -230,6 +245,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     fn with_parts(
         engine: &Engine,
         config: &ConsumerConfig,
+        terms: MemberTerms,
         deserializers: Deserializers<K, V>,
         interceptors: Interceptors<K, V>,
     ) -> Result<Self> {
@@ -245,53 +261,183 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
             fetcher,
             commits: Commits::new(engine, config)?,
             interceptors,
+            terms,
+            listener: None,
+            is_in_listener: false,
             client_id: config.client_id.as_deref().map(Arc::from),
             polls: PollMetrics::new(windows, now),
             is_closed: false,
         })
     }
 
-    /// Reads all partitions of `topics` from now on, in place of the topics subscribed to before. Without any topic
-    /// it is [`unsubscribe`](Self::unsubscribe).
+    /// Shares the partitions of `topics` with the other members of its group from now on, in place of the topics
+    /// subscribed to before. Without any topic it is [`unsubscribe`](Self::unsubscribe).
     ///
-    /// The consumer becomes the member of its group at once; the next [`poll`](Self::poll) takes up the partitions.
-    /// Those that it had already keep their position.
+    /// The next [`poll`](Self::poll) joins the group, or tells it. Partitions that the consumer had already keep their
+    /// position. A topic that is deleted leaves, one that is created again under its name joins.
     ///
     /// # Errors
     /// [`Error::IllegalState`] after [`assign`](Self::assign); [`Error::InvalidGroupId`] without a group;
-    /// [`Error::GroupMaxSizeReached`] if the group has another member; [`Error::UnknownTopicOrPartition`] if there is
-    /// no such topic, [`Error::InvalidTopic`] or [`Error::IllegalArgument`] if there can be none of that name;
+    /// [`Error::UnknownTopicOrPartition`] if there is no such topic, [`Error::InvalidTopic`] or
+    /// [`Error::IllegalArgument`] if there can be none of that name; [`Error::Closed`]. Then nothing has changed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Admin, Consumer, Engine, NewTopic, TopicPartition};
+    /// # use std::time::Duration;
+    /// # let engine = Engine::in_memory()?;
+    /// # Admin::new(&engine).create_topic(NewTopic::new("orders").partitions(2))?;
+    /// let mut first = Consumer::<str, str>::new(&engine, "billing")?;
+    /// first.subscribe(["orders"])?;
+    /// assert_eq!(first.subscription(), ["orders"]);
+    /// first.poll(Duration::ZERO)?;
+    /// assert_eq!(first.assignment().len(), 2);
+    ///
+    /// let mut second = Consumer::<str, str>::new(&engine, "billing")?; // in another thread, as a rule
+    /// second.subscribe(["orders"])?;
+    /// second.poll(Duration::ZERO)?; // joins
+    /// first.poll(Duration::ZERO)?; // gives up one of the two
+    /// second.poll(Duration::ZERO)?; // takes it
+    /// assert_eq!(first.assignment(), [TopicPartition::new("orders", 0)]);
+    /// assert_eq!(second.assignment(), [TopicPartition::new("orders", 1)]);
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn subscribe(&mut self, topics: impl IntoIterator<Item = impl AsRef<str>>) -> Result<()> {
+        let names = topics.into_iter().map(|name| name.as_ref().into()).collect();
+        self.subscribe_to(names, None)
+    }
+
+    /// The same as [`subscribe`](Self::subscribe), and `listener` is told of partitions that come and go, in place of one
+    /// that was given before.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Admin, Cause, Consumer, Engine, NewTopic, RebalanceListener, TopicPartition};
+    /// # use std::time::Duration;
+    /// /// Says what comes.
+    /// struct Printer;
+    ///
+    /// impl RebalanceListener<str, str> for Printer {
+    ///     fn on_partitions_assigned(
+    ///         &mut self,
+    ///         _consumer: &mut Consumer<str, str>,
+    ///         partitions: &[TopicPartition],
+    ///     ) -> Result<(), Cause> {
+    ///         println!("mine now: {partitions:?}");
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # let engine = Engine::in_memory()?;
+    /// # Admin::new(&engine).create_topic(NewTopic::new("orders"))?;
+    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// consumer.subscribe_with(["orders"], Printer)?;
+    /// assert!(consumer.poll(Duration::ZERO)?.is_empty()); // has it say so
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn subscribe_with(
+        &mut self,
+        topics: impl IntoIterator<Item = impl AsRef<str>>,
+        listener: impl RebalanceListener<K, V> + 'static,
+    ) -> Result<()> {
+        let names = topics.into_iter().map(|name| name.as_ref().into()).collect();
+        self.subscribe_to(names, Some(Box::new(listener)))
+    }
+
+    /// Shares all topics whose whole name the regular expression `pattern` matches, in place of what was subscribed to
+    /// before: topics join as they are created, and leave as they are deleted. There may be none yet.
+    ///
+    /// # Errors
+    /// [`Error::IllegalArgument`] if `pattern` is empty, or none in the syntax of the crate `regex`;
+    /// [`Error::IllegalState`] after [`assign`](Self::assign); [`Error::InvalidGroupId`] without a group;
     /// [`Error::Closed`]. Then nothing has changed.
     ///
     /// # Examples
     /// ```
-    /// # use ottla::{Consumer, Engine, Error, Producer, ProducerRecord};
+    /// # use ottla::{Admin, Consumer, Engine, NewTopic};
     /// # use std::time::Duration;
     /// # let engine = Engine::in_memory()?;
-    /// # let producer = Producer::<str, str>::new(&engine)?;
-    /// # for value in ["made", "paid", "sent"] {
-    /// #     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
-    /// # }
+    /// # let admin = Admin::new(&engine);
     /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
-    /// consumer.subscribe(["orders"])?;
-    /// assert_eq!(consumer.subscription(), ["orders"]);
-    /// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 3);
-    ///
-    /// let mut second = Consumer::<str, str>::new(&engine, "billing")?;
-    /// assert!(matches!(second.subscribe(["orders"]), Err(Error::GroupMaxSizeReached { .. })));
-    /// # Ok::<(), Error>(())
+    /// consumer.subscribe_pattern("orders-.*")?;
+    /// consumer.poll(Duration::ZERO)?;
+    /// admin.create_topic(NewTopic::new("orders-eu"))?;
+    /// admin.create_topic(NewTopic::new("reorders-eu"))?; // not the whole of its name
+    /// consumer.poll(Duration::ZERO)?;
+    /// assert_eq!(consumer.assignment(), [("orders-eu", 0).into()]);
+    /// # Ok::<(), ottla::Error>(())
     /// ```
-    pub fn subscribe(&mut self, topics: impl IntoIterator<Item = impl AsRef<str>>) -> Result<()> {
+    pub fn subscribe_pattern(&mut self, pattern: &str) -> Result<()> {
+        self.subscribe_to_pattern(pattern, None)
+    }
+
+    /// The same as [`subscribe_pattern`](Self::subscribe_pattern), and `listener` is told of partitions that come and go,
+    /// in place of one that was given before.
+    ///
+    /// # Errors
+    /// As [`subscribe_pattern`](Self::subscribe_pattern).
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Consumer, Engine, RebalanceListener};
+    /// struct Nothing;
+    ///
+    /// impl RebalanceListener<str, str> for Nothing {}
+    ///
+    /// # let engine = Engine::in_memory()?;
+    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
+    /// consumer.subscribe_pattern_with("orders-.*", Nothing)?;
+    /// assert!(consumer.subscription().is_empty()); // there is no such topic
+    /// # Ok::<(), ottla::Error>(())
+    /// ```
+    pub fn subscribe_pattern_with(
+        &mut self,
+        pattern: &str,
+        listener: impl RebalanceListener<K, V> + 'static,
+    ) -> Result<()> {
+        self.subscribe_to_pattern(pattern, Some(Box::new(listener)))
+    }
+
+    fn subscribe_to(&mut self, names: Vec<Arc<str>>, listener: Option<Box<dyn RebalanceListener<K, V>>>) -> Result<()> {
         self.ensure_open()?;
-        let names: Vec<Arc<str>> = topics.into_iter().map(|name| name.as_ref().into()).collect();
         if names.is_empty() {
             return self.unsubscribe();
         }
-        self.subscription.allow_topics()?;
+        self.allow_topics()?;
         let names = subscription::known_topics(&self.engine, names)?;
-        self.commits.join()?;
-        self.subscription = Subscription::Topics { names, is_taken_up: false };
+        self.set_subscription(Subscription::Topics(names), listener);
         Ok(())
+    }
+
+    fn subscribe_to_pattern(
+        &mut self,
+        pattern: &str,
+        listener: Option<Box<dyn RebalanceListener<K, V>>>,
+    ) -> Result<()> {
+        self.ensure_open()?;
+        self.allow_topics()?;
+        let pattern = subscription::whole_name(pattern)?;
+        self.set_subscription(Subscription::Pattern(pattern), listener);
+        Ok(())
+    }
+
+    fn allow_topics(&self) -> Result<()> {
+        self.ensure_outside_listener()?;
+        self.subscription.allow_topics()?;
+        self.commits.group_or_error()?;
+        Ok(())
+    }
+
+    fn set_subscription(&mut self, subscription: Subscription, listener: Option<Box<dyn RebalanceListener<K, V>>>) {
+        self.subscription = subscription;
+        self.listener = listener;
+        self.fetcher.pass_deleted(true);
+        if let Some(membership) = self.commits.membership() {
+            self.engine.resubscribe(membership, self.subscription.interest());
+        }
     }
 
     /// Reads `partitions` from now on, in place of those assigned before. Without any it is
@@ -323,18 +469,21 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
         if partitions.is_empty() {
             return self.unsubscribe();
         }
+        self.ensure_outside_listener()?;
         self.subscription.allow_partitions()?;
         let sources = subscription::sources(&self.engine, partitions)?;
         self.commit_if_due();
+        self.fetcher.pass_deleted(false);
         self.fetcher.assign(sources);
         self.subscription = Subscription::Partitions;
         Ok(())
     }
 
-    /// Reads nothing from now on, and leaves the group. Nothing is committed.
+    /// Reads nothing from now on, and leaves the group; a rebalance listener is told before. Nothing is committed.
     ///
     /// # Errors
-    /// [`Error::Closed`] after [`close`](Self::close).
+    /// [`Error::RebalanceListener`] if the listener failed: the consumer has left all the same. [`Error::Closed`] after
+    /// [`close`](Self::close).
     ///
     /// # Examples
     /// ```
@@ -354,17 +503,18 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// ```
     pub fn unsubscribe(&mut self) -> Result<()> {
         self.ensure_open()?;
-        self.let_go();
-        Ok(())
+        self.ensure_outside_listener()?;
+        self.let_go()
     }
 
-    /// The topics subscribed to, by name.
+    /// The topics subscribed to, by name; of a pattern, those that match it now.
     #[must_use]
     pub fn subscription(&self) -> Vec<String> {
-        self.subscription.topics()
+        self.subscription.topics(&self.engine)
     }
 
-    /// The partitions that are read, in order. Those of topics subscribed to are taken up by the next poll.
+    /// The partitions that are read, in order. Those that the group gives to a subscribed consumer come and go with its
+    /// polls.
     #[must_use]
     pub fn assignment(&self) -> Vec<TopicPartition> {
         self.fetcher.lanes().iter().map(|lane| lane.name().clone()).collect()
@@ -382,8 +532,12 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// cause is gone.
     ///
     /// - [`Error::IllegalState`]: neither subscribed nor assigned.
-    /// - [`Error::UnknownTopicOrPartition`]: a topic subscribed to was deleted before its partitions were taken up.
-    /// - [`Error::UnknownTopicId`]: a topic was deleted, and perhaps created anew. Subscribe or assign again.
+    /// - [`Error::GroupMaxSizeReached`], [`Error::UnreleasedInstanceId`], [`Error::InconsistentGroupProtocol`]: the group
+    ///   does not take the consumer in. The next poll tries again.
+    /// - [`Error::Assignor`]: an assignor of yours failed. The next poll asks it again.
+    /// - [`Error::RebalanceListener`]: the listener failed. The partitions have changed hands, and the next poll reads on.
+    /// - [`Error::UnknownTopicId`]: a topic was deleted, and perhaps created anew, whose partitions were assigned. Assign
+    ///   again.
     /// - [`Error::NoOffsetForPartition`], [`Error::OffsetOutOfRange`]: there is no position, or it is outside the log,
     ///   and `auto.offset.reset` is `none`. Seek.
     /// - [`Error::LogTruncated`]: the position was cut back; given once, the next poll reads from there.
@@ -424,6 +578,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// The same; and returns without records when `is_stopped`, which is asked whenever the fetcher's signal moves.
     fn poll_unless(&mut self, timeout: Duration, is_stopped: &dyn Fn() -> bool) -> Result<ConsumerRecords<K, V>> {
         self.ensure_open()?;
+        self.ensure_outside_listener()?;
         if self.subscription.is_none() {
             return Err(Error::illegal_state("nothing to poll: subscribe to topics, or assign partitions"));
         }
@@ -440,19 +595,31 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
             return Err(Error::Wakeup);
         }
         self.run_commit_callbacks();
-        self.take_up()?;
         loop {
+            self.keep_up()?;
             self.commit_if_due();
             // Also while a poll waits, commits become due, and what was held back for more is held back no longer.
             let now = self.engine.scheduler().now();
             let dues = [self.commits.due(now), self.fetcher.gathers_until(now)];
             let until = dues.into_iter().flatten().fold(deadline, Moment::min);
-            let chunks = self.wait_until(until, is_stopped)?;
+            let chunks = self.wait_as_member(until, is_stopped)?;
             self.run_commit_callbacks();
             if !chunks.is_empty() || self.engine.scheduler().now() >= deadline || is_stopped() {
                 return Ok(chunks);
             }
         }
+    }
+
+    /// The same as [`wait_until`](Self::wait_until); meanwhile no member is late.
+    fn wait_as_member(&mut self, until: Moment, is_stopped: &dyn Fn() -> bool) -> Result<Vec<Chunk>> {
+        if let Some(membership) = self.commits.membership() {
+            membership.begin_wait();
+        }
+        let chunks = self.wait_until(until, is_stopped);
+        if let Some(membership) = self.commits.membership() {
+            membership.end_wait(self.engine.scheduler().now());
+        }
+        chunks
     }
 
     /// What is there, or comes before `until`. Also ends, with nothing, when there is something else to be done.
@@ -481,7 +648,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
             }
             // What is there comes first: a poll that does not wait is to return it.
             let outcome = round();
-            let is_over = is_stopped() || commits.has_answered();
+            let is_over = is_stopped() || commits.has_answered() || commits.has_news();
             (is_over || !matches!(&outcome, Ok(chunks) if chunks.is_empty())).then_some(outcome)
         };
         wait_for(scheduler.as_ref(), &signal, Some(until), ready).unwrap_or_else(|| Ok(Vec::new()))
@@ -494,18 +661,6 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
             self.interceptors.on_consume(&mut records);
         }
         records
-    }
-
-    /// Takes up the partitions of the topics subscribed to, if they have changed.
-    fn take_up(&mut self) -> Result<()> {
-        let Some(sources) = self.subscription.changed(&self.engine)? else { return Ok(()) };
-        // The last chance for what is about to be let go.
-        if let Err(error) = self.commit_changes() {
-            log::warn!("auto-commit failed: {error}");
-        }
-        self.fetcher.assign(sources);
-        self.subscription.set_taken_up();
-        Ok(())
     }
 
     /// What wakes this consumer from another thread. Kafka: `KafkaConsumer.wakeup`.
@@ -544,16 +699,19 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
         if self.is_closed {
             return Ok(());
         }
+        self.ensure_outside_listener()?;
         let committed = self.commit_at_end();
+        let left = self.let_go();
         self.is_closed = true;
-        self.let_go();
-        committed
+        committed.and(left)
     }
 
-    fn let_go(&mut self) {
+    fn let_go(&mut self) -> Result<()> {
+        let left = self.leave_group();
         self.subscription = Subscription::None;
+        self.listener = None;
         self.fetcher.assign(Vec::new());
-        self.commits.leave();
+        left
     }
 
     fn ensure_open(&self) -> Result<()> {

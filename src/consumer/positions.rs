@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::consumer::commit::OffsetAndMetadata;
 use crate::consumer::deserializer::Deserialize;
 use crate::consumer::fetcher::Target;
-use crate::consumer::lag::{Lag, lag_behind};
 use crate::consumer::{Consumer, begin};
+use crate::coordinator::group::OffsetAndMetadata;
 use crate::error::{Error, Result};
+use crate::storage::Lag;
 use crate::types::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 
 /// A record that was looked up by time. Kafka: `OffsetAndTimestamp`.
@@ -447,15 +447,15 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// # Ok::<(), ottla::Error>(())
     /// ```
     pub fn lag(&mut self, partition: &TopicPartition) -> Result<Option<Lag>> {
-        let Some(records) = self.current_lag(partition)? else { return Ok(None) };
+        self.current_lag(partition)?; // which says why not
         let lane = self.fetcher.lane(partition)?;
-        let position = lane.position().map_or(Offset::ZERO, |position| position.max(lane.log_start()));
+        let Some(position) = lane.position() else { return Ok(None) };
         let topic = self.engine.topic(partition.topic())?;
         let of_log = topic.partition(partition.partition())?;
         if of_log.topic_id() != lane.topic_id() {
             return Err(Error::UnknownTopicId { partition: partition.clone() });
         }
-        lag_behind(of_log, position, records, self.engine.now()).map(Some)
+        of_log.lag_behind(position, self.engine.now()).map(Some)
     }
 
     /// Stops returning records of `partitions`, until [`resume`](Self::resume). What was read of them is kept.

@@ -6,13 +6,16 @@
 //! | topics | other topics | `IllegalState` | nothing |
 //! | partitions | `IllegalState` | other partitions | nothing |
 //!
-//! `subscribe` only notes the topics; the next poll takes up their partitions, as it will when groups have several
-//! members and a partition first has to be let go by another one.
+//! `subscribe` only notes the topics, by name or as a pattern; the next poll joins the group, or tells it, and the group
+//! deals the partitions.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use regex::Regex;
+
 use crate::consumer::fetcher::Source;
+use crate::coordinator::group::{Interest, Place};
 use crate::engine::{Cursor, Engine};
 use crate::error::{Error, Result};
 use crate::types::TopicPartition;
@@ -23,12 +26,10 @@ pub(super) enum Subscription {
     /// Nothing yet.
     #[default]
     None,
-    /// All partitions of these topics.
-    Topics {
-        names: BTreeSet<Arc<str>>,
-        /// The partitions were taken up since `subscribe` was called.
-        is_taken_up: bool,
-    },
+    /// What the group gives it of these topics.
+    Topics(BTreeSet<Arc<str>>),
+    /// What the group gives it of the topics whose whole name this matches.
+    Pattern(Regex),
     /// Just the partitions that are assigned.
     Partitions,
 }
@@ -39,49 +40,41 @@ impl Subscription {
         matches!(self, Self::None)
     }
 
-    /// The topics that were subscribed to.
-    pub(super) fn topics(&self) -> Vec<String> {
+    /// Whether a group says which partitions are read.
+    pub(super) fn is_dynamic(&self) -> bool {
+        matches!(self, Self::Topics(_) | Self::Pattern(_))
+    }
+
+    /// The topics that were subscribed to; of a pattern, those that match it now.
+    pub(super) fn topics(&self, engine: &Engine) -> Vec<String> {
         match self {
-            Self::Topics { names, .. } => names.iter().map(ToString::to_string).collect(),
+            Self::Topics(names) => names.iter().map(ToString::to_string).collect(),
+            Self::Pattern(pattern) => {
+                let topics = engine.topics();
+                let names = topics.iter().map(|topic| topic.name().to_string());
+                names.filter(|name| pattern.is_match(name)).collect()
+            }
             Self::None | Self::Partitions => Vec::new(),
+        }
+    }
+
+    /// What the group is told of it.
+    pub(super) fn interest(&self) -> Interest {
+        match self {
+            Self::Topics(names) => Interest::Topics(names.clone()),
+            Self::Pattern(pattern) => Interest::Pattern(pattern.clone()),
+            Self::None | Self::Partitions => Interest::Topics(BTreeSet::new()),
         }
     }
 
     /// Whether topics may be subscribed to now.
     pub(super) fn allow_topics(&self) -> Result<()> {
-        match self {
-            Self::Partitions => Err(exclusive()),
-            Self::None | Self::Topics { .. } => Ok(()),
-        }
+        if matches!(self, Self::Partitions) { Err(exclusive()) } else { Ok(()) }
     }
 
     /// Whether partitions may be assigned now.
     pub(super) fn allow_partitions(&self) -> Result<()> {
-        match self {
-            Self::Topics { .. } => Err(exclusive()),
-            Self::None | Self::Partitions => Ok(()),
-        }
-    }
-
-    /// The partitions to read from now on, if that has changed since they were last taken up.
-    ///
-    /// # Errors
-    /// [`Error::UnknownTopicOrPartition`] if a topic is not there any more.
-    pub(super) fn changed(&self, engine: &Engine) -> Result<Option<Vec<Box<dyn Source>>>> {
-        let Self::Topics { names, is_taken_up: false } = self else { return Ok(None) };
-        let mut sources = Vec::new();
-        for name in names {
-            let topic = engine.topic(name)?;
-            sources.extend(topic.partitions.iter().map(|partition| source(Cursor::new(Arc::clone(partition)))));
-        }
-        Ok(Some(sources))
-    }
-
-    /// The partitions were taken up.
-    pub(super) fn set_taken_up(&mut self) {
-        if let Self::Topics { is_taken_up, .. } = self {
-            *is_taken_up = true;
-        }
+        if self.is_dynamic() { Err(exclusive()) } else { Ok(()) }
     }
 }
 
@@ -103,6 +96,17 @@ pub(super) fn known_topics(engine: &Engine, names: Vec<Arc<str>>) -> Result<BTre
     Ok(names.into_iter().collect())
 }
 
+/// What matches the whole of a name that `pattern` matches.
+///
+/// # Errors
+/// [`Error::IllegalArgument`] if it is empty, or no regular expression.
+pub(super) fn whole_name(pattern: &str) -> Result<Regex> {
+    if pattern.is_empty() {
+        return Err(Error::illegal_argument("the pattern is empty"));
+    }
+    Regex::new(&format!("^(?:{pattern})$")).map_err(|error| Error::illegal_argument(format!("{pattern}: {error}")))
+}
+
 /// What `partitions` are read from.
 ///
 /// # Errors
@@ -113,6 +117,12 @@ pub(super) fn sources(engine: &Engine, partitions: Vec<TopicPartition>) -> Resul
         Ok(source(Cursor::new(Arc::clone(topic.partition(partition.partition())?))))
     };
     partitions.into_iter().map(open).collect()
+}
+
+/// What `place` is read from, if it is still there.
+pub(super) fn source_of(engine: &Engine, place: &Place) -> Option<Box<dyn Source>> {
+    let topic = engine.topic(place.partition.topic()).ok().filter(|topic| topic.id() == place.topic_id)?;
+    Some(source(Cursor::new(Arc::clone(topic.partition(place.partition.partition()).ok()?))))
 }
 
 fn source(cursor: Cursor) -> Box<dyn Source> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::{at_least, known, settings, words};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::Reading;
 use crate::types::ReadMode;
 
@@ -31,8 +31,17 @@ settings! {
             kafka "60000" because "it is cheap here: one small file";
         /// Whether topics can be deleted.
         delete_topics: bool = true, "delete.topic.enable";
+        /// How many members a group may have; at least 1.
+        group_max_size: u32 = 2_147_483_647, "group.max.size";
         /// How long the note beside a committed offset may be, in bytes.
         offset_metadata_max_bytes: usize = 4096, "offset.metadata.max.bytes";
+        /// How many minutes offsets stay that a group has committed and does not use: of a group without members, since
+        /// the last one has gone; of a topic that no member subscribes to, since the commit. A group without members and
+        /// offsets goes too. -1, or 1 and more; -1 keeps all.
+        offsets_retention_minutes: i32 = -1, "offsets.retention.minutes"
+            kafka "10080" because "an application that was off for a week would begin anew";
+        /// How often it is looked whether offsets have to go; at least 1 ms.
+        offsets_retention_check_interval: Duration = Duration::from_secs(600), "offsets.retention.check.interval.ms";
         /// How sealed segments are read: `buffered`, or `mmap`, which is faster and ends the process if the disk fails
         /// or a file is cut off. See [`ReadMode`].
         read_mode: ReadMode = ReadMode::Buffered, "log.read.mode"
@@ -52,8 +61,21 @@ settings! {
 impl EngineConfig {
     fn check(&self) -> Result<()> {
         at_least("num.partitions", self.num_partitions, 1)?;
+        at_least("group.max.size", self.group_max_size, 1)?;
         at_least("log.flush.offset.checkpoint.interval.ms", self.recovery_point_interval.as_millis(), 1)?;
-        at_least("log.read.open.segments", self.read_open_segments, 1)
+        at_least("log.read.open.segments", self.read_open_segments, 1)?;
+        at_least("offsets.retention.check.interval.ms", self.offsets_retention_check_interval.as_millis(), 1)?;
+        let minutes = self.offsets_retention_minutes;
+        if minutes == 0 || minutes < -1 {
+            return Err(Error::invalid_config("offsets.retention.minutes", minutes, "it has to be -1, or at least 1"));
+        }
+        Ok(())
+    }
+
+    /// How long offsets stay that nobody uses; `None` if they always do.
+    pub(super) fn offsets_retention(&self) -> Option<Duration> {
+        let minutes = u64::try_from(self.offsets_retention_minutes).ok()?;
+        Some(Duration::from_secs(60 * minutes))
     }
 
     pub(crate) const fn reading(&self) -> Reading {

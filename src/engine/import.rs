@@ -54,9 +54,10 @@ impl Engine {
         self.ensure_open()?;
         let (entry, config) = self.new_topic(new.name, Some(new.partitions), new.overrides)?;
         let mut groups: BTreeMap<&str, Arc<GroupOffsets>> = BTreeMap::new();
+        let mut permits = Vec::new();
         for commit in new.commits {
             let group = shared.groups.group(&commit.group)?;
-            group.admit(None)?; // as for a commit from outside: not while it has a member
+            permits.push(group.admit(None, &[])?); // as for a commit from outside: not while it has a member
             groups.insert(&commit.group, group);
         }
         let epoch = lock(&shared.catalog).epoch();
@@ -137,6 +138,10 @@ impl Engine {
         };
         let entries: Vec<CommitEntry> = commits.filter_map(entry).collect();
         let journal = self.shared().groups.journal_of(group, &self.shared().lane)?;
+        // What was committed long ago, elsewhere, is not to expire at once.
+        if let Some(note) = group.note_import(self.now()) {
+            self.write_group_frame(group, &journal, note)?;
+        }
         self.write_group_frame(group, &journal, GroupOffsets::encode_commit(&entries))
     }
 }

@@ -114,6 +114,8 @@ impl Reserve {
 /// A journal, and whose state it is.
 pub(crate) struct JournalCell {
     pub(crate) journal: Mutex<Journal>,
+    /// Frames that were given to the writer and are not answered yet: counted for groups, whose journals may go.
+    pub(crate) under_way: AtomicUsize,
     /// Frames that were written and are not answered yet.
     pub(crate) in_flight: AtomicUsize,
     snapshot: Box<dyn Fn() -> Vec<Vec<u8>> + Send + Sync>,
@@ -122,7 +124,8 @@ pub(crate) struct JournalCell {
 impl JournalCell {
     /// `snapshot` gives the payloads that lead to the state which the answered frames have made.
     pub(crate) fn new(journal: Journal, snapshot: impl Fn() -> Vec<Vec<u8>> + Send + Sync + 'static) -> Self {
-        Self { journal: Mutex::new(journal), in_flight: AtomicUsize::new(0), snapshot: Box::new(snapshot) }
+        let [under_way, in_flight] = [AtomicUsize::new(0), AtomicUsize::new(0)];
+        Self { journal: Mutex::new(journal), under_way, in_flight, snapshot: Box::new(snapshot) }
     }
 
     /// Writes the state into a new file if the old one has grown much larger than it needs to be, and no frame is

@@ -5,6 +5,7 @@
 
 mod callbacks;
 mod config;
+mod expiry;
 mod fetch;
 mod groups;
 mod import;
@@ -20,12 +21,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::coordinator::group::{CommitEntry, GroupOffsets};
+use crate::engine::expiry::Expiry;
 use crate::engine::groups::Groups;
 use crate::engine::lane::{Answer, Failure, JournalCell, Lane};
 use crate::engine::opening::{Opened, open_directory};
 use crate::engine::syncer::Syncer;
-use crate::engine::upkeep::Upkeep;
+use crate::engine::upkeep::{ToUpkeep, Upkeep};
 use crate::engine::writer::{Command, Sources, Writer};
 use crate::error::{Error, Result};
 use crate::io::{Dir, Disk, Lock, MemoryDisk, OsDisk};
@@ -88,7 +89,7 @@ struct Shared {
     lane: Arc<Lane>,
     log_dir: Arc<dyn Dir>,
     topics: Arc<Topics>,
-    groups: Groups,
+    groups: Arc<Groups>,
     sources: Arc<Sources>,
     callbacks: Arc<Callbacks>,
     to_writer: Post<Command>,
@@ -96,9 +97,11 @@ struct Shared {
     catalog_journal: Arc<JournalCell>,
     /// Held while files of topics or groups are made or removed by other threads than the writer: one at a time, and
     /// none once the engine closes, since another process may have the directory then.
-    changing_files: Mutex<()>,
+    changing_files: Arc<Mutex<()>>,
     report: OpenReport,
     is_closed: AtomicBool,
+    /// Has upkeep look when the next deadline is.
+    deadlines: Arc<Signal>,
 }
 
 /// Where one who waits for the writer finds its answer.
@@ -113,7 +116,7 @@ struct Threads {
     writer: Task,
     syncer: Task,
     upkeep: Task,
-    to_upkeep: Post<()>,
+    to_upkeep: Post<ToUpkeep>,
 }
 
 impl Engine {
@@ -175,7 +178,8 @@ impl Engine {
         let Opened { lane, log_dir, topics, groups, catalog, catalog_journal, report, locks } =
             open_directory(&disk, &topic_defaults)?;
         let scheduler = lane.disk.scheduler();
-        let (topics, sources) = (Arc::new(topics), Arc::new(Sources::default()));
+        let (topics, groups, sources) = (Arc::new(topics), Arc::new(groups), Arc::new(Sources::default()));
+        let changing_files = Arc::new(Mutex::new(()));
         let (to_writer, writer_inbox) = mailbox();
         let (to_syncer, syncer_inbox) = mailbox();
         let (to_upkeep, upkeep_inbox) = mailbox();
@@ -190,13 +194,32 @@ impl Engine {
         let writer =
             Writer::new(writer_inbox, Arc::clone(&lane), Arc::clone(&sources), Arc::clone(&topics), to_syncer.clone());
         let syncer = Syncer::new(syncer_inbox, to_syncer, Arc::clone(&lane));
-        let upkeep = Upkeep::new(upkeep_inbox, Arc::clone(&lane), config.recovery_point_interval);
+        let expiry = config.offsets_retention().map(|retention| Expiry {
+            lane: Arc::clone(&lane),
+            groups: Arc::clone(&groups),
+            changing_files: Arc::clone(&changing_files),
+            to_writer: to_writer.clone(),
+            to_upkeep: to_upkeep.clone(),
+            retention,
+            interval: config.offsets_retention_check_interval,
+            due: None,
+        });
+        let upkeep = Upkeep {
+            inbox: upkeep_inbox,
+            lane: Arc::clone(&lane),
+            groups: Arc::clone(&groups),
+            to_writer: to_writer.clone(),
+            interval: config.recovery_point_interval,
+            next: None,
+            expiry,
+        };
         let threads = Threads {
             writer: spawn(&format!("writer-{dir}"), &signals[0], Box::new(writer))?,
             syncer: spawn(&format!("sync-{dir}"), &signals[1], Box::new(syncer))?,
             upkeep: spawn("upkeep", &signals[2], Box::new(upkeep))?,
             to_upkeep,
         };
+        let [_, _, deadlines] = signals;
         let shared = Shared {
             config,
             topic_defaults,
@@ -210,9 +233,10 @@ impl Engine {
             to_writer,
             catalog,
             catalog_journal,
-            changing_files: Mutex::new(()),
+            changing_files,
             report,
             is_closed: AtomicBool::new(false),
+            deadlines,
         };
         log::info!(
             "opened {}: {} topics, leader epoch {}, {} findings",
@@ -342,11 +366,6 @@ impl Engine {
         }
     }
 
-    /// How long the note beside a committed offset may be.
-    pub(crate) fn offset_metadata_max_bytes(&self) -> usize {
-        self.shared().config.offset_metadata_max_bytes
-    }
-
     pub(crate) fn topics(&self) -> Vec<Arc<Topic>> {
         self.shared().topics.all()
     }
@@ -406,6 +425,7 @@ impl Engine {
     fn insert_topic(&self, topic: Topic) -> Arc<Topic> {
         let topic = Arc::new(topic);
         self.shared().topics.insert(Arc::clone(&topic));
+        self.shared().groups.refresh_topics(&self.shared().topics);
         log::info!("created topic {}, id {}, {} partitions", topic.name(), topic.id(), topic.entry.partitions);
         topic
     }
@@ -422,6 +442,7 @@ impl Engine {
         log::info!("deleted topic {name}, id {}", topic.id());
         shared.topics.remove(name);
         topic.partitions.iter().for_each(|partition| partition.mark_deleted());
+        shared.groups.refresh_topics(&shared.topics);
         // Rounds under way may still sync the partitions' files and directories by name.
         self.pass_barrier()?;
         let slots: Vec<_> = topic.partitions.iter().map(|partition| partition.slot()).collect();
@@ -433,86 +454,6 @@ impl Engine {
         self.forget_offsets(topic.id());
         let removed = remove_partitions(shared.log_dir.as_ref(), &topic.entry);
         removed.inspect_err(|error| shared.lane.note_failed_sync(error))
-    }
-
-    /// Removes what groups have committed of a topic that is gone. A failure is no harm: the topic's id never comes
-    /// back, and the next opening passes over what belongs to none.
-    fn forget_offsets(&self, id: TopicId) {
-        for group in self.shared().groups.all() {
-            let Some(cell) =
-                group.journal().filter(|_| group.offsets().entries().iter().any(|entry| entry.topic_id == id))
-            else {
-                continue;
-            };
-            if let Err(error) = self.write_group_frame(group.offsets(), &cell, GroupOffsets::encode_forget_topic(id)) {
-                log::warn!("group {}: {error}", group.offsets().name());
-            }
-        }
-    }
-
-    /// Commits `entries` for a group; they are on the disk when this returns.
-    ///
-    /// # Errors
-    /// `CommitOutcomeUnknown` if they were written and could not be synced; with any other error they are not there.
-    pub(crate) fn commit(&self, group: &Arc<GroupOffsets>, entries: &[CommitEntry]) -> Result<()> {
-        let (told, tell) = self.expect_answer();
-        self.begin_commit(group, entries, tell)?;
-        self.await_answer(&told)
-    }
-
-    /// Begins to commit `entries` for a group. Calls `done` once they are on the disk, or will not be: from any thread,
-    /// the caller's too; not at all after an error, which says that nothing was begun. Blocks for the disk only with
-    /// the first commit of a group.
-    pub(crate) fn begin_commit(
-        &self,
-        group: &Arc<GroupOffsets>,
-        entries: &[CommitEntry],
-        done: impl FnOnce(Result<()>) + Send + 'static,
-    ) -> Result<()> {
-        self.ensure_open()?;
-        let cell = match self.shared().groups.find_journal(group) {
-            Some(cell) => cell,
-            None => self.make_group_journal(group)?,
-        };
-        self.begin_group_frame(group, &cell, GroupOffsets::encode_commit(entries), done);
-        Ok(())
-    }
-
-    fn make_group_journal(&self, group: &Arc<GroupOffsets>) -> Result<Arc<JournalCell>> {
-        let Shared { lane, groups, changing_files, .. } = self.shared();
-        let _changing = lock(changing_files);
-        self.ensure_open()?;
-        lane.offline.check()?;
-        groups.journal_of(group, lane)
-    }
-
-    fn write_group_frame(&self, group: &Arc<GroupOffsets>, cell: &Arc<JournalCell>, payload: Vec<u8>) -> Result<()> {
-        self.ensure_open()?;
-        let (told, tell) = self.expect_answer();
-        self.begin_group_frame(group, cell, payload, tell);
-        self.await_answer(&told)
-    }
-
-    fn begin_group_frame(
-        &self,
-        group: &Arc<GroupOffsets>,
-        cell: &Arc<JournalCell>,
-        payload: Vec<u8>,
-        done: impl FnOnce(Result<()>) + Send + 'static,
-    ) {
-        let (group, applied) = (Arc::clone(group), payload.clone());
-        self.begin_frame(cell, payload, move |result| {
-            if result.is_ok() {
-                let result = group.apply(&applied);
-                debug_assert!(result.is_ok(), "a payload of our own is well formed");
-            }
-            done(result.map_err(|failure| match failure {
-                Failure::Refused(error) => error,
-                Failure::Unknown(cause) => {
-                    Error::CommitOutcomeUnknown { group: group.name().into(), cause: Arc::new(cause) }
-                }
-            }));
-        });
     }
 
     /// Puts `change` on the disk, then into the catalog.
@@ -572,22 +513,6 @@ impl Engine {
     pub(crate) fn writer_waker(&self) -> WriterWaker {
         WriterWaker(self.shared().to_writer.clone())
     }
-
-    /// The group of that name; a new one is on the disk with its first commit.
-    pub(crate) fn group(&self, name: &str) -> Result<Arc<GroupOffsets>> {
-        self.ensure_open()?;
-        self.shared().groups.group(name)
-    }
-
-    /// The group of that name, if it has committed something.
-    pub(crate) fn find_group(&self, name: &str) -> Result<Arc<GroupOffsets>> {
-        self.shared().groups.find(name)
-    }
-
-    /// The names of all groups that have committed something.
-    pub(crate) fn groups(&self) -> Vec<Arc<str>> {
-        self.shared().groups.names()
-    }
 }
 
 impl Handle {
@@ -599,9 +524,10 @@ impl Handle {
         for topic in self.shared.topics.all() {
             topic.partitions.iter().for_each(|partition| partition.notify_watchers()); // who waits is to see it
         }
+        self.shared.groups.note_end(&self.shared.to_writer, self.shared.lane.disk.now());
         let _ = self.shared.to_writer.send(Command::Close); // one that is gone has panicked, which join tells
         let all_ended = [threads.writer.join(), threads.syncer.join()].into_iter().all(|ended| ended);
-        let _ = threads.to_upkeep.send(());
+        let _ = threads.to_upkeep.send(ToUpkeep::Close);
         threads.upkeep.join();
         self.shared.callbacks.close();
         let closed = if all_ended {
@@ -623,6 +549,7 @@ impl Shared {
     /// Everything is synced: leaves what makes the next opening one without recovery, the marker of that last.
     fn leave_clean(&self) -> Result<()> {
         self.lane.offline.check()?;
+        self.groups.check_notes()?;
         self.catalog_journal.check_usable()?; // what a failed one has behind its end is no rot
         self.groups.all().iter().filter_map(|group| group.journal()).try_for_each(|cell| cell.check_usable())?;
         let topics = self.topics.all();

@@ -325,6 +325,7 @@ fn open_groups(
         let file = format!("{file}{OFFSETS_SUFFIX}");
         let JournalOpening { journal, payloads, findings } =
             Journal::open(Arc::clone(dir), &file, was_clean, BehindHole::Keep)?;
+        let is_whole = was_clean && findings.is_empty();
         report_journal(findings, report);
         let offsets = Arc::new(GroupOffsets::new(&name));
         for payload in payloads {
@@ -333,6 +334,7 @@ fn open_groups(
                 .apply(&payload)
                 .map_err(|bad| Error::UnsupportedVersion { path, reason: bad.to_string().into() })?;
         }
+        offsets.note_opening(is_whole, lane.disk.now()); // before it is written anew
         let cell = journal_cell(journal, &offsets);
         if lock(&cell.journal).must_be_compacted() {
             cell.compact(lane.disk.random())?;

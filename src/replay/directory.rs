@@ -5,21 +5,22 @@
 //! one, so each look opens the file anew. A frame that is being written looks like one that a crash has torn, and is
 //! left out; what looks like rot is looked at again, since a compaction may have come in between.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod groups;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::coordinator::group::{Committed, GroupDescription, GroupListing, GroupOffsets, OFFSETS_SUFFIX, Standing};
 use crate::error::{Error, Result};
 use crate::io::{Dir, Disk, Entry, MemoryDisk, OsDisk, Reading};
 use crate::replay::follow::PartitionReader;
 use crate::storage::{
-    BehindHole, Journal, JournalDamage, JournalFinding, Known, LOG_STARTS, LeaderEpochs, OpenReport, POSITIONS,
-    PREVIOUS, PartitionDirKind, Position, Positions, PositionsByLog, PositionsDamage, PositionsFinding, PositionsWatch,
-    RECOVERY_POINTS, group_file_name, has_clean_shutdown, parse_group_file_name, parse_partition_dir,
-    parse_segment_name, partition_dir_name, read_offsets, read_partition_metadata, validate_topic_name,
+    BehindHole, Journal, JournalDamage, JournalFinding, Known, LOG_STARTS, OpenReport, POSITIONS, PartitionDirKind,
+    Position, Positions, PositionsByLog, PositionsDamage, PositionsFinding, PositionsWatch, RECOVERY_POINTS,
+    has_clean_shutdown, parse_partition_dir, parse_segment_name, partition_dir_name, read_offsets,
+    read_partition_metadata, validate_topic_name,
 };
 use crate::sync::Signal;
 use crate::topics::{CATALOG, Catalog, TopicEntry, TopicListing};
@@ -239,7 +240,7 @@ impl Directory {
         let mut report = OpenReport::default();
         let (_, mut findings) = self.read_catalog()?;
         if let Some(dir) = self.groups_dir()? {
-            for name in group_files(dir.as_ref())? {
+            for name in groups::files(dir.as_ref())? {
                 match self.journal(dir.as_ref(), &name, BehindHole::Keep) {
                     Err(error) if error.is_not_found() => {}
                     read => findings.extend(read?.1),
@@ -355,91 +356,6 @@ impl Directory {
         })
     }
 
-    /// All groups that have committed something, by name. Blocks for reading a directory.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    ///
-    /// # Examples
-    /// ```
-    /// # use ottla::replay::Directory;
-    /// # use ottla::{Admin, Consumer, Engine, MemoryDisk, NewTopic, Offset};
-    /// # let disk = MemoryDisk::new();
-    /// # let engine = Engine::builder().open_memory(&disk)?;
-    /// # Admin::new(&engine).create_topic(NewTopic::new("orders"))?;
-    /// let directory = Directory::open_memory(&disk)?;
-    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
-    /// consumer.commit_sync_offsets([(("orders", 0).into(), Offset(0).into())])?;
-    /// assert_eq!(directory.groups()?[0].group, "billing");
-    /// # Ok::<(), ottla::Error>(())
-    /// ```
-    pub fn groups(&self) -> Result<Vec<GroupListing>> {
-        let Some(dir) = self.groups_dir()? else { return Ok(Vec::new()) };
-        let name = |file: &String| parse_group_file_name(file.strip_suffix(OFFSETS_SUFFIX)?);
-        let mut groups: Vec<String> = group_files(dir.as_ref())?.iter().filter_map(name).collect();
-        groups.sort_unstable();
-        Ok(groups.into_iter().map(|group| GroupListing { group }).collect())
-    }
-
-    /// How far a group has read, and how much is left. Blocks for reading files. What is being committed at this moment
-    /// may be seen before its sync.
-    ///
-    /// # Errors
-    /// [`Error::InvalidGroupId`] if no group can have that name, [`Error::GroupIdNotFound`] if there is no such group, or
-    /// it has committed nothing; [`Error::UnsupportedVersion`] if a newer version wrote it; else as
-    /// [`bounds`](Self::bounds).
-    ///
-    /// # Examples
-    /// ```
-    /// # use ottla::replay::Directory;
-    /// # use ottla::{Consumer, Engine, MemoryDisk, Offset, Producer, ProducerRecord};
-    /// # let disk = MemoryDisk::new();
-    /// # let engine = Engine::builder().open_memory(&disk)?;
-    /// # let producer = Producer::<str, str>::new(&engine)?;
-    /// for value in ["made", "paid", "sent"] {
-    ///     producer.send(ProducerRecord::to("orders").value(value))?.wait()?;
-    /// }
-    /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
-    /// consumer.commit_sync_offsets([(("orders", 0).into(), Offset(1).into())])?;
-    /// let billing = Directory::open_memory(&disk)?.group("billing")?;
-    /// assert_eq!((billing.partitions[0].committed, billing.partitions[0].lag), (Some(Offset(1)), Some(2)));
-    /// # Ok::<(), ottla::Error>(())
-    /// ```
-    pub fn group(&self, name: &str) -> Result<GroupDescription> {
-        self.settled(|| self.group_now(name))
-    }
-
-    fn group_now(&self, name: &str) -> Result<GroupDescription> {
-        let file = format!("{}{OFFSETS_SUFFIX}", group_file_name(name)?);
-        let missing = || Error::GroupIdNotFound { group: name.into() };
-        let dir = self.groups_dir()?.ok_or_else(missing)?;
-        let payloads = match self.journal(dir.as_ref(), &file, BehindHole::Keep) {
-            Err(error) if error.is_not_found() => return Err(missing()),
-            read => read?.0,
-        };
-        let offsets = GroupOffsets::new(name);
-        for payload in payloads {
-            offsets.apply(&payload).map_err(|bad| Error::UnsupportedVersion {
-                path: dir.path().join(&file),
-                reason: bad.to_string().into(),
-            })?;
-        }
-        // Behind the group: so whatever it has read is there.
-        let catalog = self.catalog()?;
-        let mut known: Option<(TopicId, Vec<Position>)> = None;
-        GroupDescription::of(&offsets, catalog.topics(), |entry, partition, committed| {
-            if known.as_ref().is_none_or(|(id, _)| *id != entry.id) {
-                known = Some((entry.id, self.positions_of(entry, catalog.epoch())?));
-            }
-            let at = usize::try_from(partition.partition()).unwrap_or(usize::MAX);
-            let position = known.as_ref().and_then(|(_, known)| known.get(at).copied());
-            let position = position.unwrap_or_else(|| nothing(catalog.epoch()));
-            let resumes_at = committed.map(|committed| self.resume_at(entry, partition, committed, &position));
-            let (log_start, high_watermark) = (position.log_start, position.high_watermark);
-            Ok(Standing { log_start, high_watermark, resumes_at: resumes_at.transpose()? })
-        })
-    }
-
     /// What `ask` answers, asked again if a topic was deleted while it did: then there is another one of that name, or none.
     fn settled<T>(&self, ask: impl Fn() -> Result<T>) -> Result<T> {
         let mut answer = ask();
@@ -450,22 +366,6 @@ impl Directory {
             answer = ask();
         }
         answer
-    }
-
-    /// The smaller of what was committed and the end of the epoch that it was read under.
-    fn resume_at(
-        &self,
-        entry: &TopicEntry,
-        partition: &TopicPartition,
-        committed: &Committed,
-        position: &Position,
-    ) -> Result<Offset> {
-        if committed.leader_epoch == position.leader_epoch {
-            return Ok(committed.offset);
-        }
-        let (epochs, _) = LeaderEpochs::load(self.partition_dir(entry.id, partition)?.as_ref())?;
-        let end = epochs.end_offset_for(committed.leader_epoch, position.high_watermark);
-        Ok(end.map_or(committed.offset, |(_, end)| committed.offset.min(end)))
     }
 
     fn stored_partition(&self, partition: TopicPartition, position: Position) -> Result<StoredPartition> {
@@ -718,11 +618,4 @@ fn entry<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a TopicEntry> {
 
 fn is_segment(entry: &&Entry) -> bool {
     !entry.is_dir && parse_segment_name(&entry.name).is_some_and(|(_, suffix)| suffix == "log")
-}
-
-/// The names of the groups' journals; one may be there under its old name alone, within a compaction.
-fn group_files(dir: &dyn Dir) -> Result<BTreeSet<String>> {
-    let current = |name: String| name.strip_suffix(PREVIOUS).map_or(name.clone(), str::to_owned);
-    let names = dir.names()?.into_iter().map(current);
-    Ok(names.filter(|name| name.ends_with(OFFSETS_SUFFIX)).collect())
 }

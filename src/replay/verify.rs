@@ -648,6 +648,7 @@ fn group_defects(
     let read = Journal::inspect(dir, file, was_clean, BehindHole::Keep);
     let (payloads, findings) = match read {
         Ok((payloads, findings)) => (payloads, Ok(findings)),
+        Err(error) if error.is_not_found() => return Vec::new(), // its owner has deleted the group since it was listed
         Err(error) => (Vec::new(), Err(error)),
     };
     let mut found = of_journal(dir, file, findings, was_clean);

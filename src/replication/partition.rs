@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::error::{Error, Result};
 use crate::record::{Batch, BatchHeader, SealedBatch};
-use crate::storage::{AppendError, Log, Position, ReadPlace, SlotId, SyncWork};
+use crate::storage::{AppendError, Lag, Log, Position, ReadPlace, SlotId, SyncWork};
 use crate::sync::{Signal, lock};
 use crate::types::{Acks, LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 
@@ -292,9 +292,9 @@ impl Partition {
         self.log.unreadable(header, reason)
     }
 
-    /// How many bytes the batches take that hold offsets from `from` on and below `to`.
-    pub(crate) fn bytes_between(&self, from: Offset, to: Offset) -> Result<u64> {
-        self.unless_deleted(|| self.log.bytes_between(from, to))
+    /// How far a reader that goes on at `position` is behind the high watermark; see [`Log::lag_behind`].
+    pub(crate) fn lag_behind(&self, position: Offset, now: Timestamp) -> Result<Lag> {
+        self.unless_deleted(|| self.log.lag_behind(position, self.high_watermark(), now))
     }
 
     /// The first record at or after `at`, below the high watermark.

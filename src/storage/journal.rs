@@ -25,7 +25,8 @@
 //! | `compact`, before the 1st rename | `name`, `name.tmp`               | opens `name`                           |
 //! | `compact`, between the renames   | `name.previous`, `name.tmp`      | opens `name.previous`, which is all    |
 //! | `compact`, before the dir sync   | `name`, old or new, or as above  | opens what is there: both say the same |
-//! | `remove`                         | `name` alone, or nothing         | opens it, or finds no journal          |
+//! | `remove`, before its 1st sync    | `name`, others or not            | opens `name`                           |
+//! | `remove`, before its 2nd sync    | `name` alone, or nothing         | opens it, or finds no journal          |
 //!
 //! A journal that was not closed cleanly, or in which anything was found, takes no frame until it has been compacted.
 //! So what an opening leaves out is never cut from the file: it stays in `name.previous`. And what it kept is on the
@@ -170,6 +171,22 @@ impl Journal {
             Err(error) if error.is_not_found() => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Removes the journals `names` with all of their generations, whether or not they are there. Nobody may write them
+    /// any more. They are gone for good when this returns: two syncs, however many there are.
+    ///
+    /// # Errors
+    /// The operating system's: each is still there as it was, or gone.
+    pub(crate) fn remove(dir: &dyn Dir, names: &[String]) -> Result<()> {
+        for name in names {
+            remove_if_there(dir, &previous(name))?;
+            remove_if_there(dir, &beside(name))?;
+        }
+        // Or a cut could keep the generation before and lose the name: the next opening would go on with old state.
+        dir.sync()?;
+        names.iter().try_for_each(|name| remove_if_there(dir, name))?;
+        dir.sync()
     }
 
     fn of(dir: Arc<dyn Dir>, name: &str, file: Arc<dyn File>, header: Header, last_sequence: u64) -> Self {
@@ -394,6 +411,13 @@ fn is_there(dir: &dyn Dir, name: &str) -> Result<bool> {
         Ok(_) => Ok(true),
         Err(error) if error.is_not_found() => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+fn remove_if_there(dir: &dyn Dir, name: &str) -> Result<()> {
+    match dir.remove(name) {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -10,6 +10,7 @@
 //! | [`journal`] | our own state: catalog and groups; frames that are appended and compacted |
 //! | [`positions`] | how far each log is known to be on the disk; read by recovery and by other processes |
 //! | [`checkpoint`], [`leader_epochs`], [`producer_state`] | Kafka's small files |
+//! | [`lag`] | how far a reader is behind: records, bytes, time |
 //! | [`files`] | the names of files and directories, and what may be a name |
 //! | [`quarantine`] | keeps what recovery cuts off, and what repairing replaces |
 //! | [`mend`] | takes what cannot be read out of a log |
@@ -31,6 +32,7 @@ pub(crate) mod fuzzing;
 mod import;
 mod index;
 mod journal;
+mod lag;
 mod leader_epochs;
 mod log;
 mod measure;
@@ -72,6 +74,7 @@ pub(crate) use journal::{
     BehindHole, Journal, JournalDamage, JournalFinding, JournalIds, JournalOpening, PREVIOUS, Passage, Salvage,
     SalvageState, each_passage,
 };
+pub use lag::Lag;
 pub(crate) use leader_epochs::{LEADER_EPOCHS, LeaderEpochs};
 pub(crate) use log::{Log, SyncWork};
 pub(crate) use mend::{LogMend, Mending};

@@ -109,7 +109,7 @@ fn settings_that_were_made_for_a_cluster_are_taken_and_told() {
     let producer = producer.build().unwrap();
     assert_eq!(producer.without_effect(), names);
     assert_eq!((producer.client_id().as_deref(), producer.value("linger.ms").as_deref()), (Some("billing"), Some("7")));
-    let names = ["check.crcs", "default.api.timeout.ms", "max.poll.interval.ms", "request.timeout.ms", "ssl.protocol"];
+    let names = ["check.crcs", "default.api.timeout.ms", "heartbeat.interval.ms", "request.timeout.ms", "ssl.protocol"];
     let consumer = ConsumerConfig::builder().set_all(names.map(|name| (name, "1"))).unwrap().build().unwrap();
     assert_eq!(consumer.without_effect(), names);
     let topic = TopicConfig::builder().set("message.format.version", "3.0").unwrap().build().unwrap();

@@ -199,7 +199,8 @@ impl Repair<'_> {
             for payload in before.iter().chain(now) {
                 let _ = merged.apply(payload); // the generation before may be anything
             }
-            let has_nothing = merged.entries().is_empty();
+            merged.note_opening(false, self.disk.now()); // who came and left may be among what is lost
+            let has_nothing = merged.has_nothing();
             let why = if is_foreign { "it is not this group's".to_owned() } else { reason(&salvage) };
             let told = if has_nothing {
                 "nothing that the group has committed can be told".to_owned()

@@ -2,10 +2,11 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use ottla::Compression;
+use ottla::{Compression, GroupReset, Offset, Timestamp};
 use regex::bytes::Regex;
 
 use crate::dump::Dump;
@@ -70,7 +71,7 @@ pub(crate) enum Command {
     /// and so is the summary, which is the last line there.
     #[command(after_help = help::REPLAY)]
     Replay(Replay),
-    /// List consumer groups, and describe how far they have read
+    /// List, describe, reset and delete consumer groups
     #[command(subcommand)]
     Group(GroupCommand),
     /// Check every file, and change nothing
@@ -145,12 +146,10 @@ impl Command {
             Self::Produce(_) | Self::Demo(_) => true,
             Self::Repair { execute } => *execute,
             Self::Export(_) | Self::Import(_) => true,
-            Self::Group(_)
-            | Self::Replay(_)
-            | Self::Verify { .. }
-            | Self::Dump(_)
-            | Self::Config { .. }
-            | Self::Completions { .. } => false,
+            Self::Group(command) => command.writes(),
+            Self::Replay(_) | Self::Verify { .. } | Self::Dump(_) | Self::Config { .. } | Self::Completions { .. } => {
+                false
+            }
         }
     }
 
@@ -440,13 +439,145 @@ pub(crate) enum GroupCommand {
     /// List the groups that have committed something, a name a line
     #[command(after_help = help::GROUP_LIST)]
     List,
-    /// Show how far a group has read: the offset it goes on at, by partition, and its lag behind the end; - where it has
-    /// committed nothing
+    /// Show how far a group has read: the offset it goes on at, by partition, and its lag behind the end in records, in
+    /// bytes, and as the age of the next record; - where it has committed nothing
     #[command(after_help = help::GROUP_DESCRIBE)]
     Describe {
         /// The group
         group: String,
     },
+    /// Show the members of a group
+    ///
+    /// Members are consumers of the program that has the directory open. From here one can tell that there are none,
+    /// when nobody has it open, and else which process to ask.
+    #[command(after_help = help::GROUP_MEMBERS)]
+    Members {
+        /// The group
+        group: String,
+    },
+    /// Have a group go on at another place; without --execute, say what that would be
+    ///
+    /// Prints for each partition what the group has committed, and what it is set to. What lies outside the log becomes
+    /// the nearest end of it. A group that there is not yet is made.
+    #[command(after_help = help::GROUP_RESET)]
+    Reset(GroupResetCommand),
+    /// Delete groups, with all that they have committed
+    #[command(after_help = help::GROUP_DELETE)]
+    Delete {
+        /// The groups
+        #[arg(required = true, value_name = "GROUP")]
+        groups: Vec<String>,
+    },
+}
+
+impl GroupCommand {
+    fn writes(&self) -> bool {
+        match self {
+            Self::List | Self::Describe { .. } => false,
+            Self::Members { .. } | Self::Delete { .. } => true, // for members, nobody else may have it
+            Self::Reset(reset) => reset.execute,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GroupResetCommand {
+    /// The group
+    pub(crate) group: String,
+    #[command(flatten)]
+    pub(crate) scope: ResetScope,
+    #[command(flatten)]
+    pub(crate) target: ResetTarget,
+    /// Do it; else nothing is changed
+    #[arg(long)]
+    pub(crate) execute: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct ResetScope {
+    /// All partitions of this topic, or those that are named, as in orders:0,2; may be repeated
+    #[arg(long = "topic", value_name = "T[:P[,P..]]", value_parser = TopicPartitions::parse)]
+    pub(crate) topics: Vec<TopicPartitions>,
+    /// All partitions that the group has committed something for
+    #[arg(long)]
+    pub(crate) all_topics: bool,
+}
+
+/// A topic, and those of its partitions that are meant; none stands for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TopicPartitions {
+    pub(crate) topic: String,
+    pub(crate) partitions: Vec<u32>,
+}
+
+impl TopicPartitions {
+    fn parse(text: &str) -> Result<Self, String> {
+        let Some((topic, partitions)) = text.split_once(':') else {
+            return Ok(Self { topic: text.to_owned(), partitions: Vec::new() });
+        };
+        let number = |text: &str| text.parse().map_err(|_error| format!("{text:?} is no number of a partition"));
+        Ok(Self { topic: topic.to_owned(), partitions: partitions.split(',').map(number).collect::<Result<_, _>>()? })
+    }
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct ResetTarget {
+    /// At the first record that is there
+    #[arg(long)]
+    to_earliest: bool,
+    /// Behind the last record
+    #[arg(long)]
+    to_latest: bool,
+    /// Where it would go on now; behind the last record where it has committed nothing
+    #[arg(long)]
+    to_current: bool,
+    /// At this offset
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    to_offset: Option<i64>,
+    /// At the first record that is not older, behind the last one if all are: RFC 3339 (without a distance from UTC it is
+    /// UTC), or milliseconds since 1970
+    #[arg(long, value_name = "TIME", value_parser = parse_datetime)]
+    to_datetime: Option<i64>,
+    /// So many offsets further on, or back with a minus
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    shift_by: Option<i64>,
+    /// At the first record that is no older than this, such as P7D, PT1H30M or P1DT12H
+    #[arg(long, value_name = "PnDTnHnMnS", value_parser = parse_duration)]
+    by_duration: Option<Duration>,
+}
+
+impl ResetTarget {
+    /// The one that was chosen.
+    pub(crate) fn reset(&self) -> GroupReset {
+        match self {
+            Self { to_offset: Some(offset), .. } => GroupReset::Offset(Offset(*offset)),
+            Self { to_datetime: Some(millis), .. } => GroupReset::Timestamp(Timestamp(*millis)),
+            Self { shift_by: Some(by), .. } => GroupReset::ShiftBy(*by),
+            Self { by_duration: Some(age), .. } => GroupReset::ByDuration(*age),
+            Self { to_latest: true, .. } => GroupReset::Latest,
+            Self { to_current: true, .. } => GroupReset::Current,
+            Self { .. } => GroupReset::Earliest, // one of them is required
+        }
+    }
+}
+
+/// A time as [`parse_time`] reads it, or one without a distance from UTC, as Kafka's tool takes it.
+fn parse_datetime(text: &str) -> Result<i64, String> {
+    match text.parse::<jiff::civil::DateTime>() {
+        // A time with a distance from UTC is none of these, and one with a Z neither.
+        Ok(_) => parse_time(&format!("{text}Z")),
+        Err(_) => parse_time(text),
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let expected = || "it is no duration such as P7D or PT1H30M".to_owned();
+    let span: jiff::Span = text.parse().map_err(|_error| expected())?;
+    let days_are_24_hours = jiff::SpanRelativeTo::days_are_24_hours();
+    let duration = span.to_duration(days_are_24_hours).map_err(|_error| expected())?;
+    Duration::try_from(duration).map_err(|_error| "it is negative".to_owned())
 }
 
 #[derive(Debug, Args)]
@@ -500,6 +631,44 @@ mod tests {
         }
         for text in ["@yesterday", "@", "@-1", "", "-1", "1.5"] {
             assert!(From::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_of_a_reset_are_read_as_kafkas_tool_reads_them() {
+        const T: i64 = 1_700_000_000_000;
+        for (text, millis) in [
+            ("2023-11-14T22:13:20", T),
+            ("2023-11-14T22:13:20.001", T + 1),
+            ("2023-11-14T22:13:20Z", T),
+            ("2023-11-14T23:13:20.001+01:00", T + 1),
+            ("2023-11-14", 1_699_920_000_000),
+            ("1700000000000", T),
+        ] {
+            assert_eq!(parse_datetime(text), Ok(millis), "{text}");
+        }
+        for text in ["yesterday", "", "-1", "2023-13-01T00:00:00"] {
+            assert!(parse_datetime(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_of_a_reset_are_those_of_iso_8601() {
+        for (text, seconds) in [("PT0S", 0.0), ("P7D", 604_800.0), ("PT1H30M", 5400.0), ("P1DT2H3M4.5S", 93_784.5)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
+        }
+        for text in ["", "P", "1h", "-PT1H", "P1M", "PT", "7"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn partitions_of_a_topic_follow_a_colon() {
+        let parsed = |text| TopicPartitions::parse(text).map(|parsed| (parsed.topic, parsed.partitions));
+        assert_eq!(parsed("orders"), Ok(("orders".to_owned(), vec![])));
+        assert_eq!(parsed("orders:0,12"), Ok(("orders".to_owned(), vec![0, 12])));
+        for text in ["orders:", "orders:a", "orders:1,", "orders:-1"] {
+            assert!(parsed(text).is_err(), "{text}");
         }
     }
 }

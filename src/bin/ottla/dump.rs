@@ -256,6 +256,12 @@ fn frame_as_json(content: &DumpedFrame) -> Value {
             json!({ "says": "committed", "commits": commits })
         }
         DumpedFrame::Forgotten { topic_id } => json!({ "says": "forgotten", "topic_id": topic_id.to_string() }),
+        DumpedFrame::Dropped(partitions) => {
+            let partitions = partitions.iter().map(|(topic_id, partition)| json!([topic_id.to_string(), partition]));
+            json!({ "says": "dropped", "partitions": partitions.collect::<Vec<_>>() })
+        }
+        DumpedFrame::HasMembers => json!({ "says": "has_members" }),
+        DumpedFrame::EmptySince(at) => json!({ "says": "empty_since", "timestamp": at.0 }),
         DumpedFrame::Unknown { bytes } => json!({ "says": "unknown", "bytes": json_bytes(Some(bytes)) }),
         other => json!({ "says": format!("{other:?}") }),
     }
@@ -453,6 +459,11 @@ fn frame_as_text(content: &DumpedFrame) -> Vec<String> {
         DumpedFrame::Group { name } => format!("these are the offsets of group {}", quoted(name)),
         DumpedFrame::Committed(commits) => return commits.iter().map(commit_as_text).collect(),
         DumpedFrame::Forgotten { topic_id } => format!("the offsets of topic {topic_id} are forgotten"),
+        DumpedFrame::Dropped(partitions) => {
+            return partitions.iter().map(|(id, number)| format!("the offset of {id}-{number} is gone")).collect();
+        }
+        DumpedFrame::HasMembers => "the group has members from here on".to_owned(),
+        DumpedFrame::EmptySince(at) => format!("the group has no members since {}", time(*at)),
         DumpedFrame::Unknown { bytes: unknown } => bytes(Some(unknown)),
         other => format!("{other:?}"),
     };

@@ -22,7 +22,7 @@ Output:
 
 Directory:
   One process at a time has a directory open: to produce, to consume with a group, to create or
-  delete topics. Everything else only looks: it takes no lock, changes nothing and needs no
+  delete topics, to reset or delete groups. Everything else only looks: it takes no lock, changes nothing and needs no
   permission to write, so it works beside that process, and behind one that was killed. A command
   that only looks makes no directory.
 
@@ -251,6 +251,40 @@ Examples:
   ottla -d data group list";
 
 pub(crate) const GROUP_DESCRIBE: &str = "\
+Columns:
+  COMMITTED  the offset at which it goes on
+  LOG END    one past the last record that consumers see
+  LAG        how many offsets lie between them, without what was deleted
+  LAG BYTES  the size of the batches that have them, as they are stored
+  BEHIND     how old the next record is
+
+With --json {\"topic\",\"partition\",\"committed\",\"log_end\",\"lag\",\"lag_bytes\",\"lag_ms\"}.
+
 Examples:
   ottla -d data group describe billing
   ottla -d data group describe billing --json | jq .lag";
+
+pub(crate) const GROUP_MEMBERS: &str = "\
+Examples:
+  ottla -d data group members billing";
+
+pub(crate) const GROUP_RESET: &str = "\
+Without --execute it only reads, and works beside a program that has the directory open. To do it,
+the directory has to be free: close the program first.
+
+With --json {\"topic\",\"partition\",\"before\",\"after\"} for each partition.
+
+Examples:
+  See what reading all again would be, and do it:
+    ottla -d data group reset billing --topic orders --to-earliest
+    ottla -d data group reset billing --topic orders --to-earliest --execute
+  All that it reads, from yesterday morning on:
+    ottla -d data group reset billing --all-topics --to-datetime 2026-11-25T08:00:00Z --execute
+  The last hour once more, of two partitions:
+    ottla -d data group reset billing --topic orders:0,2 --by-duration PT1H --execute
+  One record further, past one that it cannot process:
+    ottla -d data group reset billing --topic orders:1 --shift-by 1 --execute";
+
+pub(crate) const GROUP_DELETE: &str = "\
+Examples:
+  ottla -d data group delete billing trial    there is no way back";

@@ -119,6 +119,7 @@ fn run(arguments: Arguments) -> Result<Status, Failure> {
         Command::Produce(produce) => produce::run(produce, &engine, &mut output),
         Command::Import(import) => import::run(import, &engine, &mut output),
         Command::Consume(consume) => consume::run(consume, &engine, &mut output),
+        Command::Group(command) => group::run(command, &engine, &mut output),
         _ => Ok(Status::Done), // they need no engine
     };
     let flushed = output.flush();
@@ -146,11 +147,10 @@ fn look(command: &Command, directory: &Path, verbose: u8, output: &mut Output) -
 
 /// Why an engine could not be opened, and what can be done all the same.
 fn refused(error: Error, command: &Command) -> Failure {
-    match error {
-        Error::DirectoryLocked { .. } if matches!(command, Command::Consume(_)) => {
-            Failure::Usage(format!("{error}; reading without --group works beside it"))
-        }
-        error => error.into(),
+    match (&error, command) {
+        (Error::DirectoryLocked { .. }, Command::Consume(_)) => Failure::Usage(format!("{error}; {}", group::BESIDE)),
+        (Error::DirectoryLocked { .. }, Command::Group(command)) => group::refused(command, &error),
+        _ => error.into(),
     }
 }
 

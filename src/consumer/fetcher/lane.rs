@@ -205,11 +205,6 @@ impl Lane {
         self.position.map(|position| position.offset)
     }
 
-    /// The first offset that can be read.
-    pub(in crate::consumer) fn log_start(&self) -> Offset {
-        self.source.log_start()
-    }
-
     /// How many offsets from the position on there are to read; `None` without a position.
     pub(in crate::consumer) fn records_behind(&self) -> Option<u64> {
         let position = self.position()?.max(self.source.log_start());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::coordinator::group::{Committed, GroupOffsets};
 use crate::error::Result;
+use crate::storage::Lag;
 use crate::topics::TopicEntry;
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
 
@@ -36,7 +37,7 @@ pub struct GroupListing {
 /// admin.create_topic(NewTopic::new("orders"))?;
 /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
 /// consumer.commit_sync_offsets([(("orders", 0).into(), Offset(0).into())])?;
-/// let behind: u64 = admin.describe_group("billing")?.partitions.iter().filter_map(|row| row.lag).sum();
+/// let behind: u64 = admin.describe_group("billing")?.partitions.iter().filter_map(|row| Some(row.lag?.records)).sum();
 /// assert_eq!(behind, 0);
 /// # Ok::<(), ottla::Error>(())
 /// ```
@@ -62,7 +63,8 @@ pub struct GroupDescription {
 /// consumer.commit_sync_offsets([(("orders", 0).into(), noted)])?;
 /// let rows = admin.describe_group("billing")?.partitions;
 /// assert_eq!(rows[0].partition.to_string(), "orders-0");
-/// assert_eq!((rows[0].committed, rows[0].metadata.as_str(), rows[0].lag), (Some(Offset(0)), "shift 2", Some(0)));
+/// assert_eq!((rows[0].committed, rows[0].metadata.as_str()), (Some(Offset(0)), "shift 2"));
+/// assert_eq!(rows[0].lag.map(|lag| (lag.records, lag.bytes)), Some((0, 0)));
 /// assert_eq!((rows[1].committed, rows[1].lag), (None, None)); // it has not begun there
 /// # Ok::<(), ottla::Error>(())
 /// ```
@@ -81,19 +83,18 @@ pub struct GroupPartition {
     pub log_start_offset: Offset,
     /// One past the last offset that consumers may read.
     pub high_watermark: Offset,
-    /// How many offsets a consumer of the group has before it: to the high watermark from `committed`, or from where it
-    /// will really begin if that was deleted or cut off. `None` if nothing was committed: where it begins is then the
+    /// How much a consumer of the group has before it: to the high watermark from `committed`, or from where it will
+    /// really begin if that was deleted or cut off. `None` if nothing was committed: where it begins is then the
     /// consumer's own choice.
-    pub lag: Option<u64>,
+    pub lag: Option<Lag>,
 }
 
-/// Where a partition stands, and where a reader that has committed something goes on.
+/// Where a partition stands, and how far a group that has committed something is behind.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Standing {
     pub(crate) log_start: Offset,
     pub(crate) high_watermark: Offset,
-    /// The committed offset, or where a crash has cut the log before that.
-    pub(crate) resumes_at: Option<Offset>,
+    pub(crate) lag: Option<Lag>,
 }
 
 impl GroupDescription {
@@ -120,9 +121,7 @@ impl GroupDescription {
 }
 
 fn row(partition: TopicPartition, committed: Option<Committed>, standing: Standing) -> GroupPartition {
-    let Standing { log_start: log_start_offset, high_watermark, resumes_at } = standing;
-    // Where a consumer will begin: behind what was deleted, and not behind what a crash cut off.
-    let lag = resumes_at.map(|next| high_watermark.0.saturating_sub(next.max(log_start_offset).0));
+    let Standing { log_start: log_start_offset, high_watermark, lag } = standing;
     GroupPartition {
         partition,
         committed: committed.as_ref().map(|committed| committed.offset),
@@ -130,6 +129,6 @@ fn row(partition: TopicPartition, committed: Option<Committed>, standing: Standi
         metadata: committed.map_or_else(String::new, |committed| committed.metadata),
         log_start_offset,
         high_watermark,
-        lag: lag.map(|lag| u64::try_from(lag).unwrap_or(0)),
+        lag,
     }
 }

@@ -1,36 +1,88 @@
-//! How far a group has read: its committed offsets, and the journal payloads that they are kept in.
+//! How far a group has read: its committed offsets, and how long they stay.
 //!
 //! Partitions are known by the id of their topic, so a topic that is created anew under an old name inherits nothing.
-//! All numbers are big-endian.
 //!
-//! ```text
-//! payload  u8 version = 1, u8 kind, then
-//!   1  name    text                     whose offsets these are: the first frame of a file
-//!   2  commit  u32 count, that many entries
-//!   3  forget  16 bytes topic id        the topic was deleted, its offsets with it
-//! entry    16 bytes topic id, u32 partition, i64 offset, i32 leader epoch, i64 commit timestamp, text metadata
-//! text     u32 length, UTF-8
-//! ```
+//! With `offsets.retention.minutes` offsets go that long after the later of two moments: when they were committed, and
+//! when the group last began to have members, or to have none. Those of topics that a member subscribes to stay.
+//!
+//! | since the group | that is |
+//! |---|---|
+//! | never had members | each commit's own time |
+//! | was left by the last member | when that was, or a later commit from outside |
+//! | has members, for a topic that none of them subscribes to | when the first of them came, or a later commit |
+//!
+//! No offset goes too early, whatever a crash takes. Coming and leaving are noted in the journal, in their order, and
+//! nobody waits for that; so behind a crash the notes may be old, and none of them counts: the group has been empty
+//! since the directory was opened. That is noted in turn when the journal is written anew, which opening after a crash
+//! does. Behind a clean shutdown all notes are there. A journal that has lost a frame is taken for one behind a crash.
+//! What goes is named with the time of its commit: a commit that is on its way when its predecessor is found too old
+//! stays, in memory and in whatever part of the journal a crash leaves.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use crate::coordinator::group::Seat;
+use crate::coordinator::group::payload::{BadPayload, CommitEntry, DropEntry, Payload};
+use crate::coordinator::group::roster::Roster;
 use crate::sync::lock;
-use crate::types::{LeaderEpoch, Offset, Timestamp, TopicId};
+use crate::types::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 
-/// One partition's part of a commit.
+/// What is committed for a partition: the next offset to read, and a note.
+///
+/// ```
+/// # use ottla::{LeaderEpoch, Offset, OffsetAndMetadata};
+/// let noted = OffsetAndMetadata::new(Offset(5)).with_metadata("shift 2");
+/// assert_eq!((noted.offset, noted.metadata.as_str()), (Offset(5), "shift 2"));
+/// assert_eq!(OffsetAndMetadata::from(Offset(5)).leader_epoch, LeaderEpoch::NONE);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CommitEntry {
-    pub(crate) topic_id: TopicId,
-    pub(crate) partition: u32,
+#[non_exhaustive]
+pub struct OffsetAndMetadata {
     /// The next offset to read.
-    pub(crate) offset: Offset,
-    /// Of the record before `offset`; see `Partition::resume_at`.
-    pub(crate) leader_epoch: LeaderEpoch,
-    pub(crate) metadata: String,
-    pub(crate) commit_timestamp: Timestamp,
+    pub offset: Offset,
+    /// Under which leadership the record before `offset` was written. Left at [`LeaderEpoch::NONE`], a commit looks
+    /// it up.
+    pub leader_epoch: LeaderEpoch,
+    /// A note of the application's, 4096 bytes at most.
+    pub metadata: String,
 }
+
+impl OffsetAndMetadata {
+    /// Names the next offset to read, without a note.
+    #[must_use]
+    pub fn new(offset: Offset) -> Self {
+        Self { offset, leader_epoch: LeaderEpoch::NONE, metadata: String::new() }
+    }
+
+    /// Adds a note.
+    #[must_use]
+    pub fn with_metadata(mut self, metadata: impl Into<String>) -> Self {
+        self.metadata = metadata.into();
+        self
+    }
+
+    /// Says under which leadership the record before the offset was written.
+    #[must_use]
+    pub fn with_leader_epoch(mut self, leader_epoch: LeaderEpoch) -> Self {
+        self.leader_epoch = leader_epoch;
+        self
+    }
+}
+
+impl From<Offset> for OffsetAndMetadata {
+    fn from(offset: Offset) -> Self {
+        Self::new(offset)
+    }
+}
+
+/// What is committed at once: for each partition, the next offset to read. Kafka: `Map<TopicPartition, OffsetAndMetadata>`.
+///
+/// ```
+/// # use ottla::{Offset, Offsets};
+/// let offsets: Offsets = [(("orders", 0).into(), Offset(5).into())].into();
+/// assert_eq!(offsets[&("orders", 0).into()].offset, Offset(5));
+/// ```
+pub type Offsets = BTreeMap<TopicPartition, OffsetAndMetadata>;
 
 /// What a group has committed for a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,23 +93,28 @@ pub(crate) struct Committed {
     pub(crate) commit_timestamp: Timestamp,
 }
 
-/// A payload that is not one of ours; says why. A journal's checksum held, so it is from another version or file.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct BadPayload(pub(crate) String);
-
 /// The committed offsets of one group.
 #[derive(Debug)]
 pub(crate) struct GroupOffsets {
     name: Arc<str>,
     offsets: Mutex<BTreeMap<(TopicId, u32), Committed>>,
-    pub(super) seat: Seat,
+    life: Mutex<Life>,
+    pub(super) roster: Roster,
+}
+
+/// What a group does at present, and since when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Life {
+    #[default]
+    NeverHadMembers,
+    HasMembers(Timestamp),
+    IsEmpty(Timestamp),
 }
 
 impl GroupOffsets {
     /// A group that has committed nothing yet.
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.into(), offsets: Mutex::default(), seat: Seat::default() }
+        Self { name: name.into(), offsets: Mutex::default(), life: Mutex::default(), roster: Roster::default() }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -74,6 +131,11 @@ impl GroupOffsets {
         lock(&self.offsets).iter().map(|(&key, committed)| committed.entry(key)).collect()
     }
 
+    /// Whether nothing that the group has committed is left.
+    pub(crate) fn has_nothing(&self) -> bool {
+        lock(&self.offsets).is_empty()
+    }
+
     /// Takes in one payload of the group's journal: all of it, or nothing.
     ///
     /// # Errors
@@ -87,6 +149,19 @@ impl GroupOffsets {
                 lock(&self.offsets).extend(entries);
             }
             Payload::Forget(topic_id) => lock(&self.offsets).retain(|key, _| key.0 != topic_id),
+            Payload::EmptySince(at) => {
+                *lock(&self.life) = if at.is_some() { Life::IsEmpty(at) } else { Life::HasMembers(at) };
+            }
+            Payload::Drop(entries) => {
+                let mut offsets = lock(&self.offsets);
+                for DropEntry { topic_id, partition, commit_timestamp } in entries {
+                    let key = (topic_id, partition);
+                    let is_meant = |committed: &Committed| committed.commit_timestamp == commit_timestamp;
+                    if !commit_timestamp.is_some() || offsets.get(&key).is_some_and(is_meant) {
+                        offsets.remove(&key);
+                    }
+                }
+            }
         }
         Ok(())
     }
@@ -99,11 +174,97 @@ impl GroupOffsets {
         }
     }
 
-    /// The payloads of a journal that says the same in the fewest frames: the name, then the offsets.
+    /// The payloads of a journal that says the same in the fewest frames: the name, whether there are members, the
+    /// offsets.
     pub(crate) fn snapshot(&self) -> Vec<Vec<u8>> {
         let name = Payload::Name(self.name.to_string()).encode();
+        let life = self.encode_life();
         let entries = self.entries();
-        std::iter::once(name).chain(entries.chunks(ENTRIES_A_FRAME).map(Self::encode_commit)).collect()
+        std::iter::once(name).chain(life).chain(entries.chunks(ENTRIES_A_FRAME).map(Self::encode_commit)).collect()
+    }
+
+    /// Takes note at `now` that the group has got members, or has none any more: the payload that says so, if that is
+    /// news.
+    ///
+    /// Whoever calls this last has to see the group as it is: call it under a lock that all callers have, and write the
+    /// payloads in the order of the calls.
+    pub(crate) fn note_members(&self, now: Timestamp) -> Option<Vec<u8>> {
+        let has_members = self.has_members();
+        let mut life = lock(&self.life);
+        let had_members = matches!(*life, Life::HasMembers(_));
+        if has_members == had_members {
+            return None;
+        }
+        *life = if has_members { Life::HasMembers(now) } else { Life::IsEmpty(now) };
+        drop(life);
+        self.encode_life()
+    }
+
+    /// Takes note that the time of what it has committed begins now, whenever that was: the payload that says so, if it
+    /// has no members.
+    pub(crate) fn note_import(&self, now: Timestamp) -> Option<Vec<u8>> {
+        let mut life = lock(&self.life);
+        if matches!(*life, Life::HasMembers(_)) {
+            return None;
+        }
+        *life = Life::IsEmpty(now);
+        drop(life);
+        self.encode_life()
+    }
+
+    /// The members end with the engine that closes: the payload that says so, if there were any.
+    pub(crate) fn note_end(&self, now: Timestamp) -> Option<Vec<u8>> {
+        let mut life = lock(&self.life);
+        if !matches!(*life, Life::HasMembers(_)) {
+            return None;
+        }
+        *life = Life::IsEmpty(now);
+        drop(life);
+        self.encode_life()
+    }
+
+    /// The journal was read through: `is_whole` says that nothing of it can be missing.
+    pub(crate) fn note_opening(&self, is_whole: bool, now: Timestamp) {
+        let mut life = lock(&self.life);
+        if !is_whole || matches!(*life, Life::HasMembers(_)) {
+            *life = Life::IsEmpty(now);
+        }
+    }
+
+    /// What nobody has wanted for `retention` at `now`.
+    pub(crate) fn expired(&self, retention: Duration, now: Timestamp) -> Vec<DropEntry> {
+        let (has_members, subscribed, life) = (self.has_members(), self.subscribed_topics(), *lock(&self.life));
+        let since = match life {
+            Life::HasMembers(_) if !has_members => return Vec::new(), // it is about to be noted
+            Life::HasMembers(since) | Life::IsEmpty(since) => since,
+            Life::NeverHadMembers => Timestamp::NONE,
+        };
+        let offsets = lock(&self.offsets);
+        let is_due = |committed: &Committed| committed.commit_timestamp.max(since).plus(retention) <= now;
+        let due = offsets.iter().filter(|((id, _), committed)| !subscribed.contains(id) && is_due(committed));
+        let entry = |(&(topic_id, partition), committed): (&(TopicId, u32), &Committed)| {
+            let commit_timestamp = committed.commit_timestamp;
+            DropEntry { topic_id, partition, commit_timestamp }
+        };
+        due.map(entry).collect()
+    }
+
+    /// The group was deleted. What handles on it there are go on with one that has committed nothing.
+    pub(crate) fn clear(&self) {
+        lock(&self.offsets).clear();
+        let mut life = lock(&self.life);
+        if matches!(*life, Life::IsEmpty(_)) {
+            *life = Life::NeverHadMembers;
+        }
+    }
+
+    /// The payload that says whether there are members; `None` if there never were.
+    pub(crate) fn encode_life(&self) -> Option<Vec<u8>> {
+        match *lock(&self.life) {
+            Life::NeverHadMembers => None,
+            Life::HasMembers(_) => Some(Payload::EmptySince(Timestamp::NONE).encode()),
+            Life::IsEmpty(since) => Some(Payload::EmptySince(since).encode()),
+        }
     }
 
     /// The payload that commits `entries`.
@@ -114,6 +275,11 @@ impl GroupOffsets {
     /// The payload that forgets what was committed for a topic, because it was deleted.
     pub(crate) fn encode_forget_topic(topic_id: TopicId) -> Vec<u8> {
         Payload::Forget(topic_id).encode()
+    }
+
+    /// The payloads that drop `entries`.
+    pub(crate) fn encode_drops(entries: &[DropEntry]) -> impl Iterator<Item = Vec<u8>> {
+        entries.chunks(DROPS_A_FRAME).map(|entries| Payload::Drop(entries.to_vec()).encode())
     }
 }
 
@@ -135,145 +301,15 @@ impl CommitEntry {
         let Self { topic_id, partition, offset, leader_epoch, metadata, commit_timestamp } = self;
         ((topic_id, partition), Committed { offset, leader_epoch, metadata, commit_timestamp })
     }
-
-    fn encode(&self, into: &mut Vec<u8>) {
-        into.extend(self.topic_id.0);
-        into.extend(self.partition.to_be_bytes());
-        into.extend(self.offset.0.to_be_bytes());
-        into.extend(self.leader_epoch.0.to_be_bytes());
-        into.extend(self.commit_timestamp.0.to_be_bytes());
-        put_text(&self.metadata, into);
-    }
-
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, BadPayload> {
-        let entry = Self {
-            topic_id: TopicId(reader.bytes()?),
-            partition: u32::from_be_bytes(reader.bytes()?),
-            offset: Offset(i64::from_be_bytes(reader.bytes()?)),
-            leader_epoch: LeaderEpoch(i32::from_be_bytes(reader.bytes()?)),
-            commit_timestamp: Timestamp(i64::from_be_bytes(reader.bytes()?)),
-            metadata: reader.text()?,
-        };
-        if entry.offset < Offset::ZERO {
-            return Err(BadPayload(format!("{} is no offset", entry.offset)));
-        }
-        Ok(entry)
-    }
 }
 
-/// One frame's worth of change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Payload {
-    Name(String),
-    Commit(Vec<CommitEntry>),
-    Forget(TopicId),
-}
-
-impl Payload {
-    fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
-        match self {
-            Self::Name(name) => {
-                bytes.push(NAME);
-                put_text(name, &mut bytes);
-            }
-            Self::Commit(entries) => {
-                bytes.push(COMMIT);
-                put_len(entries.len(), &mut bytes);
-                entries.iter().for_each(|entry| entry.encode(&mut bytes));
-            }
-            Self::Forget(topic_id) => {
-                bytes.push(FORGET);
-                bytes.extend(topic_id.0);
-            }
-        }
-        bytes
-    }
-
-    /// Reads the payload of a frame.
-    ///
-    /// # Errors
-    /// [`BadPayload`] if it is none of ours.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BadPayload> {
-        let mut reader = Reader(bytes);
-        let [version, kind] = reader.bytes()?;
-        if version != VERSION {
-            return Err(BadPayload(format!("version {version} is not known here")));
-        }
-        let payload = match kind {
-            NAME => Self::Name(reader.text()?),
-            COMMIT => Self::Commit(reader.entries()?),
-            FORGET => Self::Forget(TopicId(reader.bytes()?)),
-            _ => return Err(BadPayload(format!("kind {kind} is not known here"))),
-        };
-        match reader.0.len() {
-            0 => Ok(payload),
-            rest => Err(BadPayload(format!("{rest} bytes too many"))),
-        }
-    }
-}
-
-/// What is left of a payload.
-struct Reader<'a>(&'a [u8]);
-
-impl Reader<'_> {
-    fn bytes<const LEN: usize>(&mut self) -> Result<[u8; LEN], BadPayload> {
-        let (bytes, rest) = self.0.split_first_chunk().ok_or_else(Self::too_short)?;
-        self.0 = rest;
-        Ok(*bytes)
-    }
-
-    fn len(&mut self) -> Result<usize, BadPayload> {
-        Ok(usize::try_from(u32::from_be_bytes(self.bytes()?)).unwrap_or(usize::MAX))
-    }
-
-    fn text(&mut self) -> Result<String, BadPayload> {
-        let len = self.len()?;
-        let (text, rest) = self.0.split_at_checked(len).ok_or_else(Self::too_short)?;
-        self.0 = rest;
-        match std::str::from_utf8(text) {
-            Ok(text) => Ok(text.to_owned()),
-            Err(error) => Err(BadPayload(format!("a text that is not UTF-8: {error}"))),
-        }
-    }
-
-    /// Allocates for no more entries than the bytes that are there can hold.
-    fn entries(&mut self) -> Result<Vec<CommitEntry>, BadPayload> {
-        let count = self.len()?;
-        if count > self.0.len() / MIN_ENTRY_LEN {
-            return Err(Self::too_short());
-        }
-        (0..count).map(|_| CommitEntry::decode(self)).collect()
-    }
-
-    fn too_short() -> BadPayload {
-        BadPayload("it ends too early".to_owned())
-    }
-}
-
-fn put_text(text: &str, into: &mut Vec<u8>) {
-    put_len(text.len(), into);
-    into.extend(text.as_bytes());
-}
-
-fn put_len(len: usize, into: &mut Vec<u8>) {
-    into.extend(u32::try_from(len).expect("metadata, names and commits are far below 4 GiB").to_be_bytes());
-}
-
-const VERSION: u8 = 1;
-const NAME: u8 = 1;
-const COMMIT: u8 = 2;
-const FORGET: u8 = 3;
-/// An entry without metadata.
-const MIN_ENTRY_LEN: usize = 16 + 4 + 8 + 4 + 8 + 4;
 /// Keeps frames of a snapshot at a few hundred KiB, whatever the metadata.
 const ENTRIES_A_FRAME: usize = 64;
+/// About as much.
+const DROPS_A_FRAME: usize = 10_000;
 
 #[cfg(test)]
 mod tests {
-    use proptest::collection::vec;
-    use proptest::prelude::*;
-
     use super::*;
 
     fn entry(topic: u8, partition: u32, offset: i64) -> CommitEntry {
@@ -320,53 +356,88 @@ mod tests {
         assert_eq!(refused.to_string(), "it belongs to the group \"billing\"");
     }
 
-    #[test]
-    fn unknown_version_and_kind_are_refused() {
+    /// A group in which 1-0 was committed at T and 2-0 a day later.
+    fn committed_at(group: &GroupOffsets) {
+        let later = CommitEntry { commit_timestamp: Timestamp(T + DAY), ..entry(2, 0, 4) };
+        group.apply(&GroupOffsets::encode_commit(&[entry(1, 0, 10), later])).unwrap();
+    }
+
+    /// By the first byte of the topic's id.
+    fn expired(group: &GroupOffsets, now: i64) -> String {
+        let expired = group.expired(RETENTION, Timestamp(now));
+        expired.iter().map(|entry| char::from(b'0' + entry.topic_id.0[0])).collect()
+    }
+
+    const T: i64 = 1_700_000_000_000;
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+    const RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+    #[test] // G16
+    fn commits_of_a_group_without_members_go_by_their_own_time() {
         let group = GroupOffsets::new("billing");
-        assert_eq!(group.apply(&[9, COMMIT]).unwrap_err().to_string(), "version 9 is not known here");
-        assert_eq!(group.apply(&[VERSION, 9]).unwrap_err().to_string(), "kind 9 is not known here");
-        assert!(group.apply(&[VERSION, COMMIT, 0xff, 0xff, 0xff, 0xff]).is_err());
-        assert!(group.apply(&[]).is_err());
+        committed_at(&group);
+        assert_eq!(expired(&group, T + 7 * DAY - 1), "");
+        assert_eq!(expired(&group, T + 7 * DAY), "1");
+        assert_eq!(expired(&group, T + 8 * DAY), "12");
+        assert_eq!(expired(&group, T - 1000 * DAY), "");
     }
 
-    fn entries() -> impl Strategy<Value = CommitEntry> {
-        (any::<[u8; 16]>(), any::<u32>(), 0..i64::MAX, any::<i32>(), any::<String>(), any::<i64>()).prop_map(
-            |(topic_id, partition, offset, leader_epoch, metadata, commit_timestamp)| CommitEntry {
-                topic_id: TopicId(topic_id),
-                partition,
-                offset: Offset(offset),
-                leader_epoch: LeaderEpoch(leader_epoch),
-                metadata,
-                commit_timestamp: Timestamp(commit_timestamp),
-            },
-        )
+    #[test] // G16
+    fn offsets_of_a_group_go_by_when_its_last_member_left() {
+        let group = Arc::new(GroupOffsets::new("billing"));
+        committed_at(&group);
+        let member = group.join_for_test();
+        group.note_members(Timestamp(T + 2 * DAY));
+        drop(member);
+        assert_eq!(expired(&group, T + 100 * DAY), "", "that it left has not been noted yet");
+        group.note_members(Timestamp(T + 5 * DAY));
+        assert_eq!(expired(&group, T + 12 * DAY - 1), "");
+        assert_eq!(expired(&group, T + 12 * DAY), "12");
+        let late = CommitEntry { commit_timestamp: Timestamp(T + 10 * DAY), ..entry(1, 0, 11) };
+        group.apply(&GroupOffsets::encode_commit(&[late])).unwrap();
+        assert_eq!(expired(&group, T + 12 * DAY), "2", "what was committed from outside is as good as new");
     }
 
-    fn payloads() -> impl Strategy<Value = Payload> {
-        prop_oneof![
-            any::<String>().prop_map(Payload::Name),
-            vec(entries(), 0..8).prop_map(Payload::Commit),
-            any::<[u8; 16]>().prop_map(|id| Payload::Forget(TopicId(id))),
-        ]
+    #[test]
+    fn opening_after_a_crash_begins_the_time_anew() {
+        let group = Arc::new(GroupOffsets::new("billing"));
+        committed_at(&group);
+        let member = group.join_for_test();
+        let came = group.note_members(Timestamp(T)).unwrap();
+        drop(member);
+        let left = group.note_members(Timestamp(T + DAY)).unwrap();
+        for (notes, is_whole, since) in [
+            (vec![], true, T),
+            (vec![], false, T + 3 * DAY),
+            (vec![&came], true, T + 3 * DAY), // the engine was closed before its members
+            (vec![&came], false, T + 3 * DAY),
+            (vec![&came, &left], true, T + DAY),
+            (vec![&came, &left], false, T + 3 * DAY), // perhaps somebody came, and nobody has noted it
+        ] {
+            let opened = GroupOffsets::new("billing");
+            opened.apply(&GroupOffsets::encode_commit(&[entry(1, 0, 10)])).unwrap();
+            notes.iter().for_each(|note| opened.apply(note).unwrap());
+            opened.note_opening(is_whole, Timestamp(T + 3 * DAY));
+            let again = GroupOffsets::new("billing");
+            opened.snapshot().iter().for_each(|payload| again.apply(payload).unwrap());
+            for group in [&opened, &again] {
+                assert_eq!(expired(group, since + 7 * DAY - 1), "", "{notes:?}, {is_whole}");
+                assert_eq!(expired(group, since + 7 * DAY), "1", "{notes:?}, {is_whole}");
+            }
+        }
     }
 
-    proptest! {
-        #[test]
-        fn payload_survives_a_round_trip(payload in payloads()) {
-            prop_assert_eq!(Payload::decode(&payload.encode()).unwrap(), payload);
-        }
-
-        #[test]
-        fn no_bytes_make_decoding_panic(bytes in vec(any::<u8>(), 0..200), kind in 0u8..5) {
-            let _ = Payload::decode(&bytes);
-            let _ = Payload::decode(&[&[VERSION, kind][..], &bytes].concat());
-        }
-
-        #[test]
-        fn no_cut_makes_decoding_panic(payload in payloads(), cut in any::<prop::sample::Index>()) {
-            let bytes = payload.encode();
-            let end = cut.index(bytes.len());
-            prop_assert!(Payload::decode(&bytes[..end]).is_err());
-        }
+    #[test]
+    fn commit_that_comes_in_between_is_not_dropped() {
+        let group = GroupOffsets::new("billing");
+        committed_at(&group);
+        let due = group.expired(RETENTION, Timestamp(T + 8 * DAY));
+        let again = CommitEntry { commit_timestamp: Timestamp(T + 8 * DAY), ..entry(1, 0, 11) };
+        group.apply(&GroupOffsets::encode_commit(std::slice::from_ref(&again))).unwrap();
+        GroupOffsets::encode_drops(&due).for_each(|payload| group.apply(&payload).unwrap());
+        assert_eq!(group.entries(), [again]);
+        let whenever = DropEntry { topic_id: TopicId([1; 16]), partition: 0, commit_timestamp: Timestamp::NONE };
+        GroupOffsets::encode_drops(&[whenever]).for_each(|payload| group.apply(&payload).unwrap());
+        assert!(group.has_nothing());
     }
 }

@@ -290,6 +290,12 @@ pub enum DumpedFrame {
     Committed(Vec<DumpedCommit>),
     /// What was committed for a topic is forgotten.
     Forgotten { topic_id: TopicId },
+    /// What was committed for these partitions is gone: it had expired, or somebody removed it.
+    Dropped(Vec<(TopicId, u32)>),
+    /// The group has members from here on.
+    HasMembers,
+    /// Since when the group has none.
+    EmptySince(Timestamp),
     /// None that this version knows.
     Unknown { bytes: Vec<u8> },
 }

@@ -78,6 +78,11 @@ fn frame(kind: DumpKind, payload: &[u8]) -> (DumpedFrame, Option<String>) {
         Ok(Payload::Name(name)) => (DumpedFrame::Group { name }, None),
         Ok(Payload::Commit(entries)) => (DumpedFrame::Committed(entries.into_iter().map(commit).collect()), None),
         Ok(Payload::Forget(topic_id)) => (DumpedFrame::Forgotten { topic_id }, None),
+        Ok(Payload::EmptySince(at)) if at.is_some() => (DumpedFrame::EmptySince(at), None),
+        Ok(Payload::EmptySince(_)) => (DumpedFrame::HasMembers, None),
+        Ok(Payload::Drop(entries)) => {
+            (DumpedFrame::Dropped(entries.iter().map(|entry| (entry.topic_id, entry.partition)).collect()), None)
+        }
         Err(fault) => unknown(fault.to_string()),
     }
 }

@@ -93,7 +93,8 @@ fn c24_commit_that_fails_for_want_of_room_is_told_and_not_tried_again() {
 #[test]
 fn c25_commit_of_another_than_the_member_is_refused() {
     let engine = engine(&[("orders", 1)]);
-    let member = subscribed(&engine, &[]);
+    let mut member = subscribed(&engine, &[]);
+    poll(&mut member).unwrap(); // joins
     let mut other = subscribed_elsewhere(&engine);
     let refused = other.commit_sync_offsets([(orders(), Offset(0).into())]);
     assert!(matches!(refused, Err(Error::CommitFailed { .. })));

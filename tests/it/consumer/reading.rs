@@ -242,24 +242,12 @@ fn topic_that_does_not_exist_is_refused_and_nothing_changes() {
     assert!(matches!(refused, Error::UnknownTopicOrPartition { .. }), "{refused}");
 }
 
-#[test]
-fn group_takes_one_subscriber_at_a_time_and_no_commit_of_another() {
-    let engine = engine(&[("orders", 1)]);
-    let member = subscribed(&engine, &[]);
-    let mut other = consumer(&engine, &[("group.id", "billing")]);
-    assert!(matches!(other.subscribe(["orders"]), Err(Error::GroupMaxSizeReached { .. })));
-    other.assign([orders()]).unwrap();
-    let refused = other.commit_sync_offsets([(orders(), Offset(0).into())]);
-    assert!(matches!(refused, Err(Error::CommitFailed { .. })));
-    drop(member);
-    other.commit_sync_offsets([(orders(), Offset(0).into())]).unwrap();
-}
-
 #[test] // R018
-fn topic_created_anew_under_a_consumer_is_an_error_until_it_subscribes_again() {
+fn topic_created_anew_under_an_assigned_partition_is_an_error_until_it_is_assigned_again() {
     let engine = engine(&[("orders", 1)]);
     append(&engine, "orders", 0, &[b"a", b"b"]);
-    let mut consumer = subscribed(&engine, &[]);
+    let mut consumer = consumer(&engine, &[("group.id", "billing")]);
+    consumer.assign([orders()]).unwrap();
     assert_eq!(poll(&mut consumer).unwrap(), [0, 1]);
     consumer.commit_sync().unwrap();
     Admin::new(&engine).delete_topic("orders").unwrap();
@@ -271,7 +259,26 @@ fn topic_created_anew_under_a_consumer_is_an_error_until_it_subscribes_again() {
     assert!(matches!(stale, Err(Error::UnknownTopicId { .. })));
     consumer.commit_sync().unwrap(); // of nothing
     assert_eq!(committed(&consumer), None);
-    consumer.subscribe(["orders"]).unwrap();
+    consumer.assign([orders()]).unwrap();
+    assert_eq!(poll(&mut consumer).unwrap(), [0]);
+    consumer.close().unwrap();
+    assert_eq!(committed(&subscribed(&engine, &[])), Some(1));
+}
+
+#[test] // R018
+fn topic_created_anew_under_a_subscription_is_read_from_its_beginning() {
+    let engine = engine(&[("orders", 1)]);
+    append(&engine, "orders", 0, &[b"a", b"b"]);
+    let mut consumer = subscribed(&engine, &[]);
+    assert_eq!(poll(&mut consumer).unwrap(), [0, 1]);
+    consumer.commit_sync().unwrap();
+    Admin::new(&engine).delete_topic("orders").unwrap();
+    let stale = consumer.commit_sync_offsets([(orders(), Offset(2).into())]);
+    assert!(stale.is_err());
+    assert!(poll(&mut consumer).unwrap().is_empty());
+    assert_eq!(consumer.assignment(), []);
+    create(&engine, "orders", 1);
+    append(&engine, "orders", 0, &[b"c"]);
     assert_eq!(poll(&mut consumer).unwrap(), [0]);
     consumer.close().unwrap();
     assert_eq!(committed(&subscribed(&engine, &[])), Some(1));
