@@ -192,9 +192,9 @@ mod tests {
 
     const PIECE: u64 = PIECE_BYTES as u64;
 
-    /// A file of five pieces and a half, each byte the number of its KiB.
+    /// A file of five pieces and a half, each byte by the number of its KiB.
     fn file() -> (Arc<dyn File>, Vec<u8>) {
-        let content: Vec<u8> = (0..PIECE_BYTES * 11 / 2).map(|at| (at >> 10).to_le_bytes()[0]).collect();
+        let content: Vec<u8> = (0..PIECE_BYTES * 11 / 2).map(|at| u8::try_from((at >> 10) % 251).unwrap()).collect();
         let file = MemoryDisk::new().disk().root().create("0.log").unwrap();
         file.write_all_at(&content, 0).unwrap();
         (file, content)

@@ -21,8 +21,8 @@ mod faults;
 mod full_disk;
 #[cfg(all(feature = "cli", feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
 mod golden;
-mod growth;
 mod group_admin;
+mod growth;
 mod import;
 mod kafka_bytes;
 #[cfg(feature = "cli")]
