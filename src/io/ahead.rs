@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 use crate::io::File;
 use crate::io::pool::{Pool, Pooled};
-use crate::sync::{Scheduler, Signal, Threads, lock, processor};
+use crate::sync::{Scheduler, Signal, Threads, beside, lock, processor};
 
 /// How much is read at a time.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -31,7 +31,7 @@ const MOST_BUFFERS: usize = 6;
 /// How many pieces are read without the helper where it has no processor of its own, before it is tried again.
 const PIECES_ALONE: u32 = 64;
 
-/// What is read ahead of one thread by another, which calls [`help`](Self::help).
+/// What is read ahead of one thread by another; made by [`help_with`](Self::help_with).
 #[derive(Debug)]
 pub(crate) struct ReadAhead {
     plan: Mutex<Plan>,
@@ -60,7 +60,7 @@ struct Plan {
 
 impl ReadAhead {
     /// One that nobody helps yet.
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         let buffers = Arc::new(Pool::new(ROOM_BYTES + PIECE_BYTES, MOST_BUFFERS));
         Self { plan: Mutex::default(), moved: Signal::default(), buffers }
     }
@@ -126,8 +126,24 @@ impl ReadAhead {
         Some(Bytes::from_owner(piece).slice(from..ROOM_BYTES + len))
     }
 
+    /// Does `work` with somebody who reads ahead, on a thread that has ended when this returns.
+    pub(crate) fn help_with<R>(work: impl FnOnce(&Arc<Self>) -> R) -> R {
+        struct Ends<'a>(&'a ReadAhead);
+        impl Drop for Ends<'_> {
+            fn drop(&mut self) {
+                self.0.end(); // also where `work` panics
+            }
+        }
+        let ahead = Arc::new(Self::new());
+        let with_help = || {
+            let _ends = Ends(&ahead);
+            work(&ahead)
+        };
+        beside("ottla-read-ahead", || ahead.help(), with_help)
+    }
+
     /// Reads for the other thread until it has [`end`](Self::end)ed.
-    pub(crate) fn help(&self) {
+    fn help(&self) {
         let clock = Threads::new();
         loop {
             let seen = self.moved.seen();
@@ -155,7 +171,7 @@ impl ReadAhead {
     }
 
     /// Has the helper return.
-    pub(crate) fn end(&self) {
+    fn end(&self) {
         lock(&self.plan).is_over = true;
         self.moved.notify();
     }
@@ -200,29 +216,29 @@ mod tests {
         (file, content)
     }
 
-    /// Takes all pieces from the second on, each with as much of what stands before it as the test wants.
-    fn take_all(ahead: &ReadAhead, file: &Arc<dyn File>, content: &[u8]) {
+    /// Takes the pieces from the second on, each with as much of what stands before it as the test wants, and says how
+    /// many were there: all of them, unless both threads were given one processor.
+    fn take_all(ahead: &ReadAhead, file: &Arc<dyn File>, content: &[u8]) -> usize {
         ahead.follow(file, PIECE, content.len() as u64);
         for (index, rest) in [0, 1, 100_000, PIECE_BYTES, 7].into_iter().enumerate() {
             let position = PIECE_BYTES * (index + 1);
             let end = content.len().min(position + PIECE_BYTES);
-            let taken = ahead.take(file, position as u64, &content[position - rest..position]).unwrap();
+            let taken = ahead.take(file, position as u64, &content[position - rest..position]);
+            let Some(taken) = taken else { return index };
             assert!(taken == content[position - rest..end], "piece {index}");
         }
         assert!(ahead.take(file, content.len() as u64, &[]).is_none(), "there is no more");
+        5
     }
 
     #[test]
     fn pieces_are_the_files_with_and_without_help() {
         let (file, content) = file();
-        let ahead = ReadAhead::new();
-        take_all(&ahead, &file, &content);
-        std::thread::scope(|scope| {
-            scope.spawn(|| ahead.help());
+        assert_eq!(take_all(&ReadAhead::new(), &file, &content), 5);
+        ReadAhead::help_with(|ahead| {
             for _ in 0..50 {
-                take_all(&ahead, &file, &content);
+                take_all(ahead, &file, &content);
             }
-            ahead.end();
         });
     }
 

@@ -15,7 +15,7 @@ use crate::replay::report::{ReplayReport, Times};
 use crate::replay::scan::{Scan, Scanned, StoredBatch};
 use crate::replay::transactions::Transactions;
 use crate::storage::{Defect, DefectKind};
-use crate::sync::{Moment, Scheduler, Signal, beside, in_parallel, lock};
+use crate::sync::{Moment, Scheduler, Signal, in_parallel, lock};
 use crate::types::{Offset, Timestamp, TopicPartition};
 
 /// A log that is shorter is gone through before a second thread has read anything.
@@ -247,7 +247,7 @@ impl Replay {
             })
         };
         if reads_ahead {
-            helped(|ahead| all(Some(ahead)))?;
+            ReadAhead::help_with(|ahead| all(Some(ahead)))?;
         } else {
             all(None)?;
         }
@@ -646,25 +646,6 @@ impl Lane {
         }
         Ok(())
     }
-}
-
-/// Does `work` with somebody who reads ahead, on a thread that has ended when this returns.
-fn helped<R>(work: impl FnOnce(&Arc<ReadAhead>) -> R) -> R {
-    struct Ends<'a>(&'a ReadAhead);
-    impl Drop for Ends<'_> {
-        fn drop(&mut self) {
-            self.0.end(); // also where `work` panics
-        }
-    }
-    let ahead = Arc::new(ReadAhead::new());
-    beside(
-        "ottla-read-ahead",
-        || ahead.help(),
-        || {
-            let _ends = Ends(&ahead);
-            work(&ahead)
-        },
-    )
 }
 
 /// The record that begins where so many bytes are left.
