@@ -579,7 +579,7 @@ impl ResetTarget {
 fn parse_datetime(text: &str) -> Result<i64, String> {
     // In this order: as a time without a distance, one with it would be read too, and the distance passed over.
     parse_time(text).or_else(|expected| match text.parse::<jiff::civil::DateTime>() {
-        Ok(_) => parse_time(&format!("{text}Z")),
+        Ok(civil) => parse_time(&format!("{civil}Z")),
         Err(_) => Err(expected),
     })
 }
