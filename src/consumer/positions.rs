@@ -317,7 +317,8 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// The first record of a partition, assigned or not, whose timestamp is at or after `at`: its offset and timestamp.
     /// `None` if there is none. Blocks for reading files. Kafka: `offsetsForTimes`.
     ///
-    /// The first by offset: later records may be older. Damaged batches are passed over.
+    /// The first by offset: later records may be older. Damage where it may lie is an error, or it would be passed over in
+    /// silence.
     ///
     /// # Errors
     /// [`Error::IllegalArgument`] for a negative time, [`Error::UnknownTopicOrPartition`] if there is no such partition;

@@ -394,7 +394,7 @@ impl Engine {
         let before = self.topic(name)?;
         check_partitions(name, total)?;
         if total <= before.entry.partitions {
-            let reason = "it has as many already, and partitions are only added";
+            let reason = "it has as many or more, and partitions are only added";
             return Err(Error::InvalidPartitions { topic: name.into(), partitions: total, reason });
         }
         shared.lane.offline.check()?;

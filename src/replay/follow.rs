@@ -171,7 +171,7 @@ impl PartitionReader {
     }
 
     /// The first record at or behind the time `at` by its timestamp, and that; `None` if there is none below the high
-    /// watermark. Damaged batches are passed over. Blocks for reading files. The position stays.
+    /// watermark. Damage where it may lie is an error. Blocks for reading files. The position stays.
     ///
     /// # Errors
     /// [`Error::IllegalArgument`] for a negative time; [`Error::CodecNotCompiled`] if the answer lies in a batch that this

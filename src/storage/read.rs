@@ -159,10 +159,10 @@ impl Log {
 
     /// The first record below `bound` whose timestamp is at or after `at`, by offset.
     ///
-    /// Damaged batches are passed over, since nobody knows their times.
-    ///
     /// # Errors
-    /// [`Error::CodecNotCompiled`] if the answer lies in a batch that this build cannot unpack; what reading gives.
+    /// [`Error::CorruptBatch`] for damage where the answer may lie: nobody knows its times, and to pass it over would skip
+    /// it for good. [`Error::CodecNotCompiled`] if the answer lies in a batch that this build cannot unpack; what reading
+    /// gives.
     pub(crate) fn offset_for_time(&self, at: Timestamp, bound: Offset) -> Result<Option<(Offset, Timestamp)>> {
         let segments = self.segments.load();
         let start = self.log_start();
@@ -179,18 +179,25 @@ impl Log {
             let mut walk = Walk::new(segment, position, first, Check::Whole).with_epochs(self.epoch_bounds());
             while walk.expected() < bound {
                 let Some(step) = walk.next_step()? else { break };
-                let Step::Batch { batch, .. } = step else { continue };
+                let batch = match step {
+                    Step::Batch { batch, .. } => batch,
+                    Step::Damage { first, last, .. } if last < start || last < first || first >= bound => continue,
+                    Step::Damage { position, first, last, reason } => {
+                        return Err(self.corrupt_batch(segment, position, first, last, reason));
+                    }
+                };
                 if batch.header().max_timestamp < at {
                     continue;
                 }
-                let (first, last) = (batch.header().base_offset, batch.header().last_offset());
+                let header = *batch.header();
+                let (first, last) = (header.base_offset, header.last_offset());
                 match first_at_or_after(batch, at, start, &mut decompressor) {
                     Ok(None) => {}
                     Ok(found) => return Ok(found),
                     Err(BatchFault::CodecNotCompiled { codec }) => {
                         return Err(Error::CodecNotCompiled { partition: self.name.clone(), first, last, codec });
                     }
-                    Err(fault) => log::warn!("{}: a batch is passed over, looking for a time: {fault}", self.name),
+                    Err(fault) => return Err(self.unreadable(&header, fault.to_string())),
                 }
             }
         }

@@ -322,7 +322,8 @@ pub(crate) struct Consume {
     /// End after so many records of all partitions together
     #[arg(long, value_name = "N")]
     pub(crate) max_records: Option<u64>,
-    /// Wait for more records at the end of the log, and never end by itself
+    /// Wait for more records at the end of the log, and never end by itself; without a group, of the partitions that
+    /// there are now
     #[arg(long)]
     pub(crate) follow: bool,
     /// What to do where stored records are damaged
@@ -542,7 +543,7 @@ pub(crate) struct ResetTarget {
     /// Behind the last record
     #[arg(help_heading = "Where to", long)]
     to_latest: bool,
-    /// Where it would go on now; behind the last record where it has committed nothing
+    /// Where it would go on now; at the first record where it has committed nothing
     #[arg(help_heading = "Where to", long)]
     to_current: bool,
     /// At this offset
@@ -578,9 +579,9 @@ impl ResetTarget {
 /// A time as [`parse_time`] reads it, or one without a distance from UTC, as Kafka's tool takes it.
 fn parse_datetime(text: &str) -> Result<i64, String> {
     // In this order: as a time without a distance, one with it would be read too, and the distance passed over.
-    parse_time(text).or_else(|expected| match text.parse::<jiff::civil::DateTime>() {
+    parse_time(text).or_else(|_error| match text.parse::<jiff::civil::DateTime>() {
         Ok(civil) => parse_time(&format!("{civil}Z")),
-        Err(_) => Err(expected),
+        Err(error) => Err(format!("a time is such as 2026-11-26T08:00:00Z, or milliseconds since 1970 ({error})")),
     })
 }
 

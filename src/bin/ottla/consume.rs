@@ -83,9 +83,13 @@ fn resolve(
         From::Offset(offset) => {
             Offset(offset).max(consumer.beginning_offset(partition)?).min(engine.end_offset(partition)?)
         }
-        From::Time(millis) => match consumer.offset_for_time(partition, Timestamp(millis))? {
-            Some((offset, _)) => offset,
-            None => engine.end_offset(partition)?,
+        From::Time(millis) => match consumer.offset_for_time(partition, Timestamp(millis)) {
+            // It may lie in there: reading on from there says so.
+            Err(Error::CorruptBatch { first, .. } | Error::CodecNotCompiled { first, .. }) => first,
+            found => match found? {
+                Some((offset, _)) => offset,
+                None => engine.end_offset(partition)?,
+            },
         },
     })
 }

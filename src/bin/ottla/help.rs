@@ -21,10 +21,10 @@ Output:
   away ends the command quietly.
 
 Directory:
-  One process at a time has a directory open: to produce, to consume with a group, to create or
-  delete topics, to reset or delete groups. Everything else only looks: it takes no lock, changes nothing and needs no
-  permission to write, so it works beside that process, and behind one that was killed. A command
-  that only looks makes no directory.
+  One process at a time has a directory open: to produce, to consume with a group, to create,
+  alter or delete topics, to reset or delete groups, or to ask for their members. Everything else
+  only looks: it takes no lock, changes nothing and needs no permission to write, so it works beside
+  that process, and behind one that was killed. A command that only looks makes no directory.
 
 Exit status:
   0  done

@@ -88,7 +88,11 @@ fn by_policy(reset: AutoOffsetReset, reader: &mut PartitionReader) -> Result<Off
 }
 
 fn time(at: Timestamp, reader: &mut PartitionReader, end: Offset) -> Result<Offset, Failure> {
-    Ok(reader.offset_for_time(at)?.map_or(end, |(offset, _)| offset))
+    match reader.offset_for_time(at) {
+        // It may lie in there: reading on from there says so.
+        Err(Error::CorruptBatch { first, .. } | Error::CodecNotCompiled { first, .. }) => Ok(first),
+        found => Ok(found?.map_or(end, |(offset, _)| offset)),
+    }
 }
 
 /// A partition that is read.

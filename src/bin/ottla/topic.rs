@@ -27,7 +27,10 @@ pub(crate) fn run(command: &TopicCommand, engine: &Engine, output: &mut Output) 
             }
         }
         TopicCommand::Alter { name, partitions } => {
-            admin.create_partitions(name, *partitions)?;
+            let altered = admin.create_partitions(name, *partitions)?;
+            if output.is_json {
+                output.line(json!({ "topic": altered.name, "partitions": altered.partitions.len() }))?;
+            }
         }
         TopicCommand::Delete { name } => admin.delete_topic(name)?,
         TopicCommand::List | TopicCommand::Describe { .. } => {} // they need no engine: see `look`

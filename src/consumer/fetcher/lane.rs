@@ -313,7 +313,11 @@ impl Lane {
             Target::End => self.source.high_watermark(),
             Target::Time(at) => {
                 let end = self.source.high_watermark(); // before looking: what comes meanwhile may be young enough
-                self.source.offset_for_time(at)?.map_or(end, |(offset, _)| offset)
+                match self.source.offset_for_time(at) {
+                    // It may lie in there: the read that comes there gives the error, and goes by the policy.
+                    Err(Error::CorruptBatch { first, .. } | Error::CodecNotCompiled { first, .. }) => first,
+                    found => found?.map_or(end, |(offset, _)| offset),
+                }
             }
         };
         self.stand_at(offset, self.source.epoch_before(offset));

@@ -33,7 +33,8 @@ pub enum GroupReset {
     Earliest,
     /// Behind the last record that may be read. Kafka: `--to-latest`.
     Latest,
-    /// Where it would go on now; behind the last record where it has committed nothing. Kafka: `--to-current`.
+    /// Where it would go on now: at the first record where it has committed nothing. Kafka: `--to-current`, which goes behind
+    /// the last one there, where Kafka's consumers begin.
     Current,
     /// At this offset. Kafka: `--to-offset`.
     Offset(Offset),
@@ -96,10 +97,10 @@ impl GroupReset {
         let wanted = match self {
             Self::Earliest => log_start,
             Self::Latest => high_watermark,
-            Self::Current => resumes_at.unwrap_or(high_watermark),
+            Self::Current => resumes_at.unwrap_or(log_start),
             Self::Offset(offset) => offset,
             Self::Timestamp(at) if at.0 < 0 => {
-                return Err(Error::illegal_argument(format!("{at} is no time to look for")));
+                return Err(Error::illegal_argument(format!("{at}, in milliseconds since 1970, lies before that")));
             }
             Self::Timestamp(at) => at_time(at)?,
             Self::ByDuration(age) => {
@@ -145,7 +146,7 @@ mod tests {
             (GroupReset::Current, Some(15), 15),
             (GroupReset::Current, Some(3), 10),
             (GroupReset::Current, Some(30), 18),
-            (GroupReset::Current, None, 20),
+            (GroupReset::Current, None, 10),
             (GroupReset::Offset(Offset(12)), None, 12),
             (GroupReset::Offset(Offset(0)), None, 10),
             (GroupReset::Offset(Offset(-5)), None, 10),
@@ -173,7 +174,7 @@ mod tests {
     fn nothing_to_shift_and_no_such_time_are_refused() {
         for (to, said) in [
             (GroupReset::ShiftBy(1), "orders-0: the group has committed nothing that could be shifted"),
-            (GroupReset::Timestamp(Timestamp(-1)), "-1 is no time to look for"),
+            (GroupReset::Timestamp(Timestamp(-1)), "-1, in milliseconds since 1970, lies before that"),
         ] {
             assert_eq!(reset(to, None).unwrap_err().to_string(), said);
         }

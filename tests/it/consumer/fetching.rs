@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use ottla::{Consumer, Engine, Error, MemoryDisk, Offset, Producer, ProducerRecord};
+use ottla::{
+    Admin, Consumer, Engine, Error, GroupReset, MemoryDisk, Offset, OffsetSpec, Producer, ProducerRecord, Timestamp,
+};
 
 use super::{append, consumer, engine, engine_on, orders, poll, subscribed};
 
@@ -45,6 +47,30 @@ fn c13_corrupt_batch_is_an_error_that_names_its_place_until_seek() {
     }
     consumer.seek(&orders(), Offset(2)).unwrap();
     assert_eq!(poll(&mut consumer).unwrap(), [2]);
+}
+
+#[test]
+fn looking_up_a_time_does_not_pass_damage_by_in_silence() {
+    let disk = MemoryDisk::stepped(5);
+    let engine = engine_on(&disk, &[("orders", 1)]);
+    for value in ["a", "b"] {
+        append(&engine, "orders", 0, &[value.as_bytes()]);
+    }
+    let is_log = |path: &std::path::Path| path.extension().is_some_and(|it| it == "log");
+    let (path, _) = disk.files().into_iter().find(|(path, _)| is_log(path)).unwrap();
+    disk.flip_bit(&path, 70, 0).unwrap(); // a record's bytes, in the first of two batches
+    let mut consumer = consumer(&engine, &[]);
+    let found = consumer.offset_for_time(&orders(), Timestamp(7)).unwrap_err();
+    assert!(matches!(found, Error::CorruptBatch { first: Offset(0), last: Offset(0), .. }), "{found}");
+    let admin = Admin::new(&engine);
+    assert!(admin.plan_group_reset("billing", [orders()], GroupReset::Timestamp(Timestamp(7))).is_err());
+    assert!(admin.list_offsets([(orders(), OffsetSpec::Timestamp(Timestamp(7)))]).is_err());
+    consumer.assign([orders()]).unwrap();
+    consumer.seek_to_time([], Timestamp(7)).unwrap();
+    assert!(matches!(poll(&mut consumer), Err(Error::CorruptBatch { first: Offset(0), .. })));
+    assert_eq!(consumer.position(&orders()).unwrap(), Offset(0));
+    consumer.seek(&orders(), Offset(1)).unwrap();
+    assert_eq!(poll(&mut consumer).unwrap(), [1]);
 }
 
 fn gathering(engine: &Engine, min_bytes: &str) -> Consumer<str, str> {
