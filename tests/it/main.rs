@@ -21,6 +21,7 @@ mod faults;
 mod full_disk;
 #[cfg(all(feature = "cli", feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
 mod golden;
+mod groups;
 mod import;
 mod kafka_bytes;
 #[cfg(feature = "cli")]
