@@ -116,25 +116,27 @@ impl App {
         Self { engine, admin, producer, idle }
     }
 
-    /// The time of its clock since now: of a consumer that polls now, and never again.
-    fn clock(&self) -> Clock {
+    /// Knows the time since now: it polls now, and never again.
+    fn watch(&self) -> TextConsumer {
         let mut watch = TextConsumer::with_config(&self.engine, ConsumerConfig::default()).unwrap();
         watch.assign([(STILL, 0).into()]).unwrap();
         watch.poll(Duration::ZERO).unwrap();
-        let watch = Mutex::new(watch);
-        Arc::new(move || {
-            let metrics = watch.lock().unwrap().metrics();
-            let seconds = metrics.iter().find(|metric| metric.name == "last-poll-seconds-ago").unwrap().value;
-            Duration::from_secs_f64(seconds)
-        })
+        watch
     }
+}
+
+/// The time of an engine's clock since `watch` has polled.
+fn time_of(watch: &Mutex<TextConsumer>) -> Duration {
+    let metrics = watch.lock().unwrap().metrics();
+    let ago = metrics.iter().find(|metric| metric.name == "last-poll-seconds-ago").unwrap();
+    Duration::from_secs_f64(ago.value)
 }
 
 struct Group {
     disk: MemoryDisk,
     chance: Chance,
     app: App,
-    clock: Clock,
+    watch: Arc<Mutex<TextConsumer>>,
     ledger: Arc<Ledger>,
     fate: Fate,
     slots: [Slot; MEMBERS],
@@ -146,13 +148,17 @@ struct Group {
 impl Group {
     fn begin(disk: &MemoryDisk, chance: Chance) -> Self {
         let app = App::open(disk);
-        let clock = app.clock();
+        let watch = Arc::new(Mutex::new(app.watch()));
+        let clock: Clock = Arc::new({
+            let watch = Arc::clone(&watch);
+            move || time_of(&watch)
+        });
         let mut group = Self {
             disk: disk.clone(),
             chance,
-            ledger: Arc::new(Ledger::new(Arc::clone(&clock), MAX_POLL_INTERVAL)),
+            ledger: Arc::new(Ledger::new(clock, MAX_POLL_INTERVAL)),
             app,
-            clock,
+            watch,
             fate: Fate::default(),
             slots: Default::default(),
             last_number: 0,
@@ -197,7 +203,7 @@ impl Group {
 
     /// The worker at `at`, if there is one that does not stall.
     fn worker(&mut self, at: usize) -> Option<&mut Worker> {
-        let now = (self.clock)();
+        let now = time_of(&self.watch);
         let slot = &mut self.slots[at];
         slot.worker.as_mut().filter(|_| now >= slot.stalls_until)
     }
@@ -275,7 +281,7 @@ impl Group {
 
     /// It works on what it has polled for so long that it is expelled, or nearly.
     fn stall(&mut self, at: usize) {
-        let until = (self.clock)() + Duration::from_secs(30 + self.chance.below(120));
+        let until = time_of(&self.watch) + Duration::from_secs(30 + self.chance.below(120));
         if let Some(worker) = self.worker(at) {
             let polled = worker.poll(Duration::ZERO, 10);
             assert!(polled.is_ok() || is_listeners(&polled), "{polled:?}");
@@ -338,8 +344,7 @@ impl Group {
             slot.stalls_until = Duration::ZERO;
         }
         self.app = App::open(&self.disk);
-        self.clock = self.app.clock();
-        self.ledger.set_clock(Arc::clone(&self.clock));
+        *self.watch.lock().unwrap() = self.app.watch();
         self.fate.is_down.store(false, Ordering::SeqCst);
         self.look_at_commits();
     }
@@ -357,6 +362,7 @@ impl Group {
 
     /// Nothing happens but polls. The first one of each member tells it what has happened before, and it the others.
     fn quiet(&mut self) {
+        self.app.idle.poll(Duration::from_millis(1)).unwrap(); // commits are answered
         for round in 0..3 {
             for at in 0..MEMBERS {
                 self.slots[at].stalls_until = Duration::ZERO;

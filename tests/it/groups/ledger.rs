@@ -24,7 +24,7 @@ pub(crate) type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
 /// Told by all members.
 pub(crate) struct Ledger {
     book: Mutex<Book>,
-    clock: Mutex<Clock>,
+    clock: Clock,
     /// Of the members: `max.poll.interval.ms`.
     interval: Duration,
 }
@@ -32,8 +32,8 @@ pub(crate) struct Ledger {
 #[derive(Default)]
 struct Book {
     owners: BTreeMap<Place, u64>,
-    /// When each member began its last poll, at the least.
-    polled: BTreeMap<u64, Duration>,
+    /// When each member began its last poll, at the least, and the one before it.
+    polled: BTreeMap<u64, [Duration; 2]>,
     done: BTreeMap<Place, Done>,
     committed: BTreeMap<Place, i64>,
     tally: Tally,
@@ -102,17 +102,11 @@ impl fmt::Display for Tally {
 
 impl Ledger {
     pub(crate) fn new(clock: Clock, interval: Duration) -> Self {
-        Self { book: Mutex::default(), clock: Mutex::new(clock), interval }
-    }
-
-    /// Another engine, whose clock is another one.
-    pub(crate) fn set_clock(&self, clock: Clock) {
-        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = clock;
+        Self { book: Mutex::default(), clock, interval }
     }
 
     fn now(&self) -> Duration {
-        let clock = Arc::clone(&self.clock.lock().unwrap_or_else(PoisonError::into_inner));
-        clock()
+        (self.clock)()
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Book) -> T) -> T {
@@ -122,7 +116,10 @@ impl Ledger {
     /// The member begins a poll.
     pub(crate) fn polls(&self, member: u64) {
         let now = self.now();
-        self.with(|book| book.polled.insert(member, now));
+        self.with(|book| {
+            let [last, _] = book.polled.get(&member).copied().unwrap_or([now; 2]);
+            book.polled.insert(member, [now, last]);
+        });
     }
 
     /// Whether the member can have been expelled by now.
@@ -165,7 +162,9 @@ impl Ledger {
     pub(crate) fn lose(&self, member: u64, place: Place) {
         let now = self.now();
         self.with(|book| {
-            assert!(book.is_late(member, now, self.interval), "{member} has lost {place:?}, and was not late");
+            // It notices in a poll, and was late before that.
+            let was_late = book.polled.get(&member).is_none_or(|[_, at]| now >= *at + self.interval);
+            assert!(was_late, "{member} has lost {place:?}, and was not late");
             book.tally.lost += 1;
             if book.owners.get(&place) == Some(&member) {
                 book.owners.remove(&place);
@@ -222,7 +221,7 @@ impl Ledger {
 
 impl Book {
     fn is_late(&self, member: u64, now: Duration, interval: Duration) -> bool {
-        self.polled.get(&member).is_none_or(|at| now >= *at + interval)
+        self.polled.get(&member).is_none_or(|[at, _]| now >= *at + interval)
     }
 
     fn observe(&mut self, place: Place, committed: i64) {
