@@ -40,9 +40,10 @@ fn filled() -> Engine {
     let engine = Engine::in_memory().expect("it is new");
     Admin::new(&engine).create_topic(NewTopic::new("orders").partitions(PARTITIONS)).expect("it is new");
     let producer = Producer::<str, [u8]>::new(&engine).expect("the engine is open");
+    let value = [b'v'; 100];
     for number in 0..RECORDS {
         let partition = u32::try_from(number % u64::from(PARTITIONS)).expect("it is below 16");
-        let record = ProducerRecord::to("orders").partition(partition).value(&[b'v'; 100]);
+        let record = ProducerRecord::to("orders").partition(partition).value(&value[..]);
         drop(producer.send(record).expect("it is taken"));
     }
     producer.close().expect("all is written");

@@ -197,10 +197,10 @@ struct Watch {
 }
 
 impl Watch {
-    fn note(&self, word: &'static str, partitions: &[TopicPartition], held: impl Fn(&mut BTreeSet<u32>, u32)) {
+    fn note(&self, word: &'static str, partitions: &[TopicPartition], change: impl Fn(&mut BTreeSet<u32>, u32) -> bool) {
         let mut board = lock(&self.board);
         for number in partitions.iter().map(TopicPartition::partition) {
-            held(board.held.entry(self.name).or_default(), number);
+            change(board.held.entry(self.name).or_default(), number);
             board.moves.entry((word, self.name)).or_default().insert(number);
         }
     }
@@ -212,7 +212,7 @@ impl RebalanceListener<str, str> for Watch {
         _consumer: &mut Consumer<str, str>,
         partitions: &[TopicPartition],
     ) -> std::result::Result<(), Cause> {
-        self.note("gives up", partitions, |held, number| drop(held.remove(&number)));
+        self.note("gives up", partitions, |held, number| held.remove(&number));
         Ok(())
     }
 
@@ -221,7 +221,7 @@ impl RebalanceListener<str, str> for Watch {
         _consumer: &mut Consumer<str, str>,
         partitions: &[TopicPartition],
     ) -> std::result::Result<(), Cause> {
-        self.note("takes", partitions, |held, number| drop(held.insert(number)));
+        self.note("takes", partitions, |held, number| held.insert(number));
         Ok(())
     }
 
@@ -230,7 +230,7 @@ impl RebalanceListener<str, str> for Watch {
         _consumer: &mut Consumer<str, str>,
         partitions: &[TopicPartition],
     ) -> std::result::Result<(), Cause> {
-        self.note("finds that others have", partitions, |held, number| drop(held.remove(&number)));
+        self.note("finds that others have", partitions, |held, number| held.remove(&number));
         Ok(())
     }
 }
