@@ -17,7 +17,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use ottla::{
-    Admin, Cause, Consumer, ConsumerConfig, Engine, Error, GroupState, NewTopic, Producer, ProducerRecord,
+    Admin, Cause, Consumer, ConsumerConfig, Engine, GroupMembers, GroupState, NewTopic, Producer, ProducerRecord,
     RebalanceListener, Result, TopicPartition,
 };
 
@@ -30,9 +30,11 @@ fn main() -> Result<()> {
     let engine = Engine::in_memory()?;
     Admin::new(&engine).create_topic(NewTopic::new("orders").partitions(PARTITIONS))?;
     let mut stage = Stage { producer: Producer::new(&engine)?, engine, board: Arc::default(), sent: 0 };
-    println!("The topic \"orders\" has {PARTITIONS} partitions; {RECORDS} records come into each of them in each scene.\n");
-    println!("{:<26}{:<20}{:<20}{:<20}", "", NAMES[0], NAMES[1], NAMES[2]);
-    println!("{:<26}{}", "", "holds        records ".repeat(3).trim_end());
+    println!(
+        "The topic \"orders\" has {PARTITIONS} partitions; {RECORDS} records come into each of them in each scene.\n"
+    );
+    println!("{:<26}{:<24}{:<24}{}", "", NAMES[0], NAMES[1], NAMES[2]);
+    println!("{:<26}{}", "", "holds        records    ".repeat(NAMES.len()).trim_end());
 
     let ann = stage.start(NAMES[0])?;
     stage.scene("ann starts", 1)?;
@@ -57,23 +59,23 @@ fn main() -> Result<()> {
 /// What all see of the workers.
 #[derive(Default)]
 struct Board {
-    held: BTreeMap<&'static str, BTreeSet<u32>>,
     processed: BTreeMap<&'static str, usize>,
     /// Since the last scene: who, what became of partitions, and of which.
     moves: BTreeMap<(&'static str, &'static str), BTreeSet<u32>>,
 }
 
 impl Board {
-    /// A table's row.
-    fn row(&self) -> String {
-        let held = |name| self.held.get(name).cloned().unwrap_or_default();
-        let sign = |name, number: u32| if held(name).contains(&number) { number.to_string() } else { ".".to_owned() };
+    /// A table's row: what the group says that each member holds, and what that member has processed.
+    fn row(&self, group: &GroupMembers) -> String {
         let cell = |name: &&'static str| {
-            let signs = (0..PARTITIONS).map(|number| sign(*name, number)).collect::<Vec<_>>().join(" ");
-            match self.processed.get(name) {
-                Some(count) => format!("{signs}{count:>7}  "),
-                None => " ".repeat(20),
-            }
+            let Some(count) = self.processed.get(name) else { return " ".repeat(24) };
+            let member = group.members.iter().find(|member| member.member_id.starts_with(name));
+            let sign = |number: u32| match member {
+                Some(member) if member.assignment.contains(&("orders", number).into()) => number.to_string(),
+                _ => ".".to_owned(),
+            };
+            let signs = (0..PARTITIONS).map(sign).collect::<Vec<_>>().join(" ");
+            format!("{signs}{count:>9}    ")
         };
         NAMES.iter().map(cell).collect()
     }
@@ -98,6 +100,7 @@ impl Stage {
             .group_id(Some("workers".into()))
             .client_id(Some(name.into()))
             .set("partition.assignment.strategy", "sticky")? // as little as possible moves
+            .enable_auto_commit(false) // when the work is done
             .max_poll_interval(Duration::from_secs(1)) // who takes longer is taken for stuck
             .build()?;
         let mut consumer = Consumer::<str, str>::with_config(&self.engine, config)?;
@@ -112,13 +115,12 @@ impl Stage {
     /// Waits until the group has come to rest, sends records, waits until they are processed, and shows what there is.
     fn scene(&mut self, title: &str, members: usize) -> Result<()> {
         let admin = Admin::new(&self.engine);
-        loop {
-            match admin.group_members("workers") {
-                Ok(group) if group.members.len() == members && group.state == GroupState::Stable => break,
-                Ok(_) | Err(Error::GroupIdNotFound { .. }) => thread::sleep(Duration::from_millis(1)),
-                Err(error) => return Err(error),
+        let group = loop {
+            match admin.group_members("workers")? {
+                group if group.members.len() == members && group.state == GroupState::Stable => break group,
+                _ => thread::sleep(Duration::from_millis(1)),
             }
-        }
+        };
         for number in 0..PARTITIONS {
             for _ in 0..RECORDS {
                 drop(self.producer.send(ProducerRecord::to("orders").partition(number).value("an order"))?);
@@ -129,7 +131,7 @@ impl Stage {
             thread::sleep(Duration::from_millis(1));
         }
         let mut board = lock(&self.board);
-        println!("{}", format!("{title:<26}{}", board.row()).trim_end());
+        println!("{}", format!("{title:<26}{}", board.row(&group)).trim_end());
         for ((word, name), numbers) in std::mem::take(&mut board.moves) {
             println!("    {name} {word} {}", list(&numbers));
         }
@@ -182,6 +184,7 @@ fn work(
     loop {
         let records = consumer.poll(Duration::from_millis(10))?;
         *lock(board).processed.entry(name).or_default() += records.len(); // the work
+        consumer.commit_sync()?; // whoever gets a partition goes on behind what is done
         match orders.try_recv() {
             Ok(Order::Stall) => drop(orders.recv()),
             Ok(Order::Leave) => return consumer.close(), // commits, and lets the others have its partitions
@@ -197,10 +200,9 @@ struct Watch {
 }
 
 impl Watch {
-    fn note(&self, word: &'static str, partitions: &[TopicPartition], change: impl Fn(&mut BTreeSet<u32>, u32) -> bool) {
+    fn note(&self, word: &'static str, partitions: &[TopicPartition]) {
         let mut board = lock(&self.board);
         for number in partitions.iter().map(TopicPartition::partition) {
-            change(board.held.entry(self.name).or_default(), number);
             board.moves.entry((word, self.name)).or_default().insert(number);
         }
     }
@@ -212,7 +214,7 @@ impl RebalanceListener<str, str> for Watch {
         _consumer: &mut Consumer<str, str>,
         partitions: &[TopicPartition],
     ) -> std::result::Result<(), Cause> {
-        self.note("gives up", partitions, |held, number| held.remove(&number));
+        self.note("gives up", partitions);
         Ok(())
     }
 
@@ -221,7 +223,7 @@ impl RebalanceListener<str, str> for Watch {
         _consumer: &mut Consumer<str, str>,
         partitions: &[TopicPartition],
     ) -> std::result::Result<(), Cause> {
-        self.note("takes", partitions, |held, number| held.insert(number));
+        self.note("takes", partitions);
         Ok(())
     }
 
@@ -230,7 +232,7 @@ impl RebalanceListener<str, str> for Watch {
         _consumer: &mut Consumer<str, str>,
         partitions: &[TopicPartition],
     ) -> std::result::Result<(), Cause> {
-        self.note("finds that others have", partitions, |held, number| held.remove(&number));
+        self.note("finds that others have", partitions);
         Ok(())
     }
 }

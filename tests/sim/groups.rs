@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ottla::{
-    Admin, Consumer, ConsumerConfig, Engine, EngineConfig, Error, GroupMembers, GroupState, MemoryDisk, NewTopic, Producer,
-    ProducerRecord, Result, TopicPartition,
+    Admin, Consumer, ConsumerConfig, Engine, EngineConfig, Error, GroupMembers, GroupState, MemoryDisk, NewTopic,
+    Producer, ProducerRecord, Result, TopicPartition,
 };
 
 use super::chance::Chance;

@@ -51,9 +51,7 @@ type Hook = Box<dyn FnMut(&mut TextConsumer, &str, &[TopicPartition]) -> Result<
 struct Hooked(Hook);
 
 impl Hooked {
-    fn new(
-        hook: impl FnMut(&mut TextConsumer, &str, &[TopicPartition]) -> Result<(), Cause> + Send + 'static,
-    ) -> Self {
+    fn new(hook: impl FnMut(&mut TextConsumer, &str, &[TopicPartition]) -> Result<(), Cause> + Send + 'static) -> Self {
         Self(Box::new(hook))
     }
 }

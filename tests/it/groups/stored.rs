@@ -37,7 +37,9 @@ fn g17_offsets_of_a_subscribed_topic_are_not_deleted() {
     create(&engine, "refunds", 1);
     let admin = Admin::new(&engine);
     let mut first = member(&engine, &[]);
-    first.commit_sync_offsets([(("orders", 0).into(), Offset(0).into()), (("refunds", 0).into(), Offset(0).into())]).unwrap();
+    first
+        .commit_sync_offsets([(("orders", 0).into(), Offset(0).into()), (("refunds", 0).into(), Offset(0).into())])
+        .unwrap();
     let refused = admin.delete_group_offsets("billing", [("orders", 0).into()]);
     assert!(matches!(refused, Err(Error::GroupSubscribedToTopic { .. })), "{refused:?}");
     admin.delete_group_offsets("billing", [("refunds", 0).into()]).unwrap();

@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ottla::{
-    Admin, Cause, Consumer, ConsumerConfig, Engine, Error, Offset, RebalanceListener, Result, TopicPartition,
-};
+use ottla::{Admin, Cause, Consumer, ConsumerConfig, Engine, Error, Offset, RebalanceListener, Result, TopicPartition};
 
 use super::ledger::{Ledger, Place};
 
@@ -147,6 +145,7 @@ impl Worker {
             Err(Error::CommitFailed { .. }) if self.ledger.is_late(self.terms.number) => {
                 self.ledger.count(|tally| tally.refused_commits += 1);
             }
+            Err(Error::RebalanceListener { .. }) => {} // of a close
             outcome => assert!(outcome.is_ok() || self.fate.is_down.load(Ordering::SeqCst), "{outcome:?}"),
         }
     }

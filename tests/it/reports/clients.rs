@@ -198,7 +198,11 @@ fn r064_partition_that_comes_back_is_read_from_where_the_other_one_committed() {
     };
     let offsets = |member: &mut Consumer<str, str>| {
         let records = member.poll(Duration::ZERO).unwrap();
-        records.iter().filter(|record| *record.topic_partition() == t).map(|record| record.offset().0).collect::<Vec<_>>()
+        records
+            .iter()
+            .filter(|record| *record.topic_partition() == t)
+            .map(|record| record.offset().0)
+            .collect::<Vec<_>>()
     };
     let mut first = member("100");
     first.subscribe(["t"]).unwrap();
