@@ -45,7 +45,7 @@
 //! | see, and leave out, what is read | [`ConsumerInterceptor`], [`ConsumerBuilder`] |
 //! | see every record on its way, choose its partition | [`ProducerInterceptor`], [`Partitioner`], [`ProducerBuilder`] |
 //! | send and read values of your own types | [`Serializer`], [`Serialize`], [`Deserializer`], [`Deserialize`] |
-//! | create, list, describe and delete topics; see how far groups are behind | [`Admin`] |
+//! | create, list, describe and delete topics; see how far groups are behind; reset and delete them | [`Admin`] |
 //! | know what to do about an error or a failure | [`Error`], [`ErrorClass`]; [more](_documentation::failures) |
 //! | see how producers and consumers are doing | [`Producer::metrics`], [`Consumer::metrics`], [`Consumer::lag`] |
 //! | change a setting | [`ProducerConfig`], [`ConsumerConfig`], [`EngineConfig`], [`TopicConfig`]; [more](_documentation::settings) |
@@ -104,11 +104,13 @@ pub use crate::admin::{
 };
 pub use crate::config::Setting;
 pub use crate::consumer::{
-    Assignor, AutoOffsetReset, Consumer, ConsumerBuilder, ConsumerConfig, ConsumerConfigBuilder, ConsumerGroupMetadata,
-    ConsumerInterceptor, ConsumerRecord, ConsumerRecords, CooperativeStickyAssignor, Deserialize, Deserializer,
-    GroupAssignment, GroupSubscription, Iter, MemberSubscription, OffsetAndMetadata, OffsetAndTimestamp, Offsets,
-    OwnDeserializer, OwnedRecord, RangeAssignor, RebalanceListener, RecordStream, RoundRobinAssignor, StickyAssignor,
-    StopHandle, Strategy, WakeupHandle,
+    AutoOffsetReset, Consumer, ConsumerBuilder, ConsumerConfig, ConsumerConfigBuilder, ConsumerGroupMetadata,
+    ConsumerInterceptor, ConsumerRecord, ConsumerRecords, Deserialize, Deserializer, Iter, OffsetAndTimestamp,
+    OwnDeserializer, OwnedRecord, RebalanceListener, RecordStream, StopHandle, Strategy, WakeupHandle,
+};
+pub use crate::coordinator::group::{
+    Assignor, CooperativeStickyAssignor, GroupAssignment, GroupSubscription, MemberSubscription, OffsetAndMetadata,
+    Offsets, RangeAssignor, RoundRobinAssignor, StickyAssignor,
 };
 pub use crate::engine::{Engine, EngineBuilder, EngineConfig, EngineConfigBuilder};
 pub use crate::error::{Cause, Error, ErrorClass, RecordPart, Result};

@@ -120,11 +120,13 @@ impl Admin {
     /// # Examples
     /// ```
     /// # use ottla::{Admin, Consumer, Engine, Error, NewTopic, Offset};
+    /// # use std::time::Duration;
     /// # let engine = Engine::in_memory()?;
     /// # let admin = Admin::new(&engine);
     /// admin.create_topic(NewTopic::new("orders"))?;
     /// let mut consumer = Consumer::<str, str>::new(&engine, "billing")?;
     /// consumer.subscribe(["orders"])?;
+    /// consumer.poll(Duration::ZERO)?;
     /// consumer.commit_sync_offsets([(("orders", 0).into(), Offset(0).into())])?;
     /// assert!(matches!(admin.delete_group("billing"), Err(Error::NonEmptyGroup { .. })));
     /// consumer.close()?;

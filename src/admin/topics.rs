@@ -131,6 +131,32 @@ impl Admin {
         Ok(description(&topic))
     }
 
+    /// Has a topic have `total` partitions, more than it has; blocks until the new ones are on the disk. Kafka:
+    /// `Admin.createPartitions`.
+    ///
+    /// Groups that subscribe to it share the new ones with their next polls, producers use them from their next `send` on.
+    /// Records with a key go where the key belongs among the new number, so those of one key may be in two partitions from
+    /// now on.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPartitions`](crate::Error::InvalidPartitions) if that is no more than it has, or too many;
+    /// otherwise as [`describe_topic`](Self::describe_topic), and what writing and syncing gives. After any of these but the
+    /// last the topic is as it was.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Admin, Engine, Error, NewTopic};
+    /// # let engine = Engine::in_memory()?;
+    /// # let admin = Admin::new(&engine);
+    /// admin.create_topic(NewTopic::new("orders"))?;
+    /// assert_eq!(admin.create_partitions("orders", 4)?.partitions.len(), 4);
+    /// assert!(matches!(admin.create_partitions("orders", 4), Err(Error::InvalidPartitions { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn create_partitions(&self, name: &str, total: u32) -> Result<TopicDescription> {
+        self.engine.grow_topic(name, total).map(|topic| description(&topic))
+    }
+
     /// All topics, by name. Never blocks for the disk. Kafka: `Admin.listTopics`.
     ///
     /// # Errors

@@ -180,7 +180,7 @@ pub trait RebalanceListener<K: ?Sized + Deserialize, V: ?Sized + Deserialize>: S
 }
 
 /// Which of a listener's methods is meant.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     Revoked,
     Assigned,
@@ -195,6 +195,15 @@ impl Event {
             Self::Lost => "on_partitions_lost",
         }
     }
+
+    /// Kafka's names for how long the listener takes.
+    pub(super) const fn latency_metrics(self) -> [&'static str; 2] {
+        match self {
+            Self::Revoked => ["partition-revoked-latency-avg", "partition-revoked-latency-max"],
+            Self::Assigned => ["partition-assigned-latency-avg", "partition-assigned-latency-max"],
+            Self::Lost => ["partition-lost-latency-avg", "partition-lost-latency-max"],
+        }
+    }
 }
 
 impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
@@ -202,6 +211,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     pub(super) fn tell_listener(&mut self, event: Event, partitions: &[TopicPartition]) -> Result<()> {
         let Some(mut listener) = self.listener.take() else { return Ok(()) };
         self.is_in_listener = true;
+        let began = self.engine.scheduler().now();
         let call = || match event {
             Event::Revoked => listener.on_partitions_revoked(self, partitions),
             Event::Assigned => listener.on_partitions_assigned(self, partitions),
@@ -211,6 +221,8 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
         self.is_in_listener = false;
         self.listener = Some(listener);
         let outcome = outcome.unwrap_or_else(|panic| resume_unwind(panic));
+        let now = self.engine.scheduler().now();
+        self.rebalances.note_listener(event, now, now.since(began));
         outcome.map_err(|cause| Error::RebalanceListener { method: event.method(), cause })
     }
 

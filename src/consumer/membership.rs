@@ -168,17 +168,29 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     }
 
     fn come_to_target(&mut self, first: &mut FirstError) {
+        let began = self.engine.scheduler().now();
+        let mut has_changed = false;
         while let Some(membership) = self.commits.membership() {
             match membership.sync() {
                 Ok(Some(Step::Revoke(places))) => first.keep(self.revoke(places)),
                 Ok(Some(Step::Take(places))) => first.keep(self.take(places)),
-                Ok(Some(Step::Nothing)) => return,
+                Ok(Some(Step::Nothing)) => break,
                 Ok(None) => {
                     first.keep(self.lose());
-                    return first.keep(self.join());
+                    first.keep(self.join());
+                    break;
                 }
-                Err(error) => return first.keep(Err(error)),
+                Err(error) => {
+                    self.rebalances.note_failed();
+                    first.keep(Err(error));
+                    break;
+                }
             }
+            has_changed = true;
+        }
+        if has_changed {
+            let now = self.engine.scheduler().now();
+            self.rebalances.note(now, now.since(began));
         }
     }
 
@@ -197,8 +209,8 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
             scheduler,
             max_poll_interval,
             session_timeout,
-        })?;
-        self.commits.set_membership(membership);
+        });
+        self.commits.set_membership(membership.inspect_err(|_| self.rebalances.note_failed())?);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use crate::consumer::Consumer;
 use crate::consumer::config::ConsumerConfig;
 use crate::consumer::deserializer::Deserialize;
 use crate::consumer::fetcher::Lane;
+use crate::consumer::listener::Event;
 use crate::metrics::{Meter, Metrics, Stat, Windows};
 use crate::sync::Moment;
 use crate::types::TopicPartition;
@@ -24,12 +25,16 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// | | none | `fetch-rate`, `-total`, `fetch-size-avg`, `-max`, `fetch-latency-avg`, `-max`, `records-per-request-avg`, `records-lag-max`, `records-lead-min`, `position-reset-total` |
     /// | | `topic`, `partition` | `records-lag`, `-avg`, `-max`, `records-lead`, `-avg`, `-min` |
     /// | `consumer-coordinator-metrics` | | `commit-rate`, `-total`, `commit-latency-avg`, `-max`, `commit-sync-time-ns-total`, `assigned-partitions` |
+    /// | | | `rebalance-rate-per-hour`, `rebalance-total`, `failed-rebalance-total`, `rebalance-latency-avg`, `-max`, `-total`, `last-rebalance-seconds-ago` (-1: never) |
+    /// | | | `partition-revoked-latency-avg`, `-max`, the same with `assigned` and `lost` |
     ///
     /// Times are milliseconds where the name says nothing else. A fetch is a round over the partitions that read from
     /// files, its size what it read, its latency what that and looking through it took. Lag is from the position to the
     /// end of what can be read, lead from the log start to the position; those of partitions that are no longer assigned
     /// are gone. `position-reset-total`, which Kafka does not have, counts how often a position was outside the log and
-    /// `auto.offset.reset` moved it: records may have been passed over there.
+    /// `auto.offset.reset` moved it: records may have been passed over there. A rebalance is what this consumer does to come
+    /// to what its group has dealt, its latency how long that takes, listeners and commits included; one that failed is one
+    /// that an assignor or the group refused. The latencies of partitions are those of the listener.
     ///
     /// # Examples
     /// ```
@@ -57,6 +62,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
         self.fetcher.metrics().list(client, self.fetcher.lanes(), now, &mut metrics);
         let assigned = self.fetcher.lanes().len();
         self.commits.metrics().list(client, assigned, now, &mut metrics);
+        self.rebalances.list(client, now, &mut metrics);
         metrics
     }
 }
@@ -289,6 +295,62 @@ impl CommitMetrics {
         list.stat(["commit-latency-avg", "commit-latency-max"], &self.latency, now);
         list.count("commit-sync-time-ns-total", self.sync_nanos);
         list.count("assigned-partitions", assigned as u64);
+    }
+}
+
+/// How the consumer has come to what its group dealt.
+#[derive(Debug)]
+pub(super) struct RebalanceMetrics {
+    rebalances: Meter,
+    latency: Stat,
+    took: Duration,
+    failed: u64,
+    last: Option<Moment>,
+    listener: [(Event, Stat); 3],
+}
+
+impl RebalanceMetrics {
+    pub(super) fn new(windows: Windows, now: Moment) -> Self {
+        let stat = || Stat::new(windows, now);
+        Self {
+            rebalances: Meter::new(windows, now),
+            latency: stat(),
+            took: Duration::ZERO,
+            failed: 0,
+            last: None,
+            listener: [(Event::Revoked, stat()), (Event::Assigned, stat()), (Event::Lost, stat())],
+        }
+    }
+
+    /// One is over, `took` after it began.
+    pub(super) fn note(&mut self, now: Moment, took: Duration) {
+        self.rebalances.mark(now, 1);
+        self.latency.note(now, millis(took));
+        self.took += took;
+        self.last = Some(now);
+    }
+
+    pub(super) fn note_failed(&mut self) {
+        self.failed += 1;
+    }
+
+    /// The listener took so long.
+    pub(super) fn note_listener(&mut self, event: Event, now: Moment, took: Duration) {
+        let of_event = self.listener.iter_mut().filter(|(known, _)| *known == event);
+        of_event.for_each(|(_, stat)| stat.note(now, millis(took)));
+    }
+
+    fn list(&self, client: &ClientId, now: Moment, metrics: &mut Metrics) {
+        let mut list = metrics.group("consumer-coordinator-metrics", tags(client));
+        list.value("rebalance-rate-per-hour", self.rebalances.rate(now) * 3600.0);
+        list.count("rebalance-total", self.rebalances.total());
+        list.count("failed-rebalance-total", self.failed);
+        list.stat(["rebalance-latency-avg", "rebalance-latency-max"], &self.latency, now);
+        list.value("rebalance-latency-total", millis(self.took));
+        list.value("last-rebalance-seconds-ago", self.last.map_or(-1.0, |last| now.since(last).as_secs_f64()));
+        for (event, stat) in &self.listener {
+            list.stat(event.latency_metrics(), stat, now);
+        }
     }
 }
 

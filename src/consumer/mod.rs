@@ -49,16 +49,11 @@ use commit::Commits;
 use fetcher::{Begin, Fetcher, Rules};
 use interceptor::Interceptors;
 use membership::MemberTerms;
-use metrics::{FetchMetrics, PollMetrics, windows};
+use metrics::{FetchMetrics, PollMetrics, RebalanceMetrics, windows};
 use record::{Chunk, Deserializers};
 use subscription::Subscription;
 use wakeup::Wake;
 
-pub use crate::coordinator::group::{
-    Assignor, CooperativeStickyAssignor, GroupAssignment, GroupSubscription, MemberSubscription, RangeAssignor,
-    RoundRobinAssignor, StickyAssignor,
-};
-pub use crate::coordinator::group::{OffsetAndMetadata, Offsets};
 pub use builder::ConsumerBuilder;
 pub use config::{ConsumerConfig, ConsumerConfigBuilder};
 pub use deserializer::{Deserialize, Deserializer, OwnDeserializer};
@@ -76,7 +71,8 @@ pub use wakeup::WakeupHandle;
 ///
 /// A consumer belongs to one thread at a time: its methods take `&mut self`, and it can be sent to another thread. So a
 /// second thread that polls, for which Kafka has a `ConcurrentModificationException`, does not compile. What other
-/// threads may do is to [wake](Self::wakeup_handle) it. A group takes one subscribed consumer at a time.
+/// threads may do is to [wake](Self::wakeup_handle) it. Consumers of one group, each in a thread of its own, share the
+/// partitions of the topics that they subscribe to.
 ///
 /// Dropping a consumer closes it and logs what fails; during a panic nothing is committed, since the last records
 /// were hardly processed then.
@@ -123,6 +119,7 @@ pub struct Consumer<K: ?Sized + Deserialize, V: ?Sized + Deserialize> {
     listener: Option<Box<dyn RebalanceListener<K, V>>>,
     /// Code of the listener's is running, with this consumer in its hands.
     is_in_listener: bool,
+    rebalances: RebalanceMetrics,
     client_id: Option<Arc<str>>,
     polls: PollMetrics,
     is_closed: bool,
@@ -264,6 +261,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
             terms,
             listener: None,
             is_in_listener: false,
+            rebalances: RebalanceMetrics::new(windows, now),
             client_id: config.client_id.as_deref().map(Arc::from),
             polls: PollMetrics::new(windows, now),
             is_closed: false,

@@ -63,7 +63,7 @@ impl Engine {
         let epoch = lock(&shared.catalog).epoch();
         let (log_dir, now) = (shared.log_dir.as_ref(), shared.lane.disk.now());
         let quarantine = shared.lane.disk.root().dir("quarantine")?;
-        let places = NewPartitions { log_dir, entry: &entry, config: &config, epoch, now };
+        let places = NewPartitions { log_dir, entry: &entry, first: 0, config: &config, epoch, now };
         let mut holes = BTreeMap::new();
         let logs = import_partitions(&places, quarantine.as_ref(), &mut |number, log| {
             let written = write(number, log)?;
@@ -88,14 +88,14 @@ impl Engine {
             // Whether the catalog's frame is on the disk may be unknown: then the next opening finds all that goes with it.
             if !was_noted || error.is_retriable() || matches!(error, Error::Closed { .. }) {
                 self.forget_offsets(entry.id);
-                discard_partitions(log_dir, &entry, entry.partitions);
+                discard_partitions(log_dir, &entry, 0..entry.partitions);
             }
             return Err(error);
         }
         if let Err(error) = self.note_holes(holes) {
             log::warn!("{error}");
         }
-        Ok(self.insert_topic(Topic { entry, config, partitions }))
+        Ok(self.insert_topic(Topic::new(entry, config, partitions)))
     }
 
     /// Tells Kafka's tools in which logs offsets without a record are no loss. Nothing here goes by it.

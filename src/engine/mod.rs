@@ -381,19 +381,52 @@ impl Engine {
         let _changing = lock(&shared.changing_files);
         self.ensure_open()?;
         let (entry, config) = self.new_topic(name, partitions, overrides)?;
+        let partitions = self.make_partitions(&entry, 0, &config)?;
+        let topic = self.insert_topic(Topic::new(entry, config, partitions));
+        log::info!("created topic {}, id {}, {} partitions", topic.name(), topic.id(), topic.entry.partitions);
+        Ok(topic)
+    }
+
+    /// Has a topic have `total` partitions; the new ones are on the disk when this returns.
+    pub(crate) fn grow_topic(&self, name: &str, total: u32) -> Result<Arc<Topic>> {
+        let shared = self.shared();
+        let _changing = lock(&shared.changing_files);
+        let before = self.topic(name)?;
+        check_partitions(name, total)?;
+        if total <= before.entry.partitions {
+            let reason = "it has as many already, and partitions are only added";
+            return Err(Error::InvalidPartitions { topic: name.into(), partitions: total, reason });
+        }
+        shared.lane.offline.check()?;
+        let entry = TopicEntry { partitions: total, ..before.entry.clone() };
+        let added = self.make_partitions(&entry, before.entry.partitions, &before.config)?;
+        let partitions = before.partitions.iter().map(Arc::clone).chain(added).collect();
+        let topic = self.insert_topic(Topic::new(entry, Arc::clone(&before.config), partitions));
+        before.set_outgrown(); // behind the new one: who sees this looks that up
+        log::info!("topic {} has {total} partitions now, and had {}", topic.name(), before.entry.partitions);
+        Ok(topic)
+    }
+
+    /// Makes the partitions of `entry` from `first` on, and has the catalog name them: in this order, so that a crash
+    /// leaves either all of them or empty directories that belong to no topic.
+    fn make_partitions(
+        &self,
+        entry: &TopicEntry,
+        first: u32,
+        config: &Arc<TopicConfig>,
+    ) -> Result<Vec<Arc<Partition>>> {
+        let shared = self.shared();
         let epoch = lock(&shared.catalog).epoch();
         let (log_dir, now) = (shared.log_dir.as_ref(), shared.lane.disk.now());
-        let made = create_partitions(&NewPartitions { log_dir, entry: &entry, config: &config, epoch, now });
+        let made = create_partitions(&NewPartitions { log_dir, entry, first, config, epoch, now });
         let logs = made.inspect_err(|error| shared.lane.note_failed_sync(error))?;
         if let Err(error) = self.change_catalog(Change::Created(entry.clone())) {
             if error.is_retriable() {
-                discard_partitions(log_dir, &entry, entry.partitions); // or each attempt would leave its own behind
+                discard_partitions(log_dir, entry, first..entry.partitions); // or each attempt would leave its own behind
             }
             return Err(error);
         }
-
-        let partitions = logs.into_iter().map(|log| self.partition(entry.id, log)).collect();
-        Ok(self.insert_topic(Topic { entry, config, partitions }))
+        Ok(logs.into_iter().map(|log| self.partition(entry.id, log)).collect())
     }
 
     /// What a new topic is to be, unless there can be none such.
@@ -406,10 +439,7 @@ impl Engine {
         let shared = self.shared();
         shared.topics.check_new_name(name)?;
         let partitions = partitions.unwrap_or(shared.config.num_partitions);
-        if !(1..=MAX_PARTITIONS).contains(&partitions) {
-            let reason = "a topic has from 1 to 100000 of them";
-            return Err(Error::InvalidPartitions { topic: name.into(), partitions, reason });
-        }
+        check_partitions(name, partitions)?;
         let config = Arc::new(shared.topic_defaults.to_builder().set_all(overrides)?.build()?);
         shared.lane.offline.check()?;
         let id = TopicId::from_random(shared.lane.disk.random());
@@ -426,7 +456,6 @@ impl Engine {
         let topic = Arc::new(topic);
         self.shared().topics.insert(Arc::clone(&topic));
         self.shared().groups.refresh_topics(&self.shared().topics);
-        log::info!("created topic {}, id {}, {} partitions", topic.name(), topic.id(), topic.entry.partitions);
         topic
     }
 
@@ -513,6 +542,15 @@ impl Engine {
     pub(crate) fn writer_waker(&self) -> WriterWaker {
         WriterWaker(self.shared().to_writer.clone())
     }
+}
+
+/// Whether a topic can have so many.
+fn check_partitions(name: &str, partitions: u32) -> Result<()> {
+    if (1..=MAX_PARTITIONS).contains(&partitions) {
+        return Ok(());
+    }
+    let reason = "a topic has from 1 to 100000 of them";
+    Err(Error::InvalidPartitions { topic: name.into(), partitions, reason })
 }
 
 impl Handle {

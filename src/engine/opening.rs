@@ -247,7 +247,7 @@ impl Opener<'_> {
             let name = TopicPartition::new(Arc::clone(&entry.name), number);
             partitions.push(Arc::new(self.open_partition(entry, &name, &config, epoch, checkpoint, report)?));
         }
-        Ok(Topic { entry: entry.clone(), config, partitions })
+        Ok(Topic::new(entry.clone(), config, partitions))
     }
 
     fn open_partition(

@@ -17,8 +17,10 @@
 //! A rename is atomic: after a crash the name leads to the old file or to the new one. Names are durable from the
 //! directory up only if each directory on the way was synced.
 
+mod ahead;
 mod memory;
 mod os;
+mod pool;
 
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
@@ -31,6 +33,7 @@ use crate::error::{Error, Result};
 use crate::sync::Scheduler;
 use crate::types::{ReadMode, Timestamp};
 
+pub(crate) use ahead::ReadAhead;
 pub use memory::MemoryDisk;
 #[cfg(feature = "sim")]
 pub use memory::{Fault, Faults, Operation, PowerCut};

@@ -10,8 +10,8 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use fs2::FileExt as _;
@@ -19,8 +19,9 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::error::{Error, Result};
 use crate::io::os::handles::{FileId, Handles};
+use crate::io::pool::Pool;
 use crate::io::{Dir, Disk, Entry, File, Kind, Lock, Reading, SyncDone, SyncTarget, read_full, write_full};
-use crate::sync::{Scheduler, Threads, lock};
+use crate::sync::{Scheduler, Threads};
 use crate::types::Timestamp;
 
 /// How large a pooled read buffer is: what one `pread` of the read path asks for.
@@ -41,7 +42,7 @@ impl OsDisk {
         if create {
             create_dirs(path)?;
         }
-        let (pool, handles) = (Arc::new(Pool::default()), Arc::new(Handles::new(reading)));
+        let (pool, handles) = (Arc::new(Pool::new(BUFFER_BYTES, POOLED_BUFFERS)), Arc::new(Handles::new(reading)));
         let dir = OsDir { path: path.to_owned(), pool, handles };
         let found = fs::metadata(path).map_err(|error| Error::io("open", path, error))?;
         if !found.is_dir() {
@@ -373,7 +374,7 @@ impl File for OsFile {
     }
 
     fn slice(&self, position: u64, len: usize) -> Result<Bytes> {
-        self.pool.read(&self.file, position, len).map_err(self.failed("read"))
+        read_pooled(&self.pool, &self.file, position, len).map_err(self.failed("read"))
     }
 
     fn write_all_at(&self, bytes: &[u8], position: u64) -> Result<()> {
@@ -397,6 +398,13 @@ impl File for OsFile {
 /// Reads until `into` is full or the file ends.
 fn read_from(file: &fs::File, into: &mut [u8], position: u64) -> io::Result<usize> {
     read_full(into, position, |into, position| file.read_at(into, position))
+}
+
+/// Up to `len` bytes of `file`, in a buffer that goes back to the pool.
+fn read_pooled(pool: &Arc<Pool>, file: &fs::File, position: u64, len: usize) -> io::Result<Bytes> {
+    let mut buffer = Pool::take(pool, len);
+    let read = read_from(file, &mut buffer.bytes_mut()[..len], position)?;
+    Ok(Bytes::from_owner(buffer).slice(..read))
 }
 
 /// A file that is only read, through a descriptor or a map that others may take its place in.
@@ -444,7 +452,7 @@ impl File for SharedFile {
             let from = usize::try_from(position).unwrap_or(usize::MAX).min(map.len());
             return Ok(map.slice(from..from.saturating_add(len).min(map.len())));
         }
-        self.pool.read(&*self.file()?, position, len).map_err(self.failed("read"))
+        read_pooled(&self.pool, &*self.file()?, position, len).map_err(self.failed("read"))
     }
 
     fn seal(&self) {
@@ -471,55 +479,5 @@ impl File for SharedFile {
 impl Drop for SharedFile {
     fn drop(&mut self) {
         self.handles.forget(self.id);
-    }
-}
-
-/// Read buffers to use again.
-#[derive(Debug, Default)]
-struct Pool {
-    buffers: Mutex<Vec<Box<[u8]>>>,
-}
-
-impl Pool {
-    /// A buffer of at least `len` bytes.
-    fn take(&self, len: usize) -> Box<[u8]> {
-        if len > BUFFER_BYTES {
-            return vec![0; len].into_boxed_slice();
-        }
-        let pooled = lock(&self.buffers).pop();
-        pooled.unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice())
-    }
-
-    /// Up to `len` bytes of `file`, in a buffer that comes back here.
-    fn read(self: &Arc<Self>, file: &fs::File, position: u64, len: usize) -> io::Result<Bytes> {
-        let mut buffer = self.take(len);
-        let read = read_from(file, &mut buffer[..len], position)?;
-        Ok(Bytes::from_owner(Pooled { buffer, pool: Arc::downgrade(self) }).slice(..read))
-    }
-}
-
-/// A buffer that goes back to its pool when the last `Bytes` on it is dropped.
-struct Pooled {
-    buffer: Box<[u8]>,
-    pool: Weak<Pool>,
-}
-
-impl AsRef<[u8]> for Pooled {
-    fn as_ref(&self) -> &[u8] {
-        &self.buffer
-    }
-}
-
-impl Drop for Pooled {
-    fn drop(&mut self) {
-        if self.buffer.len() != BUFFER_BYTES {
-            return;
-        }
-        if let Some(pool) = self.pool.upgrade() {
-            let mut buffers = pool.buffers.lock().unwrap_or_else(PoisonError::into_inner);
-            if buffers.len() < POOLED_BUFFERS {
-                buffers.push(std::mem::take(&mut self.buffer));
-            }
-        }
     }
 }

@@ -553,14 +553,23 @@ impl<K: ?Sized, V: ?Sized> Inner<K, V> {
         let topic = self.engine.topic_or_create(name)?;
         *blocked = self.accumulator.scheduler().now().since(began);
         self.accumulator.metrics().note_metadata_wait(*blocked);
+        Ok(self.topics.add(&topic, |before| self.queues_of(&topic, before)))
+    }
+
+    /// New queues; for partitions that had one `before`, that.
+    fn queues_of(&self, topic: &Arc<Topic>, before: Option<&TopicQueues>) -> TopicQueues {
+        let known = before.map_or(&[][..], |before| &before.queues);
         let ratio = Arc::new(CompressionRatio::new());
         let queue = |partition| Arc::new(PartitionQueue::new(Arc::clone(partition), &self.config, &ratio));
-        let queues = topic.partitions.iter().map(queue).collect();
-        let sticky = Sticky::new(self.engine.random(), topic.entry.partitions);
-        // Of two threads that come here at once one wins: a partition has one queue, or its order would be lost.
-        let limits = self.limits(&topic);
-        let record_limit = limits.iter().map(|(_, limit)| *limit).min().unwrap_or(u64::MAX);
-        Ok(self.topics.add(Arc::new(TopicQueues { topic, queues, sticky, limits, record_limit })))
+        let queues = known.iter().map(Arc::clone).chain(topic.partitions[known.len()..].iter().map(queue)).collect();
+        let limits = self.limits(topic);
+        TopicQueues {
+            topic: Arc::clone(topic),
+            queues,
+            sticky: Sticky::new(self.engine.random(), topic.entry.partitions),
+            limits,
+            record_limit: limits.iter().map(|(_, limit)| *limit).min().unwrap_or(u64::MAX),
+        }
     }
 
     /// The record's own timestamp, if the topic takes it, or the time that `now` tells.

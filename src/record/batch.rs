@@ -582,7 +582,9 @@ impl Batch {
         if bytes.len() < header.len_bytes {
             return Err(BatchFault::TooShort);
         }
-        Ok(Self { header, bytes: bytes.slice(..header.len_bytes), unpacked: None })
+        let mut bytes = bytes;
+        bytes.truncate(header.len_bytes);
+        Ok(Self { header, bytes, unpacked: None })
     }
 
     /// The same of any format that Kafka ever had.
@@ -658,21 +660,27 @@ impl Batch {
 
     /// The same, with contexts and buffers that are kept from batch to batch.
     pub(crate) fn unpack_with(mut self, decompressor: &mut Decompressor, limit: usize) -> Result<Self, BatchFault> {
+        self.unpack_in_place(decompressor, limit)?;
+        Ok(self)
+    }
+
+    /// The same of a batch that stays what it is where that fails.
+    pub(crate) fn unpack_in_place(&mut self, decompressor: &mut Decompressor, limit: usize) -> Result<(), BatchFault> {
         let codec = self.header.compression()?;
         if codec == Compression::None || self.unpacked.is_some() {
-            return Ok(self);
+            return Ok(());
         }
         if self.header.magic != MAGIC {
             let (header, messages) = legacy::unpack(&self.header, &self.bytes, decompressor, limit)?;
             (self.header, self.unpacked) = (header, Some(messages));
-            return Ok(self);
+            return Ok(());
         }
         // Like Kafka, which does not look at what an empty batch holds.
         self.unpacked = Some(match self.header.count {
             0 => Bytes::new(),
             count => decompressor.decompress(codec, self.stored_records(), count, limit)?,
         });
-        Ok(self)
+        Ok(())
     }
 
     /// How many bytes of memory its records take.

@@ -33,7 +33,7 @@ use crate::types::{LeaderEpoch, Offset, Timestamp, TimestampType};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Records<'a> {
-    header: BatchHeader,
+    header: &'a BatchHeader,
     rest: &'a [u8],
     index: i32,
     /// How much the offsets of a set in the old formats lie above those that its messages are stored with.
@@ -43,10 +43,10 @@ pub struct Records<'a> {
 
 impl<'a> Records<'a> {
     /// The records that stand in `bytes` from `position` on.
-    pub(super) fn new(header: &BatchHeader, bytes: &'a [u8], position: usize) -> Self {
+    pub(super) fn new(header: &'a BatchHeader, bytes: &'a [u8], position: usize) -> Self {
         let shift = if header.magic == MAGIC { 0 } else { header.base_offset.0 - legacy::first_offset(bytes) };
         let rest = bytes.get(position..).unwrap_or_default();
-        Self { header: *header, rest, index: 0, shift, has_ended: false }
+        Self { header, rest, index: 0, shift, has_ended: false }
     }
 
     /// The same, where the first one is number `index` of its batch.
@@ -64,72 +64,17 @@ impl<'a> Records<'a> {
     }
 
     /// Gives every record that is left to `with`, which is faster than going through them one by one: no record is
-    /// moved.
+    /// moved, and what is left stays in a register.
     #[inline]
-    pub(crate) fn visit(mut self, mut with: impl FnMut(Record<'a>)) -> Result<(), BatchFault> {
-        for index in self.index..self.header.count {
-            self.take_record(&mut with).map_err(|reason| BatchFault::BadRecord { index, reason })?;
+    pub(crate) fn visit(self, mut with: impl FnMut(Record<'a>)) -> Result<(), BatchFault> {
+        let Self { header, mut rest, index: first, shift, .. } = self;
+        for index in first..header.count {
+            match take_record(&mut rest, header, shift) {
+                Ok(record) => with(record),
+                Err(reason) => return Err(BatchFault::BadRecord { index, reason }),
+            }
         }
-        self.end().map_or(Ok(()), |ended| ended.map(drop))
-    }
-
-    /// Takes the next record off the front, for `with`.
-    #[inline(always)]
-    fn take_record<T>(&mut self, with: impl FnOnce(Record<'a>) -> T) -> Result<T, &'static str> {
-        if self.header.magic != MAGIC {
-            return self.take_message().map(with);
-        }
-        let length = varint::take_i32(&mut self.rest).ok_or("its length is not whole")?;
-        let length = usize::try_from(length).map_err(|_negative| "its length is negative")?;
-        let (record, rest) = self.rest.split_at_checked(length).ok_or("it is longer than what is left")?;
-        self.rest = rest;
-        self.parse(record, with)
-    }
-
-    #[inline(always)]
-    fn parse<T>(&self, bytes: &'a [u8], with: impl FnOnce(Record<'a>) -> T) -> Result<T, &'static str> {
-        let (_attributes, mut rest) = bytes.split_first().ok_or("it is empty")?;
-        let timestamp_delta = varint::take_i64(&mut rest).ok_or("its timestamp is not whole")?;
-        let offset_delta = varint::take_i32(&mut rest).ok_or("its offset is not whole")?;
-        let key = take_bytes(&mut rest).ok_or("its key is longer than what is left")?;
-        let value = take_bytes(&mut rest).ok_or("its value is longer than what is left")?;
-        let headers = Headers::take(&mut rest)?;
-        if !rest.is_empty() {
-            return Err("its length does not fit what is in it");
-        }
-        // Brokers take from clients what does not rise, and number it like that.
-        if offset_delta < 0 || offset_delta > self.header.last_offset_delta {
-            return Err("its offset is not in the batch");
-        }
-        let timestamp_type = self.header.timestamp_type();
-        let timestamp = match timestamp_type {
-            TimestampType::CreateTime => Timestamp(self.header.base_timestamp.0.wrapping_add(timestamp_delta)),
-            TimestampType::LogAppendTime => self.header.max_timestamp,
-        };
-        let offset = Offset(self.header.base_offset.0 + i64::from(offset_delta));
-        let leader_epoch = self.header.leader_epoch;
-        Ok(with(Record { offset, timestamp, timestamp_type, leader_epoch, key, value, headers }))
-    }
-
-    /// The same of a message in one of the old formats.
-    #[cold]
-    fn take_message(&mut self) -> Result<Record<'a>, &'static str> {
-        let message = legacy::Message::take(&mut self.rest)?;
-        Ok(Record {
-            offset: Offset(message.offset.wrapping_add(self.shift)), // within the set: that was checked with it
-            timestamp: message.timestamp_in(&self.header),
-            timestamp_type: self.header.timestamp_type(),
-            leader_epoch: self.header.leader_epoch,
-            key: message.key,
-            value: message.value,
-            headers: Headers::default(),
-        })
-    }
-
-    /// What has to hold behind the last record.
-    fn end(&mut self) -> Option<Result<Record<'a>, BatchFault>> {
-        self.has_ended = true;
-        (!self.rest.is_empty()).then_some(Err(BatchFault::LeftOver { bytes: self.rest.len() }))
+        left_over(rest).map_or(Ok(()), Err)
     }
 }
 
@@ -142,15 +87,18 @@ impl<'a> Iterator for Records<'a> {
             return None;
         }
         if self.index >= self.header.count {
-            return self.end();
+            self.has_ended = true;
+            return left_over(self.rest).map(Err);
         }
-        let record = self.take_record(|record| record);
         let index = self.index;
         self.index += 1;
-        Some(record.map_err(|reason| {
-            self.has_ended = true;
-            BatchFault::BadRecord { index, reason }
-        }))
+        match take_record(&mut self.rest, self.header, self.shift) {
+            Ok(record) => Some(Ok(record)),
+            Err(reason) => {
+                self.has_ended = true;
+                Some(Err(BatchFault::BadRecord { index, reason }))
+            }
+        }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -160,6 +108,63 @@ impl<'a> Iterator for Records<'a> {
 }
 
 impl std::iter::FusedIterator for Records<'_> {}
+
+/// What must not stand behind the last record.
+fn left_over(rest: &[u8]) -> Option<BatchFault> {
+    (!rest.is_empty()).then_some(BatchFault::LeftOver { bytes: rest.len() })
+}
+
+/// Takes a record of the batch with that header off the front of `rest`.
+#[inline(always)]
+fn take_record<'a>(rest: &mut &'a [u8], header: &BatchHeader, shift: i64) -> Result<Record<'a>, &'static str> {
+    if header.magic != MAGIC {
+        let message = legacy::Message::take(rest)?;
+        return Ok(from_message(&message, header, shift));
+    }
+    let length = varint::take_i32(rest).ok_or("its length is not whole")?;
+    let length = usize::try_from(length).map_err(|_negative| "its length is negative")?;
+    let (record, behind) = rest.split_at_checked(length).ok_or("it is longer than what is left")?;
+    *rest = behind;
+    parse(record, header)
+}
+
+#[inline(always)]
+fn parse<'a>(bytes: &'a [u8], header: &BatchHeader) -> Result<Record<'a>, &'static str> {
+    let (_attributes, mut rest) = bytes.split_first().ok_or("it is empty")?;
+    let timestamp_delta = varint::take_i64(&mut rest).ok_or("its timestamp is not whole")?;
+    let offset_delta = varint::take_i32(&mut rest).ok_or("its offset is not whole")?;
+    let key = take_bytes(&mut rest).ok_or("its key is longer than what is left")?;
+    let value = take_bytes(&mut rest).ok_or("its value is longer than what is left")?;
+    let headers = Headers::take(&mut rest)?;
+    if !rest.is_empty() {
+        return Err("its length does not fit what is in it");
+    }
+    // Brokers take from clients what does not rise, and number it like that.
+    if offset_delta < 0 || offset_delta > header.last_offset_delta {
+        return Err("its offset is not in the batch");
+    }
+    let timestamp_type = header.timestamp_type();
+    let timestamp = match timestamp_type {
+        TimestampType::CreateTime => Timestamp(header.base_timestamp.0.wrapping_add(timestamp_delta)),
+        TimestampType::LogAppendTime => header.max_timestamp,
+    };
+    let offset = Offset(header.base_offset.0 + i64::from(offset_delta));
+    Ok(Record { offset, timestamp, timestamp_type, leader_epoch: header.leader_epoch, key, value, headers })
+}
+
+/// A message in one of the old formats as a record.
+#[inline(always)]
+fn from_message<'a>(message: &legacy::Message<'a>, header: &BatchHeader, shift: i64) -> Record<'a> {
+    Record {
+        offset: Offset(message.offset.wrapping_add(shift)), // within the set: that was checked with it
+        timestamp: message.timestamp_in(header),
+        timestamp_type: header.timestamp_type(),
+        leader_epoch: header.leader_epoch,
+        key: message.key,
+        value: message.value,
+        headers: Headers::default(),
+    }
+}
 
 /// Takes a length and so many bytes; a negative length is null.
 #[inline]
@@ -275,14 +280,11 @@ impl<'a> Headers<'a> {
     fn take(rest: &mut &'a [u8]) -> Result<Self, &'static str> {
         let count = varint::take_i32(rest).ok_or("its count of headers is not whole")?;
         let count = usize::try_from(count).map_err(|_negative| "its count of headers is negative")?;
-        let bytes = *rest;
-        if count > bytes.len() {
-            return Err("it has fewer bytes than headers");
+        if count == 0 {
+            return Ok(Self::default()); // most have none
         }
-        for _ in 0..count {
-            take_header(rest).ok_or("a header is not whole, or its name is not UTF-8")?;
-        }
-        let bytes = bytes.get(..bytes.len() - rest.len()).unwrap_or_default();
+        let (bytes, behind) = take_headers(rest, count)?;
+        *rest = behind;
         Ok(Self { count, bytes })
     }
 
@@ -312,6 +314,19 @@ impl<'a> Headers<'a> {
     pub fn last(&self, name: &str) -> Option<Option<&'a [u8]>> {
         self.iter().filter(|(each, _)| *each == name).last().map(|(_, value)| value)
     }
+}
+
+/// Checks `count` headers; gives their bytes, and what is behind them.
+#[inline(never)]
+fn take_headers(bytes: &[u8], count: usize) -> Result<(&[u8], &[u8]), &'static str> {
+    if count > bytes.len() {
+        return Err("it has fewer bytes than headers");
+    }
+    let mut rest = bytes;
+    for _ in 0..count {
+        take_header(&mut rest).ok_or("a header is not whole, or its name is not UTF-8")?;
+    }
+    bytes.split_at_checked(bytes.len() - rest.len()).ok_or("a header is not whole, or its name is not UTF-8")
 }
 
 fn take_header<'a>(rest: &mut &'a [u8]) -> Option<(&'a str, Option<&'a [u8]>)> {

@@ -65,41 +65,46 @@ impl Short {
 /// Takes a varint of at most 64 bits off the front of `bytes`; `None` if it is not whole, or longer.
 #[inline]
 pub(crate) fn take_i64(bytes: &mut &[u8]) -> Option<i64> {
-    // Most are one byte long.
-    let (&first, rest) = bytes.split_first()?;
-    if first < 0x80 {
-        *bytes = rest;
-        return Some(unzigzag(u64::from(first)));
-    }
-    take_long(bytes, MAX_BYTES).map(unzigzag)
+    let (value, rest) = match take_short(bytes)? {
+        Some(short) => short,
+        None => take_long(bytes, MAX_BYTES)?,
+    };
+    *bytes = rest;
+    Some(unzigzag(value))
 }
 
 /// Takes a varint of at most 32 bits. Like Kafka, drops the high bits of a fifth byte.
 #[inline]
 pub(crate) fn take_i32(bytes: &mut &[u8]) -> Option<i32> {
-    let (&first, rest) = bytes.split_first()?;
-    if first < 0x80 {
-        *bytes = rest;
-        return Some(i32::from(first >> 1) ^ -i32::from(first & 1));
-    }
-    // And the length of most records is two.
-    if let Some((&second @ 0..0x80, rest)) = rest.split_first() {
-        *bytes = rest;
-        let value = i32::from(first & 0x7f) | (i32::from(second) << 7);
-        return Some((value >> 1) ^ -(value & 1));
-    }
-    let value = take_long(bytes, 5)? & u64::from(u32::MAX);
-    let value = u32::try_from(value).ok()?;
+    let (value, rest) = match take_short(bytes)? {
+        Some(short) => short,
+        None => take_long(bytes, 5)?,
+    };
+    *bytes = rest;
+    let value = u32::try_from(value & u64::from(u32::MAX)).ok()?;
     Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
 }
 
-fn take_long(bytes: &mut &[u8], most: usize) -> Option<u64> {
+/// One of one or two bytes, as most are, and what is behind it; `Some(None)` if it is longer.
+#[inline(always)]
+fn take_short(bytes: &[u8]) -> Option<Option<(u64, &[u8])>> {
+    let (&first, rest) = bytes.split_first()?;
+    if first < 0x80 {
+        return Some(Some((u64::from(first), rest)));
+    }
+    let (&second, rest) = rest.split_first()?;
+    Some((second < 0x80).then(|| (u64::from(first & 0x7f) | (u64::from(second) << 7), rest)))
+}
+
+/// One of any length. It is no part of those who call it, and takes no pointer to what they hold, which can so stay in
+/// registers.
+#[inline(never)]
+fn take_long(bytes: &[u8], most: usize) -> Option<(u64, &[u8])> {
     let mut value = 0;
     for (index, &byte) in bytes.iter().take(most).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * index);
         if byte < 0x80 {
-            *bytes = bytes.get(index + 1..)?;
-            return Some(value);
+            return Some((value, bytes.get(index + 1..)?));
         }
     }
     None

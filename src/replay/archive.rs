@@ -22,7 +22,7 @@ use crate::storage::{
     AbortedTransaction, Check, Defect, DefectKind, ForeignLog, LOG_STARTS, LogDirFacts, PartitionDirKind, SWAPPED,
     Segment, Step, parse_partition_dir, parse_segment_name, partition_dir_name, segment_behind, segment_name,
 };
-use crate::sync::Scheduler;
+use crate::sync::{Scheduler, parallelism};
 use crate::types::{Offset, ReadMode, TopicId, TopicPartition};
 
 /// The log of a cluster's own metadata: only by its own path.
@@ -56,6 +56,8 @@ pub struct Archive {
     scheduler: Arc<dyn Scheduler>,
     logs: Vec<ArchivedLog>,
     findings: Vec<Defect>,
+    /// Whether a second thread may read: there is one, and something to read.
+    reads_ahead: bool,
 }
 
 /// One log of an [`Archive`]. Clones share it.
@@ -126,7 +128,11 @@ impl Archive {
     /// # Ok::<(), ottla::Error>(())
     /// ```
     pub fn open_with(path: impl AsRef<Path>, mode: ReadMode) -> Result<Self> {
-        let path = path.as_ref();
+        let archive = Self::at(path.as_ref(), mode)?;
+        Ok(Self { reads_ahead: mode == ReadMode::Buffered && parallelism() > 1, ..archive })
+    }
+
+    fn at(path: &Path, mode: ReadMode) -> Result<Self> {
         let reading = Reading { mode, max_open_segments: MAX_OPEN_SEGMENTS, max_mapped_bytes: MAX_MAPPED_BYTES };
         let disk = |path: &Path| -> Result<Arc<dyn Disk>> { Ok(Arc::new(OsDisk::open(path, false, &reading)?)) };
         let target = Target::of(path)?;
@@ -156,7 +162,7 @@ impl Archive {
                 (disk, vec![log])
             }
         };
-        Ok(Self { path: path.to_owned(), scheduler: disk.scheduler(), logs, findings })
+        Ok(Self { path: path.to_owned(), scheduler: disk.scheduler(), logs, findings, reads_ahead: false })
     }
 
     /// The directory of topics on a disk in memory.
@@ -190,7 +196,7 @@ impl Archive {
             let dir = root.dir(&partition_dir_name(&partition))?;
             logs.push(ArchivedLog::foreign(partition, dir, None, &facts)?);
         }
-        Ok(Self { path: path.to_owned(), scheduler: disk.scheduler(), logs, findings })
+        Ok(Self { path: path.to_owned(), scheduler: disk.scheduler(), logs, findings, reads_ahead: false })
     }
 
     /// A directory of topics, or a part of one.
@@ -228,7 +234,7 @@ impl Archive {
         if logs.is_empty() && only.is_some() {
             return Err(unnamed(path));
         }
-        Ok(Self { path: path.to_owned(), scheduler: disk.scheduler(), logs, findings: Vec::new() })
+        Ok(Self { path: path.to_owned(), scheduler: disk.scheduler(), logs, findings: Vec::new(), reads_ahead: false })
     }
 
     /// What was opened.
@@ -268,6 +274,10 @@ impl Archive {
     pub fn log(&self, partition: &TopicPartition) -> Result<ArchivedLog> {
         let found = self.logs.iter().find(|log| log.partition() == partition);
         found.cloned().ok_or_else(|| Error::unknown_topic(partition))
+    }
+
+    pub(super) fn reads_ahead(&self) -> bool {
+        self.reads_ahead
     }
 
     pub(super) fn scheduler(&self) -> &Arc<dyn Scheduler> {

@@ -7,15 +7,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::io::ReadAhead;
 use crate::record::{Batch, BatchFault, BatchHeader, Decompressor, Record};
 use crate::replay::archive::{Archive, ArchivedLog};
 use crate::replay::options::{OnDamage, ReplayOptions};
-use crate::replay::report::ReplayReport;
+use crate::replay::report::{ReplayReport, Times};
 use crate::replay::scan::{Scan, Scanned, StoredBatch};
 use crate::replay::transactions::Transactions;
 use crate::storage::{Defect, DefectKind};
 use crate::sync::{Moment, Scheduler, Signal, in_parallel, lock};
 use crate::types::{Offset, Timestamp, TopicPartition};
+
+/// A log that is shorter is gone through before a second thread has read anything.
+const LEAST_BYTES_AHEAD: u64 = 8 * 1024 * 1024;
 
 /// A record that a replay gives; it borrows from its batch.
 ///
@@ -96,7 +100,7 @@ impl fmt::Debug for OwnedReplayedRecord {
 /// It gives records that borrow from it ([`next_record`](Self::next_record)), or is an iterator of records that own
 /// their bytes, or calls back ([`for_each`](Self::for_each), which is the fastest), also from several threads
 /// ([`for_each_in_parallel`](Self::for_each_in_parallel)). Memory stays flat: about a megabyte and one batch unpacked for
-/// each partition that is read at the same time.
+/// each partition that is read at the same time, and 3 MiB more where it is [read ahead](ReplayOptions::read_ahead).
 ///
 /// ```
 /// # use ottla::{Engine, MemoryDisk, Producer, ProducerRecord};
@@ -129,6 +133,8 @@ pub struct Replay {
     pace: Option<Pace>,
     report: ReplayReport,
     total_bytes: u64,
+    /// Whether a second thread may read.
+    reads_ahead: bool,
 }
 
 impl Archive {
@@ -149,7 +155,8 @@ impl Archive {
     pub fn replay(&self, options: &ReplayOptions) -> Replay {
         let logs = self.logs().iter().filter(|log| options.asks_for_partition(log.partition()));
         let logs: Vec<ArchivedLog> = logs.cloned().collect();
-        Replay::of(logs, options, self.scheduler(), self.findings())
+        let replay = Replay::of(logs, options, self.scheduler(), self.findings());
+        Replay { reads_ahead: self.reads_ahead() && options.read_ahead, ..replay }
     }
 }
 
@@ -175,6 +182,7 @@ impl Replay {
             pace,
             report,
             total_bytes,
+            reads_ahead: false,
         }
     }
 
@@ -203,7 +211,8 @@ impl Replay {
         Ok(self.lanes.get(lane).and_then(Lane::record))
     }
 
-    /// Calls `take` with every record that is left, and says what was gone through.
+    /// Calls `take` with every record that is left, and says what was gone through. Over a long log a second thread reads
+    /// ahead, unless [`ReplayOptions::read_ahead`] is off; `take` runs in the calling thread.
     ///
     /// # Errors
     /// As [`next_record`](Self::next_record); then what is left is not given.
@@ -227,10 +236,20 @@ impl Replay {
             while let Some(found) = self.next_record()? {
                 take(found);
             }
+            return Ok(self.report);
+        }
+        let reads_ahead = self.reads_ahead && self.lanes.iter().any(Lane::is_long);
+        let (lanes, report) = (&mut self.lanes, &mut self.report);
+        let mut all = |ahead: Option<&Arc<ReadAhead>>| {
+            lanes.iter_mut().try_for_each(|lane| {
+                lane.read_ahead = ahead.filter(|_| lane.is_long()).cloned();
+                lane.for_each(&mut take, report)
+            })
+        };
+        if reads_ahead {
+            ReadAhead::help_with(|ahead| all(Some(ahead)))?;
         } else {
-            for lane in &mut self.lanes {
-                lane.for_each(&mut take, &mut self.report)?;
-            }
+            all(None)?;
         }
         Ok(self.report)
     }
@@ -383,6 +402,7 @@ struct Lane {
     options: Arc<ReplayOptions>,
     /// `None` before the first record is asked for.
     scan: Option<Scan>,
+    read_ahead: Option<Arc<ReadAhead>>,
     from: Offset,
     transactions: Option<Transactions>,
     decompressor: Decompressor,
@@ -405,6 +425,7 @@ impl Lane {
             log,
             options,
             scan: None,
+            read_ahead: None,
             from,
             transactions: None,
             decompressor: Decompressor::default(),
@@ -414,6 +435,11 @@ impl Lane {
             at: 0,
             time: Timestamp::NONE,
         }
+    }
+
+    /// Whether it is worth a second thread.
+    fn is_long(&self) -> bool {
+        self.log.size_bytes() >= LEAST_BYTES_AHEAD
     }
 
     /// The record that was gone to.
@@ -553,12 +579,8 @@ impl Lane {
     }
 
     fn unpack(&mut self, mut stored: StoredBatch) -> Result<StoredBatch, Box<Defect>> {
-        let batch = stored.batch.clone().unpack_with(&mut self.decompressor, self.options.max_unpacked_bytes);
-        match batch {
-            Ok(batch) => {
-                stored.batch = batch;
-                Ok(stored)
-            }
+        match stored.batch.unpack_in_place(&mut self.decompressor, self.options.max_unpacked_bytes) {
+            Ok(()) => Ok(stored),
             Err(fault) => Err(Box::new(defect_of(&stored, &fault))),
         }
     }
@@ -567,7 +589,10 @@ impl Lane {
     fn scan(&mut self, report: &mut ReplayReport) -> Result<&mut Scan> {
         if self.scan.is_none() {
             let (_, to) = self.options.bounds();
-            let whole = || self.log.scan().max_unpacked_bytes(self.options.max_unpacked_bytes).from(self.from);
+            let whole = || {
+                let scan = self.log.scan().max_unpacked_bytes(self.options.max_unpacked_bytes);
+                scan.from(self.from).reading_ahead(self.read_ahead.clone())
+            };
             let mut scan = whole().to(to);
             if self.options.read_committed {
                 let transactions = Transactions::of(whole())?;
@@ -580,6 +605,12 @@ impl Lane {
             self.scan = Some(if self.options.backwards { scan.backwards() } else { scan });
         }
         Ok(self.scan.as_mut().expect("it was just begun"))
+    }
+
+    /// Takes a copy: a record that nobody points to need not be in memory.
+    #[inline(never)]
+    fn asks_for(&self, record: Record<'_>) -> bool {
+        self.options.asks_for(self.log.partition(), self.from, &record)
     }
 
     /// All records that are left.
@@ -597,14 +628,18 @@ impl Lane {
         while self.load(report)? {
             let Some(stored) = self.batch.take() else { continue };
             let (partition, batch) = (self.log.partition(), stored.batch.header());
+            let all = self.options.asks_for_all(self.from, batch);
+            let (mut times, mut passed) = (Times::default(), 0);
             let visited = stored.batch.records_from(self.next).visit(|record| {
-                if self.options.asks_for(partition, self.from, &record) {
-                    report.note_record(record.timestamp());
+                if all || self.asks_for(record) {
+                    times.note(record.timestamp());
                     take(ReplayedRecord { partition, record, batch });
                 } else {
-                    report.records_passed += 1;
+                    passed += 1;
                 }
             });
+            report.note_records(&times);
+            report.records_passed += passed;
             if let Err(fault) = visited {
                 note(&self.log, defect_of(&stored, &fault), self.options.on_damage, report)?;
             }

@@ -54,11 +54,23 @@ impl ReplayReport {
 
     #[inline]
     pub(super) fn note_record(&mut self, time: Timestamp) {
-        self.records += 1;
-        if time.is_some() {
-            let (least, most) = self.times.unwrap_or((time, time));
-            self.times = Some((least.min(time), most.max(time)));
+        let mut times = Times::default();
+        times.note(time);
+        self.note_records(&times);
+    }
+
+    #[inline]
+    pub(super) fn note_records(&mut self, times: &Times) {
+        self.records += times.records;
+        if times.least <= times.most {
+            self.widen((times.least, times.most));
         }
+    }
+
+    #[inline]
+    fn widen(&mut self, (least, most): (Timestamp, Timestamp)) {
+        let (before, behind) = self.times.unwrap_or((least, most));
+        self.times = Some((before.min(least), behind.max(most)));
     }
 
     /// Adds what another replay has gone through.
@@ -70,13 +82,37 @@ impl ReplayReport {
         self.records += other.records;
         self.records_passed += other.records_passed;
         self.bytes += other.bytes;
-        for (least, most) in other.times.into_iter().chain(self.times.take()) {
-            let (before, behind) = self.times.unwrap_or((least, most));
-            self.times = Some((before.min(least), behind.max(most)));
+        if let Some(times) = other.times {
+            self.widen(times);
         }
         for (codec, batches) in other.codecs {
             *self.codecs.entry(codec).or_default() += batches;
         }
         self.findings.extend(other.findings);
+    }
+}
+
+/// How many records were given, and their smallest and largest timestamp.
+#[derive(Debug)]
+pub(super) struct Times {
+    records: u64,
+    least: Timestamp,
+    most: Timestamp,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self { records: 0, least: Timestamp(i64::MAX), most: Timestamp(i64::MIN) }
+    }
+}
+
+impl Times {
+    #[inline]
+    pub(super) fn note(&mut self, time: Timestamp) {
+        self.records += 1;
+        if time.is_some() {
+            self.least = self.least.min(time);
+            self.most = self.most.max(time);
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::io::ReadAhead;
 use crate::record::Batch;
 use crate::replay::archive::ArchivedLog;
 use crate::storage::{AtHand, Check, Defect, DefectKind, ForeignLog, Segment, Step, Walk};
@@ -110,6 +111,7 @@ pub struct Scan {
     max_unpacked_bytes: usize,
     direction: Direction,
     queue: VecDeque<Scanned>,
+    ahead: Option<Arc<ReadAhead>>,
     has_ended: bool,
 }
 
@@ -158,6 +160,7 @@ impl Scan {
             max_unpacked_bytes: Batch::DEFAULT_UNPACKED_LIMIT,
             direction: Direction::Forwards(Place::default()),
             queue,
+            ahead: None,
             has_ended: false,
         }
     }
@@ -187,6 +190,12 @@ impl Scan {
     #[must_use]
     pub fn max_unpacked_bytes(mut self, bytes: usize) -> Self {
         self.max_unpacked_bytes = bytes;
+        self
+    }
+
+    /// Has somebody who reads ahead, forwards.
+    pub(super) fn reading_ahead(mut self, ahead: Option<Arc<ReadAhead>>) -> Self {
+        self.ahead = ahead;
         self
     }
 
@@ -228,7 +237,7 @@ impl Scan {
     }
 
     fn fill_forwards(&mut self, place: &mut Place) -> Result<()> {
-        let log = self.log.clone();
+        let (log, ahead) = (self.log.clone(), self.ahead.clone());
         if !place.has_begun {
             // Also if its index cannot be read: it may be the next one that can.
             *place = Place { segment: log.segment_of(self.from), has_begun: true, ..Place::default() };
@@ -243,7 +252,7 @@ impl Scan {
                 log.check_owner()?;
             }
             let walk = self.walk(&log, place.segment, segment, (place.position, place.expected));
-            let mut walk = walk.with_at_hand(std::mem::take(&mut place.at_hand));
+            let mut walk = walk.with_at_hand(std::mem::take(&mut place.at_hand)).reading_ahead(ahead.as_deref());
             let mut is_through = false;
             // What was read together is given out while it is in the processor's cache, and its buffer read into again.
             while walk.expected() < self.to && (self.queue.is_empty() || walk.is_at_hand()) {

@@ -19,11 +19,13 @@
 
 mod foreign;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::error::Result;
+use crate::io::ReadAhead;
 use crate::record::{Batch, BatchChecksum, BatchFault, BatchHeader, MAGIC};
 use crate::storage::leader_epochs::LeaderEpochs;
 use crate::storage::segment::Segment;
@@ -88,6 +90,7 @@ pub(crate) struct Walk<'a> {
     last_epoch: LeaderEpoch,
     at_hand: AtHand,
     read_bytes: usize,
+    ahead: Option<&'a ReadAhead>,
 }
 
 impl<'a> Walk<'a> {
@@ -106,6 +109,7 @@ impl<'a> Walk<'a> {
             last_epoch: LeaderEpoch::NONE,
             at_hand: AtHand::default(),
             read_bytes: READ_BYTES,
+            ahead: None,
         }
     }
 
@@ -136,6 +140,12 @@ impl<'a> Walk<'a> {
     /// Reads no more than about `bytes` at a time.
     pub(crate) fn reading(mut self, bytes: usize) -> Self {
         self.read_bytes = bytes.clamp(4096, READ_BYTES);
+        self
+    }
+
+    /// Has somebody who reads ahead.
+    pub(crate) fn reading_ahead(mut self, ahead: Option<&'a ReadAhead>) -> Self {
+        self.ahead = ahead;
         self
     }
 
@@ -178,6 +188,9 @@ impl<'a> Walk<'a> {
         if found.is_err() {
             // It may be right on the disk, and have been read wrong: damage is believed when it is read twice.
             self.at_hand = AtHand::default();
+            if let Some(ahead) = self.ahead.take() {
+                ahead.forget(); // and whoever looks for where to go on jumps about
+            }
             found = self.fitting_batch()?;
         }
         match found {
@@ -218,10 +231,10 @@ impl<'a> Walk<'a> {
         if let Some(message) = self.message_at(position)? {
             return Ok(message);
         }
-        let Some(header) = self.bytes_at(position, BatchHeader::LEN_BYTES)? else {
+        let Some(header) = self.look_at(position, BatchHeader::LEN_BYTES)? else {
             return Ok(Err(BatchFault::TooShort));
         };
-        let header = match BatchHeader::parse(&header) {
+        let header = match BatchHeader::parse(header) {
             Ok(header) => header,
             Err(fault) => return Ok(Err(fault)),
         };
@@ -247,22 +260,46 @@ impl<'a> Walk<'a> {
 
     /// `len` bytes at `position`, if the segment has them.
     fn bytes_at(&mut self, position: u64, len: usize) -> Result<Option<Bytes>> {
+        let found = self.bring(position, len)?;
+        Ok(found.map(|found| self.at_hand.bytes.slice(found)))
+    }
+
+    /// The same, to be looked at and not kept.
+    fn look_at(&mut self, position: u64, len: usize) -> Result<Option<&[u8]>> {
+        let found = self.bring(position, len)?;
+        Ok(found.and_then(|found| self.at_hand.bytes.get(found)))
+    }
+
+    /// Reads `len` bytes at `position`, if they are not at hand; tells where they are in what is.
+    fn bring(&mut self, position: u64, len: usize) -> Result<Option<Range<usize>>> {
         if self.end.saturating_sub(position) < len as u64 {
             return Ok(None);
         }
-        let within = |buffer: &Bytes, from: u64| {
-            let from = usize::try_from(position.checked_sub(from)?).ok()?;
+        let within = |at_hand: &AtHand| {
+            let from = usize::try_from(position.checked_sub(at_hand.position)?).ok()?;
             let end = from.checked_add(len)?;
-            (end <= buffer.len()).then(|| buffer.slice(from..end))
+            (end <= at_hand.bytes.len()).then_some(from..end)
         };
-        if let Some(found) = within(&self.at_hand.bytes, self.at_hand.position) {
+        if let Some(found) = within(&self.at_hand) {
             return Ok(Some(found));
+        }
+        let file = self.segment.file()?;
+        let ahead = self.ahead.filter(|_| ReadAhead::takes(len));
+        if let Some(ahead) = ahead {
+            let rest = self.rest_at_hand(position).unwrap_or_default();
+            if let Some(bytes) = ahead.take(file, position + rest.len() as u64, &rest) {
+                self.at_hand = AtHand { bytes, position };
+                return Ok(within(&self.at_hand)); // a piece is longer than what is read ahead
+            }
         }
         let left = usize::try_from(self.end - position).unwrap_or(usize::MAX);
         self.at_hand = AtHand::default(); // first, so that its buffer can be read into again
-        let bytes = self.segment.file()?.slice(position, left.min(self.read_bytes.max(len)))?;
+        let bytes = file.slice(position, left.min(self.read_bytes.max(len)))?;
+        if let Some(ahead) = ahead {
+            ahead.follow(file, position + bytes.len() as u64, self.end);
+        }
         self.at_hand = AtHand { bytes, position };
-        Ok(within(&self.at_hand.bytes, position))
+        Ok(within(&self.at_hand))
     }
 
     /// What does not fit about a header whose own fields are fine.

@@ -26,7 +26,7 @@ pub(crate) use chance::Chance;
 pub(crate) use mailbox::{Mailbox, Post, mailbox};
 pub(crate) use signal::{Seen, Signal};
 pub(crate) use stepped::Stepped;
-pub(crate) use threads::{Threads, in_parallel, parallelism};
+pub(crate) use threads::{Threads, beside, in_parallel, parallelism, processor};
 
 /// A point in monotonic time: how long the scheduler has been running.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -91,7 +91,26 @@ pub(crate) fn in_parallel<T: Sync, R: Send>(items: &[T], threads: usize, work: i
     done.into_iter().map(|(_, answer)| answer).collect()
 }
 
+/// Does `work`, and `helper` on a thread beside it, which has ended when this returns: `work` has to see to that, also
+/// where it panics. If there can be no such thread, `helper` is not called.
+pub(crate) fn beside<R>(name: &str, helper: impl FnOnce() + Send, work: impl FnOnce() -> R) -> R {
+    std::thread::scope(|scope| {
+        if let Err(error) = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, helper) {
+            log::debug!("there is no {name}: {error}");
+        }
+        work()
+    })
+}
+
 /// How many threads can run at a time.
 pub(crate) fn parallelism() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// Which processor this thread runs on at the moment; `None` where the system does not tell.
+pub(crate) fn processor() -> Option<usize> {
+    #[cfg(target_os = "linux")]
+    return Some(rustix::thread::sched_getcpu());
+    #[cfg(not(target_os = "linux"))]
+    None
 }

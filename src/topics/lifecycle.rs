@@ -4,11 +4,13 @@
 //! |---|---|---|
 //! | creation, before the catalog's frame is durable | directories that the catalog does not name | removes them if they are empty, else puts them aside |
 //! | creation, after it | a whole topic | opens it |
+//! | adding partitions | as creation does, of those | the same, with or without those |
 //! | import, while the logs are written | directories that are marked as deleted | removes them |
 //! | import, between their renaming and the catalog's frame | whole directories that the catalog does not name | puts them aside |
 //! | deletion, before the catalog's frame is durable | a whole topic | opens it |
 //! | deletion, after it | directories, renamed or not, whole or not | removes them, if renamed; else puts them aside |
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -20,21 +22,23 @@ use crate::storage::{
 use crate::topics::TopicEntry;
 use crate::types::{LeaderEpoch, Timestamp, TopicPartition};
 
-/// What the partitions of a new topic have in common.
+/// What new partitions of a topic have in common.
 #[derive(Debug)]
 pub(crate) struct NewPartitions<'a> {
     pub(crate) log_dir: &'a dyn Dir,
     pub(crate) entry: &'a TopicEntry,
+    /// The number of the first of them; those before are there.
+    pub(crate) first: u32,
     pub(crate) config: &'a Arc<TopicConfig>,
     pub(crate) epoch: LeaderEpoch,
     pub(crate) now: Timestamp,
 }
 
-/// Makes the directories and empty logs of a topic; all of it is durable when this returns.
+/// Makes the directories and empty logs of new partitions; all of it is durable when this returns.
 pub(crate) fn create_partitions(new: &NewPartitions<'_>) -> Result<Vec<Log>> {
     let mut logs = Vec::new();
-    let mut begun = 0;
-    let mut made = (0..new.entry.partitions).try_for_each(|partition| {
+    let mut begun = new.first;
+    let mut made = (new.first..new.entry.partitions).try_for_each(|partition| {
         let dir = make_dir(new, partition)?;
         begun = partition + 1;
         let name = TopicPartition::new(Arc::clone(&new.entry.name), partition);
@@ -45,7 +49,7 @@ pub(crate) fn create_partitions(new: &NewPartitions<'_>) -> Result<Vec<Log>> {
     match made {
         Ok(()) => Ok(logs),
         Err(error) => {
-            discard_partitions(new.log_dir, new.entry, begun);
+            discard_partitions(new.log_dir, new.entry, new.first..begun);
             Err(error)
         }
     }
@@ -113,15 +117,15 @@ pub(crate) fn import_partitions(
     match opened.and_then(|()| new.log_dir.sync()) {
         Ok(()) => Ok(logs),
         Err(error) => {
-            discard_partitions(new.log_dir, new.entry, named);
+            discard_partitions(new.log_dir, new.entry, 0..named);
             Err(error)
         }
     }
 }
 
-/// Removes the first `count` directories of a topic that was not created after all.
-pub(crate) fn discard_partitions(log_dir: &dyn Dir, entry: &TopicEntry, count: u32) {
-    for partition in 0..count {
+/// Removes directories of partitions that were not created after all.
+pub(crate) fn discard_partitions(log_dir: &dyn Dir, entry: &TopicEntry, numbers: Range<u32>) {
+    for partition in numbers {
         let name = partition_dir_name(&TopicPartition::new(Arc::clone(&entry.name), partition));
         if let Err(error) = remove_dir(log_dir, &name) {
             log::warn!("{error}; the next opening removes it");

@@ -9,6 +9,7 @@ mod lifecycle;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 
@@ -58,9 +59,24 @@ pub(crate) struct Topic {
     pub(crate) entry: TopicEntry,
     pub(crate) config: Arc<TopicConfig>,
     pub(crate) partitions: Vec<Arc<Partition>>,
+    /// There is another one of the same id now, with these partitions and more.
+    is_outgrown: AtomicBool,
 }
 
 impl Topic {
+    pub(crate) fn new(entry: TopicEntry, config: Arc<TopicConfig>, partitions: Vec<Arc<Partition>>) -> Self {
+        Self { entry, config, partitions, is_outgrown: AtomicBool::new(false) }
+    }
+
+    /// Whether it is neither deleted nor outgrown.
+    pub(crate) fn is_current(&self) -> bool {
+        !self.is_deleted() && !self.is_outgrown.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_outgrown(&self) {
+        self.is_outgrown.store(true, Ordering::Release);
+    }
+
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.entry.name
     }

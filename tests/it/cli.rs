@@ -14,7 +14,7 @@ use crate::command::{Home, bare, damage, names, ottla, run, seq};
 const T: i64 = 1_700_000_000_000;
 
 /// Every command, and what it needs to be asked for help.
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 18] = [
     "",
     "topic",
     "topic create",
@@ -26,6 +26,9 @@ const COMMANDS: [&str; 15] = [
     "group",
     "group list",
     "group describe",
+    "group members",
+    "group reset",
+    "group delete",
     "config",
     "completions",
     "verify",
@@ -670,7 +673,14 @@ mod terminal {
             assert_eq!(home.run(arguments).refused(), format!("{owner}\n"));
         }
         let said = home.run("consume t --group g").refused();
-        assert_eq!(said, format!("{owner}; reading without --group works beside it\n"));
+        const BESIDE: &str = "`consume` without --group, `group describe` and `replay` work beside it";
+        assert_eq!(said, format!("{owner}; {BESIDE}\n"));
+        for arguments in ["group reset g --topic t --to-latest --execute", "group delete g", "group members g"] {
+            let said = home.run(arguments).refused();
+            assert!(said.starts_with(&format!("{owner}: ")) && said.ends_with(&format!("; {BESIDE}\n")), "{said}");
+        }
+        let plan = home.run("group reset g --topic t --to-latest --json").json();
+        assert_eq!(plan, [json!({ "topic": "t", "partition": 0, "before": null, "after": 1 })], "a dry run reads");
         running.end().done();
         assert_eq!(consumed(&home), ["1"]);
     }
@@ -747,10 +757,16 @@ mod terminal {
         home.run("consume t --group g --max-records 4").lines();
         let rows = home.run("group describe g").lines();
         let words: Vec<Vec<_>> = rows.iter().map(|row| row.split_whitespace().collect()).collect();
-        let heading = ["TOPIC", "PARTITION", "COMMITTED", "LOG", "END", "LAG"].to_vec();
-        assert_eq!(words, [heading, ["t", "0", "4", "10", "6"].to_vec()]);
-        let expected = r#"{"topic":"t","partition":0,"committed":4,"log_end":10,"lag":6}"#;
-        assert_eq!(home.run("group describe g --json").lines(), [expected]);
+        let heading = ["TOPIC", "PARTITION", "COMMITTED", "LOG", "END", "LAG", "LAG", "BYTES", "BEHIND"].to_vec();
+        let bytes = fs::metadata(home.segment("t-0")).unwrap().len(); // one batch, which the group is in
+        assert_eq!(words[0], heading);
+        assert_eq!(words[1][..7], ["t", "0", "4", "10", "6", &bytes.to_string(), "B"]);
+        let row = home.run("group describe g --json").json().remove(0);
+        let fields: Vec<_> = row.as_object().unwrap().keys().cloned().collect();
+        assert_eq!(fields, ["topic", "partition", "committed", "log_end", "lag", "lag_bytes", "lag_ms"]);
+        assert_eq!((&row["committed"], &row["log_end"], &row["lag"]), (&json!(4), &json!(10), &json!(6)));
+        assert_eq!(row["lag_bytes"], json!(bytes));
+        assert!(row["lag_ms"].as_u64().is_some_and(|age| age < 3_600_000), "{row}");
         assert_eq!(home.run("group list --json").lines(), [r#"{"group":"g"}"#]);
 
         home.run("topic create u --partitions 3").done();
@@ -758,9 +774,90 @@ mod terminal {
         home.run("consume u --group g --partition 1").lines();
         let rows = home.run("group describe g").lines();
         let words: Vec<Vec<_>> = rows.iter().skip(2).map(|row| row.split_whitespace().collect()).collect();
-        assert_eq!(words, [["u", "0", "-", "0", "-"], ["u", "1", "4", "4", "0"], ["u", "2", "-", "0", "-"]]);
-        let expected = r#"{"topic":"u","partition":0,"committed":null,"log_end":0,"lag":null}"#;
+        let none = |number| vec!["u", number, "-", "0", "-", "-", "-"];
+        assert_eq!(words, [none("0"), vec!["u", "1", "4", "4", "0", "0", "B", "0", "ms"], none("2")]);
+        let expected =
+            r#"{"topic":"u","partition":0,"committed":null,"log_end":0,"lag":null,"lag_bytes":null,"lag_ms":null}"#;
         assert_eq!(home.run("group describe g --json").lines()[1], expected);
+    }
+
+    #[test]
+    fn groups_are_reset_only_when_told_to() {
+        let home = Home::new();
+        home.run("topic create t --partitions 3").done();
+        for partition in 0..3 {
+            home.feed(seq(1, 10), &format!("produce t --partition {partition}")).done();
+        }
+        home.run("consume t --group g --partition 1 --max-records 4").lines();
+        let reset = |arguments: &str| {
+            let ran = home.run(&format!("group reset g {arguments} --json"));
+            ran.json()
+                .iter()
+                .map(|row| (row["partition"].as_i64(), row["before"].as_i64(), row["after"].as_i64()))
+                .collect::<Vec<_>>()
+        };
+        let row = |partition, before, after| (Some(partition), before, Some(after));
+        assert_eq!(reset("--all-topics --shift-by -3"), [row(1, Some(4), 1)]);
+        assert_eq!(reset("--all-topics --shift-by -3"), [row(1, Some(4), 1)], "nothing has happened");
+        assert_eq!(reset("--all-topics --shift-by -3 --execute"), [row(1, Some(4), 1)]);
+        assert_eq!(reset("--topic t:0,2 --to-offset 7 --execute"), [row(0, None, 7), row(2, None, 7)]);
+        assert_eq!(reset("--topic t:2 --topic t:0 --to-earliest"), [row(0, Some(7), 0), row(2, Some(7), 0)]);
+        let all = |after: [i64; 3]| {
+            (0..)
+                .zip([7, 1, 7])
+                .zip(after)
+                .map(|((number, before), after)| row(number, Some(before), after))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(reset("--topic t --to-current"), all([7, 1, 7]));
+        assert_eq!(reset("--topic t --to-latest"), all([10; 3]));
+        assert_eq!(reset("--topic t --by-duration P1D"), all([0; 3]));
+        assert_eq!(reset("--topic t --by-duration PT0S"), all([10; 3]));
+        assert_eq!(reset("--all-topics --to-datetime 2023-11-14T22:13:20"), all([0; 3]));
+        assert_eq!(home.run("consume t --group g --partition 0").lines(), ["8", "9", "10"]);
+
+        let ran = home.run("group reset g --topic t:1 --to-latest");
+        assert_eq!((ran.status, ran.err.as_str()), (0, "nothing was changed: --execute does it\n"));
+        let lines: Vec<Vec<&str>> =
+            std::str::from_utf8(&ran.out).unwrap().lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines, [["TOPIC", "PARTITION", "BEFORE", "AFTER"], ["t", "1", "1", "10"]]);
+        for (arguments, said) in [
+            ("g --topic t", "--to-earliest"),
+            ("g --to-latest", "--all-topics"),
+            ("g --topic t --to-latest --to-earliest", "cannot be used with"),
+            ("g --topic t --all-topics --to-latest", "cannot be used with"),
+            ("g --topic t:3 --to-latest", "t has no partition 3, but partitions 0 to 2"),
+            ("g --topic u --to-latest", "there is no topic or partition u"),
+            ("h --all-topics --to-latest", "there is no group h"),
+            ("h --topic t --shift-by 1 --execute", "nothing that could be shifted"),
+            ("g --topic t --to-datetime yesterday", "a time is RFC 3339"),
+            ("g --topic t --by-duration soon", "no duration"),
+            ("g --topic t --to-offset -1", "-1"),
+        ] {
+            let refused = home.run(&format!("group reset {arguments}")).refused();
+            assert!(refused.contains(said), "{arguments}: {refused}");
+        }
+        assert_eq!(home.run("group list").done(), "g\n");
+    }
+
+    #[test]
+    fn groups_are_deleted_and_have_no_members_where_nobody_is() {
+        let home = Home::new();
+        home.feed(seq(1, 3), "produce t").done();
+        for group in ["a", "b", "c"] {
+            home.run(&format!("consume t --group {group}")).lines();
+        }
+        let said = home.run("group members a").done();
+        assert_eq!(said, "group a has no members: nobody has the directory open\n");
+        assert_eq!(home.run("group members a --json").json(), [json!({ "group": "a", "members": [] })]);
+        assert!(home.run("group members nope").refused().contains("there is no group nope"));
+        assert_eq!(home.run("group delete a").done(), "");
+        let ran = home.run("group delete a b");
+        assert_eq!((ran.status, ran.err.as_str()), (2, "ottla: there is no group a\n"), "the others go all the same");
+        assert_eq!(home.run("group list").done(), "c\n");
+        assert_eq!(names(&home.data().join("groups")), ["c.offsets"]);
+        assert_eq!(home.run("group delete c --json").json(), [json!({ "group": "c" })]);
+        assert_eq!(home.run("consume t --group c").lines(), ["1", "2", "3"], "a new group begins at the beginning");
     }
 
     #[test]

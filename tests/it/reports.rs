@@ -52,7 +52,8 @@ fn every_case_has_a_row_and_every_row_its_test() {
     let files = ["clients", "command_line", "files", "imported", "names", "replayed"]
         .map(|name| format!("tests/it/reports/{name}.rs"));
     let units =
-        ["src/record/tests.rs", "src/record/compression/tests.rs", "src/bin/ottla/consume.rs"].map(str::to_owned);
+        ["tests/it/growth.rs", "src/record/tests.rs", "src/record/compression/tests.rs", "src/bin/ottla/consume.rs"]
+            .map(str::to_owned);
     let code: String = files.iter().chain(&units).map(|file| read(file)).collect();
     let table = read("tests/reports.md");
     assert_eq!(tests_in(&table), tests_in(&code));

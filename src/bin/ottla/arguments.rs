@@ -201,6 +201,18 @@ pub(crate) enum TopicCommand {
         #[arg(long = "config", value_name = "K=V", value_parser = pair)]
         settings: Vec<(String, String)>,
     },
+    /// Add partitions to a topic
+    ///
+    /// Records with a key go where the key belongs among the new number: those of one key may be in two partitions from
+    /// then on.
+    #[command(after_help = help::TOPIC_ALTER)]
+    Alter {
+        /// The topic
+        name: String,
+        /// How many partitions it is to have, more than it has
+        #[arg(long, value_name = "N")]
+        partitions: u32,
+    },
     /// List the topics, a name a line
     #[command(after_help = help::TOPIC_LIST)]
     List,
@@ -455,11 +467,11 @@ pub(crate) enum GroupCommand {
         /// The group
         group: String,
     },
-    /// Have a group go on at another place; without --execute, say what that would be
+    /// Have a group go on at another place; without --execute, say which that would be
     ///
     /// Prints for each partition what the group has committed, and what it is set to. What lies outside the log becomes
     /// the nearest end of it. A group that there is not yet is made.
-    #[command(after_help = help::GROUP_RESET)]
+    #[command(after_help = help::GROUP_RESET, override_usage = help::GROUP_RESET_USAGE)]
     Reset(GroupResetCommand),
     /// Delete groups, with all that they have committed
     #[command(after_help = help::GROUP_DELETE)]
@@ -497,10 +509,10 @@ pub(crate) struct GroupResetCommand {
 #[group(required = true, multiple = false)]
 pub(crate) struct ResetScope {
     /// All partitions of this topic, or those that are named, as in orders:0,2; may be repeated
-    #[arg(long = "topic", value_name = "T[:P[,P..]]", value_parser = TopicPartitions::parse)]
+    #[arg(help_heading = "Which partitions", long = "topic", value_name = "T[:P[,P..]]", value_parser = TopicPartitions::parse)]
     pub(crate) topics: Vec<TopicPartitions>,
     /// All partitions that the group has committed something for
-    #[arg(long)]
+    #[arg(help_heading = "Which partitions", long)]
     pub(crate) all_topics: bool,
 }
 
@@ -525,26 +537,26 @@ impl TopicPartitions {
 #[group(required = true, multiple = false)]
 pub(crate) struct ResetTarget {
     /// At the first record that is there
-    #[arg(long)]
+    #[arg(help_heading = "Where to", long)]
     to_earliest: bool,
     /// Behind the last record
-    #[arg(long)]
+    #[arg(help_heading = "Where to", long)]
     to_latest: bool,
     /// Where it would go on now; behind the last record where it has committed nothing
-    #[arg(long)]
+    #[arg(help_heading = "Where to", long)]
     to_current: bool,
     /// At this offset
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(help_heading = "Where to", long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     to_offset: Option<i64>,
     /// At the first record that is not older, behind the last one if all are: RFC 3339 (without a distance from UTC it is
     /// UTC), or milliseconds since 1970
-    #[arg(long, value_name = "TIME", value_parser = parse_datetime)]
+    #[arg(help_heading = "Where to", long, value_name = "TIME", value_parser = parse_datetime)]
     to_datetime: Option<i64>,
     /// So many offsets further on, or back with a minus
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    #[arg(help_heading = "Where to", long, value_name = "N", allow_hyphen_values = true)]
     shift_by: Option<i64>,
     /// At the first record that is no older than this, such as P7D, PT1H30M or P1DT12H
-    #[arg(long, value_name = "PnDTnHnMnS", value_parser = parse_duration)]
+    #[arg(help_heading = "Where to", long, value_name = "PnDTnHnMnS", value_parser = parse_duration)]
     by_duration: Option<Duration>,
 }
 
@@ -565,11 +577,11 @@ impl ResetTarget {
 
 /// A time as [`parse_time`] reads it, or one without a distance from UTC, as Kafka's tool takes it.
 fn parse_datetime(text: &str) -> Result<i64, String> {
-    match text.parse::<jiff::civil::DateTime>() {
-        // A time with a distance from UTC is none of these, and one with a Z neither.
+    // In this order: as a time without a distance, one with it would be read too, and the distance passed over.
+    parse_time(text).or_else(|expected| match text.parse::<jiff::civil::DateTime>() {
         Ok(_) => parse_time(&format!("{text}Z")),
-        Err(_) => parse_time(text),
-    }
+        Err(_) => Err(expected),
+    })
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -654,10 +666,12 @@ mod tests {
 
     #[test]
     fn durations_of_a_reset_are_those_of_iso_8601() {
-        for (text, seconds) in [("PT0S", 0.0), ("P7D", 604_800.0), ("PT1H30M", 5400.0), ("P1DT2H3M4.5S", 93_784.5)] {
+        for (text, seconds) in
+            [("PT0S", 0.0), ("P7D", 604_800.0), ("PT1H30M", 5400.0), ("P1DT2H3M4.5S", 93_784.5), ("1h 30m", 5400.0)]
+        {
             assert_eq!(parse_duration(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
         }
-        for text in ["", "P", "1h", "-PT1H", "P1M", "PT", "7"] {
+        for text in ["", "P", "soon", "-PT1H", "P1M", "PT", "7"] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
     }

@@ -228,6 +228,10 @@ Examples:
   ottla -d data topic create orders --partitions 4
   ottla -d data topic create events --config segment.bytes=67108864 --config flush.ms=1000";
 
+pub(crate) const TOPIC_ALTER: &str = "\
+Examples:
+  ottla -d data topic alter orders --partitions 8    there is no way back";
+
 pub(crate) const TOPIC_LIST: &str = "\
 Examples:
   ottla -d data topic list
@@ -267,6 +271,9 @@ Examples:
 pub(crate) const GROUP_MEMBERS: &str = "\
 Examples:
   ottla -d data group members billing";
+
+pub(crate) const GROUP_RESET_USAGE: &str = "\
+ottla group reset <GROUP> <--topic <T[:P[,P..]]>...|--all-topics> <WHERE TO> [--execute]";
 
 pub(crate) const GROUP_RESET: &str = "\
 Without --execute it only reads, and works beside a program that has the directory open. To do it,

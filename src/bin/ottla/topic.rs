@@ -26,6 +26,9 @@ pub(crate) fn run(command: &TopicCommand, engine: &Engine, output: &mut Output) 
                     .line(json!({ "topic": created.name, "id": created.id.to_string(), "partitions": partitions }))?;
             }
         }
+        TopicCommand::Alter { name, partitions } => {
+            admin.create_partitions(name, *partitions)?;
+        }
         TopicCommand::Delete { name } => admin.delete_topic(name)?,
         TopicCommand::List | TopicCommand::Describe { .. } => {} // they need no engine: see `look`
     }
@@ -46,7 +49,7 @@ pub(crate) fn look(command: &TopicCommand, directory: &Directory, output: &mut O
             }
         }
         TopicCommand::Describe { name } => describe(directory, name, output)?,
-        TopicCommand::Create { .. } | TopicCommand::Delete { .. } => {}
+        TopicCommand::Create { .. } | TopicCommand::Alter { .. } | TopicCommand::Delete { .. } => {}
     }
     Ok(Status::Done)
 }

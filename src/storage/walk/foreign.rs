@@ -65,11 +65,12 @@ impl Walk<'_> {
             return Ok(None);
         }
         let left = usize::try_from(self.end.saturating_sub(position)).unwrap_or(usize::MAX);
-        let Some(head) = self.bytes_at(position, left.min(BatchHeader::LEGACY_LEN_BYTES))? else { return Ok(None) };
+        let least = left.min(BatchHeader::LEGACY_LEN_BYTES);
+        let Some(head) = self.look_at(position, least)? else { return Ok(None) };
         if !matches!(head.get(FRONT_BYTES - 1), Some(0 | 1)) {
             return Ok(None);
         }
-        let header = match BatchHeader::parse_any(&head) {
+        let header = match BatchHeader::parse_any(head) {
             Ok(header) => header,
             Err(fault) => return Ok(Some(Err(fault))),
         };
@@ -86,9 +87,10 @@ impl Walk<'_> {
 
     fn unpacked(&mut self, batch: Batch) -> Result<Batch, BatchFault> {
         let Some(foreign) = &mut self.foreign else { return Ok(batch) };
-        match batch.clone().unpack_with(&mut foreign.decompressor, foreign.unpacked_limit) {
-            Err(BatchFault::CodecNotCompiled { .. }) => Ok(batch), // it may be fine
-            unpacked => unpacked,
+        let mut batch = batch;
+        match batch.unpack_in_place(&mut foreign.decompressor, foreign.unpacked_limit) {
+            Ok(()) | Err(BatchFault::CodecNotCompiled { .. }) => Ok(batch), // it may be fine
+            Err(fault) => Err(fault),
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ottla::{
     Admin, Compression, Engine, Error, MemoryDisk, Offset, OffsetSpec, Producer, ProducerConfig, ProducerRecord,
-    Timestamp, TopicPartition,
+    RebalanceListener, Timestamp, TopicPartition,
 };
 
 use super::{append, consumer, engine, engine_on, orders, poll, subscribed};
@@ -255,4 +255,31 @@ fn commits_are_metrics() {
     assert_eq!(metrics.get("commit-total"), Some(2.0));
     assert!(metrics.get("commit-latency-max").unwrap() >= 0.0);
     assert!(metrics.get("commit-sync-time-ns-total").unwrap() > 0.0);
+}
+
+#[test]
+fn rebalances_are_counted_and_their_listener_timed() {
+    struct Nothing;
+    impl RebalanceListener<str, str> for Nothing {}
+
+    let engine = engine(&[("orders", 2)]);
+    let mut first = consumer(&engine, &[("group.id", "billing")]);
+    first.subscribe_with(["orders"], Nothing).unwrap();
+    let metrics = first.metrics();
+    assert_eq!((metrics.get("rebalance-total"), metrics.get("last-rebalance-seconds-ago")), (Some(0.0), Some(-1.0)));
+    poll(&mut first).unwrap();
+    poll(&mut first).unwrap();
+    assert_eq!(first.metrics().get("rebalance-total"), Some(1.0));
+    let mut second = subscribed(&engine, &[]);
+    poll(&mut second).unwrap();
+    poll(&mut first).unwrap();
+    let metrics = first.metrics();
+    assert_eq!((metrics.get("rebalance-total"), metrics.get("failed-rebalance-total")), (Some(2.0), Some(0.0)));
+    assert_eq!(metrics.get("assigned-partitions"), Some(1.0));
+    assert!(metrics.get("partition-revoked-latency-max").unwrap() >= 0.0);
+    assert!(metrics.get("rebalance-latency-total") >= metrics.get("partition-assigned-latency-max"));
+    assert!(metrics.get("partition-lost-latency-avg").unwrap().is_nan());
+    let mut refused = subscribed(&engine, &[("partition.assignment.strategy", "sticky")]);
+    assert!(matches!(poll(&mut refused), Err(Error::InconsistentGroupProtocol { .. })));
+    assert_eq!(refused.metrics().get("failed-rebalance-total"), Some(1.0));
 }

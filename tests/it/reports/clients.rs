@@ -11,7 +11,7 @@ use ottla::{
 };
 use serde_json::{Value, json};
 
-use super::T;
+use super::{T, committed};
 use crate::command::{Home, names, seq};
 
 /// A record over the limit takes its small neighbours with it.
@@ -80,6 +80,20 @@ fn r034_time_lookup_finds_the_first_of_equal_times_and_nothing_behind_the_last()
             let at = format!("@{from}");
             let arguments = ["consume", "t", "--from", &at, "--max-records", "1", "--format", "{offset}"];
             assert_eq!(home.run_with(&arguments).done(), first, "{from}, indexes: {has_indexes}");
+        }
+        for (time, after) in [
+            (T.to_string(), 0),
+            ((T + 1).to_string(), 3000),
+            ((T + 6).to_string(), 3010),
+            ("2100-01-01T00:00:00Z".to_owned(), 3010),
+        ] {
+            if !has_indexes {
+                indexes().iter().for_each(|name| fs::remove_file(home.partition("t-0").join(name)).unwrap());
+            }
+            let arguments = ["group", "reset", "g", "--topic", "t", "--to-datetime", &time, "--execute", "--json"];
+            let row = home.run_with(&arguments).json().remove(0);
+            assert_eq!(row["after"], after, "{time}, indexes: {has_indexes}");
+            assert_eq!(committed(&home, "g"), after);
         }
     }
 }
