@@ -2,8 +2,9 @@
 //!
 //! The numbers are those of the statements, which say what Kafka's own tests check of its group coordinator and assignors.
 //! A group here is Kafka's of KIP-848 without heartbeats: members are handles of this process, and partitions go from one
-//! to the next one by one. Tests without a path are in `tests/it/groups`; (s) is `src/coordinator/group/state/tests.rs`, (o)
-//! `src/coordinator/group/offsets.rs`, (a) `src/coordinator/group/assignor/tests.rs`, (c) `tests/it/consumer`.
+//! to the next one by one. Tests without a letter are in `tests/it/groups`; (c) is `tests/it/consumer`, (d)
+//! `tests/it/group_admin.rs`, (s) `src/coordinator/group/state/tests.rs`, (o) `src/coordinator/group/offsets.rs`, (a)
+//! `src/coordinator/group/assignor/tests.rs`.
 //!
 //! | | statement | test |
 //! |---|---|---|
@@ -19,13 +20,13 @@
 //! | G10 | commits while partitions are dealt | (c) `c25_commit_during_a_rebalance_is_taken_from_whoever_still_owns`: they are taken, since the owner is known |
 //! | G11 | a static member that returns has what it had, nobody notices, the old handle is fenced | (s) `static_member_that_returns_in_time_gets_its_partitions_and_nobody_notices`, `g11_static_member_that_comes_back_in_time_has_its_partitions` |
 //! | G12 | `group.max.size` | (s) `member_beyond_group_max_size_is_refused_but_not_one_that_returns`, `g12_group_takes_no_more_than_group_max_size` |
-//! | G13 | commits of one that is no member: only while there is none | (s) `standalone_commit_is_taken_only_while_the_group_is_empty`, (c) `c25_commit_of_another_than_the_member_is_refused`, `g13_unknown_group_has_committed_nothing` |
+//! | G13 | commits of one that is no member: only while there is none | (s) `standalone_commit_is_taken_only_while_the_group_is_empty`, (c) `c25_commit_of_another_than_the_member_is_refused`, (d) `g13_standalone_commit_is_taken_by_a_group_without_members`, `g13_unknown_group_has_committed_nothing` |
 //! | G14 | offsets of an open transaction | waits for transactions |
 //! | G15 | a commit beside one of a transaction | waits for transactions |
-//! | G16 | retention of offsets | (o) `commits_of_a_group_without_members_go_by_their_own_time`, `offsets_of_a_group_go_by_when_its_last_member_left`, `g16_offsets_of_a_group_that_stands_empty_expire` |
-//! | G17 | offsets of a subscribed topic cannot be deleted | `g17_offsets_of_a_subscribed_topic_are_not_deleted` |
-//! | G18 | nor a group with members | `g18_group_with_members_is_not_deleted` |
-//! | G19 | a deleted topic takes its offsets along | (o) `forgetting_a_topic_leaves_the_others`, `g19_deleted_topic_takes_its_offsets_along` |
+//! | G16 | retention of offsets | (o) `commits_of_a_group_without_members_go_by_their_own_time`, `offsets_of_a_group_go_by_when_its_last_member_left`, (d) `g16_offsets_of_a_group_expire_when_it_has_been_empty_for_so_long_and_the_group_with_them`, `g16_offsets_of_topics_that_a_member_subscribes_to_never_expire` |
+//! | G17 | offsets of a subscribed topic cannot be deleted | (d) `g17_offsets_of_a_topic_that_a_member_subscribes_to_cannot_be_deleted` |
+//! | G18 | nor a group with members | (d) `g18_group_with_members_cannot_be_deleted` |
+//! | G19 | a deleted topic takes its offsets along | (o) `forgetting_a_topic_leaves_the_others`, (d) `g19_offsets_go_with_their_topic`, `member_reads_a_topic_that_was_created_anew_from_its_beginning` |
 //! | G20 | what a restart keeps | `g20_reopening_keeps_offsets_and_no_members`: members are handles of a process, and end with it |
 //! | G21 | a partition is granted when its former owner has let it go | (s) `partition_goes_over_when_its_owner_has_let_go_and_not_before`, `g21_partition_is_read_by_nobody_while_its_owner_has_not_let_go` |
 //! | G22 | one that does not let go in time is expelled | (c) `c33_another_member_takes_over_from_one_that_works_too_long` |
@@ -126,6 +127,7 @@ fn table_of_statements_is_whole() {
         include_str!("groups/assignors.rs"),
         include_str!("groups/members.rs"),
         include_str!("groups/stored.rs"),
+        include_str!("group_admin.rs"),
         include_str!("consumer/commits.rs"),
         include_str!("consumer/rebalances.rs"),
         include_str!("../../src/coordinator/group/assignor/tests.rs"),

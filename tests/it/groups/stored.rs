@@ -1,8 +1,8 @@
-//! What a group leaves on the disk, and who may take it away.
+//! What a group leaves on the disk; the rest of that is in `group_admin.rs`.
 
-use ottla::{Admin, Consumer, Engine, EngineConfig, Error, MemoryDisk, Offset};
+use ottla::{Admin, Consumer, Engine, Error, MemoryDisk};
 
-use super::{TextConsumer, assigned, config, create, engine, engine_on, fill, member, pass, poll};
+use super::{TextConsumer, assigned, config, create, engine, engine_on, fill, member, poll};
 
 #[test]
 fn g13_unknown_group_has_committed_nothing() {
@@ -13,57 +13,7 @@ fn g13_unknown_group_has_committed_nothing() {
 }
 
 #[test]
-fn g16_offsets_of_a_group_that_stands_empty_expire() {
-    let minutes = |minutes: u64| minutes * 60;
-    let config = EngineConfig::builder().set("offsets.retention.minutes", "60").unwrap().build().unwrap();
-    let engine = Engine::builder().config(config).open_memory(&MemoryDisk::stepped(11)).unwrap();
-    create(&engine, "orders", 1);
-    create(&engine, "still", 1);
-    fill(&engine, "orders");
-    let mut first = member(&engine, &[("max.poll.interval.ms", "36000000")]);
-    first.commit_sync().unwrap();
-    pass(&engine, minutes(180));
-    assert_eq!(Admin::new(&engine).list_groups().unwrap().len(), 1, "it has a member that subscribes");
-    first.close().unwrap();
-    pass(&engine, minutes(50));
-    assert_eq!(Admin::new(&engine).list_groups().unwrap().len(), 1);
-    pass(&engine, minutes(70));
-    assert_eq!(Admin::new(&engine).list_groups().unwrap(), []);
-}
-
-#[test]
-fn g17_offsets_of_a_subscribed_topic_are_not_deleted() {
-    let engine = engine(2);
-    create(&engine, "refunds", 1);
-    let admin = Admin::new(&engine);
-    let mut first = member(&engine, &[]);
-    first
-        .commit_sync_offsets([(("orders", 0).into(), Offset(0).into()), (("refunds", 0).into(), Offset(0).into())])
-        .unwrap();
-    let refused = admin.delete_group_offsets("billing", [("orders", 0).into()]);
-    assert!(matches!(refused, Err(Error::GroupSubscribedToTopic { .. })), "{refused:?}");
-    admin.delete_group_offsets("billing", [("refunds", 0).into()]).unwrap();
-    assert_eq!(first.committed(&("refunds", 0).into()).unwrap(), None);
-    first.close().unwrap();
-    admin.delete_group_offsets("billing", [("orders", 0).into()]).unwrap();
-}
-
-#[test]
-fn g18_group_with_members_is_not_deleted() {
-    let engine = engine(2);
-    fill(&engine, "orders");
-    let admin = Admin::new(&engine);
-    let mut first = member(&engine, &[]);
-    first.commit_sync().unwrap();
-    let refused = admin.delete_group("billing");
-    assert!(matches!(refused, Err(Error::NonEmptyGroup { .. })), "{refused:?}");
-    first.close().unwrap();
-    admin.delete_group("billing").unwrap();
-    assert!(matches!(admin.describe_group("billing"), Err(Error::GroupIdNotFound { .. })));
-}
-
-#[test]
-fn g19_deleted_topic_takes_its_offsets_along() {
+fn member_reads_a_topic_that_was_created_anew_from_its_beginning() {
     let engine = engine(2);
     create(&engine, "refunds", 1);
     let admin = Admin::new(&engine);
