@@ -610,8 +610,8 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
 
     /// The same as [`wait_until`](Self::wait_until); meanwhile no member is late.
     fn wait_as_member(&mut self, until: Moment, is_stopped: &dyn Fn() -> bool) -> Result<Vec<Chunk>> {
-        if let Some(membership) = self.commits.membership() {
-            membership.begin_wait();
+        if self.commits.membership().is_some_and(|membership| !membership.begin_wait()) {
+            return Ok(Vec::new()); // expelled just now, and its partitions may be somebody else's
         }
         let chunks = self.wait_until(until, is_stopped);
         if let Some(membership) = self.commits.membership() {

@@ -14,7 +14,7 @@
 //! | C8 | a seek drops what is buffered | `c8_seek_drops_what_is_buffered` |
 //! | C9 | a bad seek is refused | `c9_seek_to_a_negative_offset_or_of_an_unassigned_partition_is_refused` |
 //! | C10 | paused: nothing; resumed: what was buffered | `c10_paused_partition_returns_nothing_until_resumed`; that nothing is read again: `paused_partition_keeps_its_buffer` in `src/consumer/fetcher` |
-//! | C11 | a rebalance that takes a partition away ends its pause | no rebalance: a group has one member. `c11_pause_lasts_as_long_as_the_partition_is_kept` for what one member can see |
+//! | C11 | a rebalance that takes a partition away ends its pause | `c11_pause_ends_when_the_partition_goes_and_lasts_while_it_is_kept`, `c11_pause_lasts_as_long_as_the_partition_is_kept` |
 //! | C12 | a record that cannot be deserialized is an error until a seek | `c12_record_that_cannot_be_deserialized_is_an_error_until_seek` |
 //! | C13 | so is a corrupt batch | `c13_corrupt_batch_is_an_error_that_names_its_place_until_seek` |
 //! | C14 | a first batch beyond the fetch limits is returned | `c14_record_larger_than_the_fetch_limits_is_returned` |
@@ -23,30 +23,35 @@
 //! | C17 | the end under `read_committed` | not yet: there are no transactions |
 //! | C18 | lag: unknown at first, then to the high watermark | `c18_lag_is_unknown_before_a_position_is` |
 //! | C19 | automatic commits cover earlier polls only | `c19_auto_commit_covers_what_earlier_polls_returned` |
-//! | C20 | and happen before a rebalance | not yet: a group has one member |
+//! | C20 | and happen before a partition is given up | `c20_auto_commit_comes_before_the_revocation_and_the_next_owner_begins_there` |
 //! | C21 | and on close | `c21_close_commits_what_the_last_poll_returned` |
 //! | C22 | also when it was woken | `c22_close_after_a_wakeup_commits` |
 //! | C23 | callbacks run in order, before a later `commit_sync` returns | `c23_callbacks_have_run_in_order_before_commit_sync_returns` |
 //! | C24 | a failure that may pass is told, and not tried again | `c24_commit_that_fails_for_want_of_room_is_told_and_not_tried_again` |
-//! | C25 | a commit by one who is not the member is refused | `c25_commit_of_another_than_the_member_is_refused`; during a rebalance: not yet |
+//! | C25 | a commit by one who is not the member is refused | `c25_commit_of_another_than_the_member_is_refused`; during a rebalance nothing has to be refused but what is not owned: `c25_commit_during_a_rebalance_is_taken_from_whoever_still_owns` |
 //! | C26 | metadata comes back, and has a limit | `c26_metadata_comes_back_and_has_a_limit` |
 //! | C27 | no group: assigning works, committing does not | `c27_without_a_group_assigning_works_and_committing_does_not` |
-//! | C28 to C32 | rebalance listeners | not yet: a group has one member |
-//! | C33 | `max.poll.interval.ms` | not yet: nobody waits for the member's place |
+//! | C28 | eager: all is revoked, then the new is assigned | partitions change hands one by one, as with KIP-848, so what is kept is never revoked; the order and where it begins: `c28_what_goes_is_revoked_before_what_comes_is_assigned_and_begins_where_it_was_committed` |
+//! | C29 | cooperative: nothing lost, so nothing revoked | `c29_member_that_loses_nothing_is_told_of_nothing_new_and_of_no_revocation` |
+//! | C30 | an expelled member is told, and cannot commit | `c30_member_that_was_expelled_is_told_that_its_partitions_are_lost`, `c30_nothing_can_be_committed_for_what_is_lost_and_lost_means_revoked_unless_it_is_said_otherwise` |
+//! | C31 | a listener that fails | `c31_failure_of_a_listener_is_given_after_all_calls_and_the_consumer_reads_on` |
+//! | C32 | nothing is read before `on_partitions_assigned` returns | `c32_nothing_is_read_before_on_partitions_assigned_returns_and_a_seek_in_it_counts` |
+//! | C33 | `max.poll.interval.ms` | `c33_another_member_takes_over_from_one_that_works_too_long` |
 //! | C34 | interceptors filter, fail without harm, see commits that succeeded | `c34_interceptor_may_leave_records_out`, `c34_failing_interceptor_is_passed_by`, `c34_interceptor_sees_commits_that_succeeded` |
 //! | C35 | a position behind a cut | `c35_committed_offset_that_a_power_cut_took_is_cut_back`; of a consumer that is reading: `c35_position_behind_a_cut_is_reported_once_and_moved` in `src/consumer/fetcher`, since no log is cut while it is open |
 //! | C36 | a topic no longer subscribed is let go | `c36_topic_no_longer_subscribed_is_let_go_with_its_buffer` |
-//! | C37 | patterns | not yet: with rebalances |
+//! | C37 | patterns | `c37_topics_join_a_pattern_as_they_are_created_and_leave_as_they_are_deleted`; there are no internal topics to leave out |
 //! | C38 | the lag metric, gone when unassigned | `c38_lag_is_a_metric_until_the_partition_is_unassigned` |
 //!
-//! Of 38 statements 28 are tested or hold by type, C11, C25 and C35 as far as one member can see them; 10 are not: C15 for
-//! want of a network, C17 of transactions, C20, C28 to C33 and C37 until groups have several members.
+//! Of 38 statements 36 are tested or hold by type; 2 are not: C15 for want of a network, C17 until there are transactions.
+//! The groups themselves are in `groups.rs`.
 
 mod commits;
 mod fetching;
 mod interceptors;
 mod positions;
 mod reading;
+mod rebalances;
 mod threads;
 
 use std::time::Duration;
@@ -114,8 +119,7 @@ fn table_of_statements_is_whole() {
     let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("//! | C")).collect();
     for number in 1..=38 {
         let is_row = |row: &&&str| row.starts_with(&format!("//! | C{number} "));
-        let is_of_several = (28..=32).contains(&number) && rows.iter().any(|row| row.starts_with("//! | C28 to C32 "));
-        assert!(is_of_several || rows.iter().filter(is_row).count() == 1, "C{number} has no row");
+        assert_eq!(rows.iter().filter(is_row).count(), 1, "C{number} has no row");
     }
     let tests = [
         include_str!("consumer/commits.rs"),
@@ -123,13 +127,14 @@ fn table_of_statements_is_whole() {
         include_str!("consumer/interceptors.rs"),
         include_str!("consumer/positions.rs"),
         include_str!("consumer/reading.rs"),
+        include_str!("consumer/rebalances.rs"),
         include_str!("consumer/threads.rs"),
         include_str!("../../src/consumer/fetcher/tests.rs"),
     ]
     .concat();
     let named = rows.iter().flat_map(|row| row.split('`').skip(1).step_by(2));
     for name in named.filter(|name| name.contains('_') && !name.contains(['.', '/', ' '])) {
-        let is_mere_word = ["read_committed", "commit_sync"].contains(&name);
+        let is_mere_word = ["read_committed", "commit_sync", "on_partitions_assigned"].contains(&name);
         assert!(is_mere_word || tests.contains(&format!("fn {name}(")), "there is no test {name}");
     }
 }

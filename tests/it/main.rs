@@ -22,6 +22,7 @@ mod full_disk;
 #[cfg(all(feature = "cli", feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
 mod golden;
 mod group_admin;
+mod groups;
 mod growth;
 mod import;
 mod kafka_bytes;

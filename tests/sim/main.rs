@@ -8,6 +8,7 @@
 //! | `rot.rs` | a bit that is wrong at rest, before the next opening |
 //! | `steps.rs` | short workloads, with a crash at each of their steps |
 //! | `phases.rs` | what an engine was doing when a crash struck it |
+//! | `groups.rs` | a consumer group whose members come and go; `../it/groups/{ledger,worker}.rs` watch it |
 //! | `planted.rs` | bugs that are put into a copy of the tree, to see that they are found |
 //! | `regressions.rs` | what was found, by name |
 //! | `../it/crash/{app,model}.rs` | the application, and the model of the promises |
@@ -22,6 +23,8 @@
 //! OTTLA_SIM_SEED=1234 cargo test --all-features --test sim for_a_chosen_time -- --ignored --nocapture
 //! # a crash of each kind at each step of the short workloads
 //! cargo test --release --all-features --test sim at_every_step_of_many_seeds -- --ignored --nocapture
+//! # consumer groups, for a chosen time; OTTLA_SIM_SEED=1234 for that one run again
+//! OTTLA_SIM_SECONDS=600 cargo test --release --all-features --test sim groups_for_a_chosen_time -- --ignored --nocapture
 //! # each planted bug, until it is found
 //! cargo test --release --all-features --test sim planted_bugs_are_found -- --ignored --nocapture
 //! ```
@@ -34,6 +37,9 @@ mod app;
 #[expect(dead_code, reason = "the tests of rot use more of it")]
 #[path = "../it/chance.rs"]
 mod chance;
+mod groups;
+#[path = "../it/groups/ledger.rs"]
+mod ledger;
 #[expect(dead_code, reason = "the crash tests use more of it")]
 #[path = "../it/crash/model.rs"]
 mod model;
@@ -43,6 +49,8 @@ mod regressions;
 mod rot;
 mod steps;
 mod weather;
+#[path = "../it/groups/worker.rs"]
+mod worker;
 mod world;
 
 use std::panic::catch_unwind;

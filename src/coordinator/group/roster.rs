@@ -252,9 +252,9 @@ impl Membership {
         self.seat.set(nanos(now))
     }
 
-    /// The member is inside of a poll, and waits: it cannot be overdue.
-    pub(crate) fn begin_wait(&self) {
-        self.seat.set(POLLING);
+    /// The member is inside of a poll, and waits: it cannot be overdue. `false` if it was expelled before.
+    pub(crate) fn begin_wait(&self) -> bool {
+        self.seat.set(POLLING)
     }
 
     /// Its poll ends, or runs code of the user's, at `now`.
@@ -276,10 +276,7 @@ impl Membership {
         let roster = &self.group.roster;
         loop {
             let Some(job) = lock(&roster.0).members.begin_assign() else { break };
-            if let Err(error) = self.assign(&job) {
-                self.seat.has_news.store(true, Ordering::SeqCst); // to be tried again
-                return Err(error);
-            }
+            self.assign(&job)?;
         }
         let mut seated = lock(&roster.0);
         let step = seated.members.sync(&self.id);
@@ -289,7 +286,7 @@ impl Membership {
 
     /// Runs an assignor, outside of the lock: it may be the user's.
     fn assign(&self, job: &AssignJob) -> Result<()> {
-        let unfinished = Unfinished(&self.group.roster);
+        let unfinished = Unfinished(self);
         let failed = |cause: Cause| Error::Assignor {
             group: self.group.name().into(),
             assignor: job.assignor.name().into(),
@@ -300,6 +297,9 @@ impl Membership {
         let mut seated = lock(&self.group.roster.0);
         let finished = seated.members.finish_assign(job, &assignment);
         seated.tell();
+        if finished.is_err() {
+            self.seat.has_news.store(true, Ordering::SeqCst); // to be tried again
+        }
         finished.map_err(|reason| failed(Cause::msg(reason)))
     }
 
@@ -325,12 +325,14 @@ impl Membership {
     }
 }
 
-/// An assignment that was begun; dropped, it failed.
-struct Unfinished<'a>(&'a Roster);
+/// An assignment that a member has begun; dropped, it failed, or the assignor panicked. The member's next poll tries
+/// again: others may have seen it under way, and wait for it.
+struct Unfinished<'a>(&'a Membership);
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
-        lock(&self.0.0).members.abandon_assign();
+        lock(&self.0.group.roster.0).members.abandon_assign();
+        self.0.seat.has_news.store(true, Ordering::SeqCst);
     }
 }
 

@@ -261,6 +261,7 @@ impl Members {
             member.standing = Standing::Away(until);
             member.held.clear(); // kept for it by the books alone
             self.news.remove(id);
+            self.free_unclaimed(); // what it was about to let go of
         } else {
             self.remove(id);
         }

@@ -192,3 +192,49 @@ fn r068_pausing_keeps_the_position_and_resuming_repeats_nothing() {
     let refused: Error = consumer.pause([&other]).unwrap_err();
     assert!(refused.to_string().contains("t-1"), "{refused}");
 }
+
+/// A member resumes where it remembers to have been, though another one has read on since; or it is handed records of a
+/// partition that it has given away.
+#[test]
+fn r064_partition_that_comes_back_is_read_from_where_the_other_one_committed() {
+    let engine = Engine::builder().open_memory(&MemoryDisk::stepped(64)).unwrap();
+    let producer = Producer::<str, str>::new(&engine).unwrap();
+    for number in 0..120 {
+        producer.send(ProducerRecord::to("t").value(&number.to_string())).unwrap();
+        producer.send(ProducerRecord::to("u").value("other")).unwrap();
+    }
+    producer.close().unwrap();
+    let t = TopicPartition::new("t", 0);
+    let member = |limit: &str| {
+        let config = ConsumerConfig::builder().group_id(Some("g".into())).enable_auto_commit(false);
+        let config = config.set("max.poll.records", limit).unwrap().build().unwrap();
+        Consumer::<str, str>::with_config(&engine, config).unwrap()
+    };
+    let offsets = |member: &mut Consumer<str, str>| {
+        let records = member.poll(Duration::ZERO).unwrap();
+        records
+            .iter()
+            .filter(|record| *record.topic_partition() == t)
+            .map(|record| record.offset().0)
+            .collect::<Vec<_>>()
+    };
+    let mut first = member("100");
+    first.subscribe(["t"]).unwrap();
+    assert_eq!(offsets(&mut first), (0..100).collect::<Vec<_>>());
+    first.commit_sync_offsets([(t.clone(), Offset(50).into())]).unwrap();
+
+    first.subscribe(["u"]).unwrap();
+    let mut second = member("30");
+    second.subscribe(["t"]).unwrap();
+    assert_eq!(offsets(&mut second), [0i64; 0]); // the first one has not let go
+    assert_eq!(offsets(&mut first), [0i64; 0]);
+    assert_eq!(offsets(&mut second), (50..80).collect::<Vec<_>>());
+    let refused = first.commit_sync_offsets([(t.clone(), Offset(100).into())]);
+    assert!(matches!(refused, Err(Error::CommitFailed { .. })), "{refused:?}");
+    assert_eq!(offsets(&mut first), [0i64; 0]);
+    second.commit_sync_offsets([(t.clone(), Offset(80).into())]).unwrap();
+    second.close().unwrap();
+
+    first.subscribe(["t", "u"]).unwrap();
+    assert_eq!(offsets(&mut first).first(), Some(&80));
+}

@@ -300,6 +300,19 @@ fn what_a_rebalance_takes_from_one_that_is_away_is_free_at_once() {
     assert_eq!(group.poll(&new).1.len(), 1);
 }
 
+#[test]
+fn static_member_that_leaves_keeps_nothing_that_it_was_to_let_go_of() {
+    let mut group = Group::new(&[("t", 2)]);
+    let away = group.join(of_instance("a", &["t"]));
+    group.poll(&away);
+    let new = group.join_range();
+    assert_eq!(group.poll(&new).1, Vec::<String>::new());
+    group.members.leave(&away, Moment(std::time::Duration::from_secs(45)));
+    assert!(group.members.take_news().contains(&new));
+    assert_eq!(group.poll(&new).1.len(), 1);
+    assert_eq!(group.state(), GroupState::Stable);
+}
+
 #[test] // G5
 fn member_without_a_common_assignor_is_refused() {
     let mut group = Group::new(&[("t", 1)]);
