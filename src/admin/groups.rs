@@ -10,7 +10,7 @@ use crate::coordinator::group::{
 };
 use crate::error::{Error, Result};
 use crate::topics::Topic;
-use crate::types::{Timestamp, TopicId, TopicPartition};
+use crate::types::{TopicId, TopicPartition};
 
 impl Admin {
     /// All groups that have committed something, by name. Never blocks for the disk. Kafka: `Admin.listGroups`.
@@ -171,7 +171,10 @@ impl Admin {
                 return Err(Error::GroupSubscribedToTopic { group: name.into(), topic: partition.topic().into() });
             }
             let (topic_id, partition) = (topic.id(), partition.partition());
-            entries.push(DropEntry { topic_id, partition, commit_timestamp: Timestamp::NONE });
+            // What is there now, and no commit that comes in between.
+            if let Some(committed) = group.committed(topic_id, partition) {
+                entries.push(DropEntry { topic_id, partition, commit_timestamp: committed.commit_timestamp });
+            }
         }
         self.engine.drop_offsets(name, &entries)
     }
@@ -282,9 +285,9 @@ impl Admin {
         partitions: impl IntoIterator<Item = TopicPartition>,
         to: GroupReset,
     ) -> Result<Vec<GroupOffsetChange>> {
-        if self.engine.group(name)?.has_members() {
-            return Err(Error::NonEmptyGroup { group: name.into() });
-        }
+        let group = self.engine.group(name)?;
+        // From here on nobody gets a partition of the group, so what is planned is what there is.
+        let _permit = group.admit(None, &[]).map_err(|_| Error::NonEmptyGroup { group: name.into() })?;
         let plan = self.plan_group_reset(name, partitions, to)?;
         let offsets = plan.iter().map(|change| (change.partition.clone(), OffsetAndMetadata::new(change.after)));
         self.alter_group_offsets(name, offsets)?;

@@ -453,7 +453,8 @@ impl Commits {
     fn entry(&self, fetcher: &Fetcher, name: &TopicPartition, offset: OffsetAndMetadata) -> Result<CommitEntry> {
         let entry = self.engine.commit_entry(name, offset)?;
         // What was read of a topic that is gone says nothing about its successor.
-        if fetcher.lanes().iter().any(|lane| lane.name() == name && lane.topic_id() != entry.topic_id) {
+        let lane = fetcher.lanes().binary_search_by(|lane| lane.name().cmp(name));
+        if lane.is_ok_and(|index| fetcher.lanes()[index].topic_id() != entry.topic_id) {
             return Err(Error::UnknownTopicId { partition: name.clone() });
         }
         Ok(entry)

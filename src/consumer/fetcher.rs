@@ -211,8 +211,10 @@ impl Fetcher {
     pub(super) fn collect(&mut self, begin: Begin<'_>, now: Moment, inspect: &dyn Inspect) -> Result<Collected> {
         let passes_deleted = self.passes_deleted;
         for lane in self.lanes.iter_mut().filter(|lane| !(passes_deleted && lane.is_deleted())) {
-            lane.validate()?;
-            lane.settle(begin)?;
+            match lane.validate().and_then(|()| lane.settle(begin)) {
+                Err(_) if passes_deleted && lane.is_deleted() => {} // it was deleted meanwhile
+                outcome => outcome?,
+            }
         }
         if self.gathers() && !self.has_gathered(now) {
             return Ok(Collected::default());
@@ -229,7 +231,10 @@ impl Fetcher {
                 continue;
             }
             let before = (collected.count, collected.consumed_bytes);
-            let outcome = lane.visit(&mut round, &mut collected);
+            let outcome = match lane.visit(&mut round, &mut collected) {
+                Err(_) if passes_deleted && lane.is_deleted() => Ok(()),
+                outcome => outcome,
+            };
             let taken = (collected.count - before.0, collected.consumed_bytes - before.1);
             if taken.0 > 0 {
                 self.metrics.note_consumed(now, lane, taken);
@@ -274,7 +279,9 @@ impl Fetcher {
         }
         let mut bytes = 0;
         let mut has_failed = false;
-        for lane in self.lanes.iter_mut().filter(|lane| !lane.is_paused()) {
+        let passes_deleted = self.passes_deleted;
+        let is_read = |lane: &&mut Lane| !(lane.is_paused() || (passes_deleted && lane.is_deleted()));
+        for lane in self.lanes.iter_mut().filter(is_read) {
             // What stands behind records that are there is met again when they have been returned.
             let before = lane.buffered_bytes();
             has_failed |= lane.read_ahead(self.rules.partition_bytes).is_err() && lane.buffer.is_empty();

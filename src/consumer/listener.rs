@@ -13,7 +13,7 @@ use crate::types::TopicPartition;
 /// All of it happens inside [`poll`](Consumer::poll), [`unsubscribe`](Consumer::unsubscribe) and
 /// [`close`](Consumer::close), in their thread:
 ///
-/// 1. what was read is committed, if `enable.auto.commit` says so,
+/// 1. what was read is committed, if `enable.auto.commit` says so, but for `unsubscribe`, which commits nothing,
 /// 2. `on_partitions_revoked`, if any partition is to be given up: until it returns nobody else gets one of them,
 /// 3. `on_partitions_assigned`, with what is new, which may be nothing: once for each time that the group shared its
 ///    partitions out, and again when partitions come later, since another member has only then let go of them. Of new

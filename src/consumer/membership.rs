@@ -123,7 +123,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// yet. Kafka: `KafkaConsumer.enforceRebalance`.
     ///
     /// # Errors
-    /// [`Error::Closed`] after [`close`](Self::close).
+    /// [`Error::Closed`] after [`close`](Self::close); [`Error::IllegalState`] inside a rebalance listener.
     ///
     /// # Examples
     /// ```
@@ -142,6 +142,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// ```
     pub fn enforce_rebalance(&mut self) -> Result<()> {
         self.ensure_open()?;
+        self.ensure_outside_listener()?; // or the poll that is under way would not end
         if let Some(membership) = self.commits.membership() {
             membership.enforce();
         }
@@ -233,8 +234,9 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     fn take(&mut self, places: Vec<Place>) -> Result<()> {
         // Of a topic that was deleted a moment ago there is nothing to read; it is revoked with the next epoch.
         let sources = places.iter().filter_map(|place| subscription::source_of(&self.engine, place));
-        self.fetcher.add(sources.collect());
-        let names: Vec<TopicPartition> = places.into_iter().map(|place| place.partition).collect();
+        let sources: Vec<_> = sources.collect();
+        let names: Vec<TopicPartition> = sources.iter().map(|source| source.name().clone()).collect();
+        self.fetcher.add(sources);
         self.tell_listener(Event::Assigned, &names)
     }
 

@@ -221,9 +221,9 @@ impl FetchMetrics {
         self.resets += count;
     }
 
-    /// Forgets the partitions that are not among `lanes`.
+    /// Forgets the partitions that are not among `lanes`, which are in order.
     pub(super) fn keep(&mut self, lanes: &[Lane]) {
-        self.partitions.retain(|name, _| lanes.iter().any(|lane| lane.name() == name));
+        self.partitions.retain(|name, _| lanes.binary_search_by(|lane| lane.name().cmp(name)).is_ok());
     }
 
     fn list(&self, client: &ClientId, lanes: &[Lane], now: Moment, metrics: &mut Metrics) {

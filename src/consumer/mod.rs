@@ -36,6 +36,7 @@ mod subscription;
 mod wakeup;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -613,11 +614,11 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
         if self.commits.membership().is_some_and(|membership| !membership.begin_wait()) {
             return Ok(Vec::new()); // expelled just now, and its partitions may be somebody else's
         }
-        let chunks = self.wait_until(until, is_stopped);
+        let chunks = catch_unwind(AssertUnwindSafe(|| self.wait_until(until, is_stopped)));
         if let Some(membership) = self.commits.membership() {
             membership.end_wait(self.engine.scheduler().now());
         }
-        chunks
+        chunks.unwrap_or_else(|panic| resume_unwind(panic)) // a deserializer's, say; the clock goes on all the same
     }
 
     /// What is there, or comes before `until`. Also ends, with nothing, when there is something else to be done.
@@ -700,7 +701,11 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
         self.ensure_outside_listener()?;
         let committed = self.commit_at_end();
         let left = self.let_go();
+        self.run_commit_callbacks(); // of what the listener has begun to commit
         self.is_closed = true;
+        if let (Err(_), Err(error)) = (&committed, &left) {
+            log::warn!("{error}");
+        }
         committed.and(left)
     }
 

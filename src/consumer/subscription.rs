@@ -104,7 +104,10 @@ pub(super) fn whole_name(pattern: &str) -> Result<Regex> {
     if pattern.is_empty() {
         return Err(Error::illegal_argument("the pattern is empty"));
     }
-    Regex::new(&format!("^(?:{pattern})$")).map_err(|error| Error::illegal_argument(format!("{pattern}: {error}")))
+    // By itself first: what closes a bracket that it has not opened would mean something else within ours.
+    Regex::new(pattern)
+        .and_then(|_| Regex::new(&format!("^(?:{pattern})$")))
+        .map_err(|error| Error::illegal_argument(format!("{pattern}: {error}")))
 }
 
 /// What `partitions` are read from.

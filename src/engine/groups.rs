@@ -131,8 +131,14 @@ impl Groups {
 
     /// The names of the groups that have committed something.
     pub(crate) fn names(&self) -> Vec<Arc<str>> {
-        let groups = lock(&self.by_name);
-        groups.iter().filter(|(_, group)| group.journal().is_some()).map(|(name, _)| Arc::clone(name)).collect()
+        // Not under the lock: a group's first commit holds its journal's while it makes that.
+        let committed = self.all().into_iter().filter(|group| group.journal().is_some());
+        committed.map(|group| group.offsets.name().into()).collect()
+    }
+
+    /// Wakes the members of all groups.
+    pub(super) fn wake_members(&self) {
+        self.all().iter().for_each(|group| group.offsets.wake_members());
     }
 
     /// Topics have come or gone.
@@ -434,15 +440,12 @@ impl Engine {
         let _changing = lock(&shared.changing_files);
         self.ensure_open()?;
         let group = shared.groups.known(name)?;
-        let refuse_members = || match group.offsets.has_members() {
-            true => Err(Error::NonEmptyGroup { group: name.into() }),
-            false => Ok(()),
-        };
-        refuse_members()?;
+        // Who joins from here on gets no partition before this is through, and then begins where nothing is committed.
+        let _permit = group.offsets.admit(None, &[]).map_err(|_| Error::NonEmptyGroup { group: name.into() })?;
         shared.lane.offline.check()?;
         let cell = group.take_journal(|_| true).ok_or_else(|| unknown(name))?;
         // What is under way is told that it is committed, and is, until the file goes.
-        if let Err(error) = self.pass_barrier().and_then(|()| refuse_members()) {
+        if let Err(error) = self.pass_barrier() {
             group.put_journal(cell);
             return Err(error);
         }

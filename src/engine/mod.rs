@@ -562,6 +562,7 @@ impl Handle {
         for topic in self.shared.topics.all() {
             topic.partitions.iter().for_each(|partition| partition.notify_watchers()); // who waits is to see it
         }
+        self.shared.groups.wake_members(); // also those that have no partition to watch
         self.shared.groups.note_end(&self.shared.to_writer, self.shared.lane.disk.now());
         let _ = self.shared.to_writer.send(Command::Close); // one that is gone has panicked, which join tells
         let all_ended = [threads.writer.join(), threads.syncer.join()].into_iter().all(|ended| ended);

@@ -15,8 +15,8 @@
 //! | who commits                   | the group is empty | it has members                                        |
 //! |-------------------------------|--------------------|-------------------------------------------------------|
 //! | a member                      |                    | accepted, for what it holds or no member subscribes to |
-//! | a former member               | refused            | refused                                               |
-//! | a consumer that uses `assign` | accepted           | refused                                               |
+//! | a member that was expelled    | refused            | refused                                               |
+//! | anybody else                  | accepted           | refused                                               |
 
 pub(crate) mod assignor;
 mod description;

@@ -126,12 +126,13 @@ impl fmt::Debug for Membership {
 pub(crate) struct CommitPermit {
     group: Arc<GroupOffsets>,
     id: Option<MemberId>,
+    holds_all: bool,
 }
 
 impl Drop for CommitPermit {
     fn drop(&mut self) {
         let mut seated = lock(&self.group.roster.0);
-        seated.members.end_commit(self.id.as_ref());
+        seated.members.end_commit(self.id.as_ref(), self.holds_all);
         seated.tell();
     }
 }
@@ -189,9 +190,14 @@ impl GroupOffsets {
         let id = membership.map(|membership| &membership.id);
         let begun = lock(&self.roster.0).members.begin_commit(id, places);
         match begun {
-            Ok(()) => Ok(CommitPermit { group: Arc::clone(self), id: id.map(Arc::clone) }),
+            Ok(holds_all) => Ok(CommitPermit { group: Arc::clone(self), id: id.map(Arc::clone), holds_all }),
             Err(reason) => Err(Error::CommitFailed { group: self.name().into(), reason: reason.into() }),
         }
+    }
+
+    /// Wakes all members: the engine closes.
+    pub(crate) fn wake_members(&self) {
+        lock(&self.roster.0).seats.values().for_each(|seat| seat.terms.signal.notify());
     }
 
     /// Topics have come, gone or grown.
@@ -281,12 +287,16 @@ impl Membership {
         let mut seated = lock(&roster.0);
         let step = seated.members.sync(&self.id);
         seated.tell();
+        drop(seated);
+        if !matches!(step, Some(Step::Nothing)) {
+            self.seat.has_news.store(true, Ordering::SeqCst); // also if what is to be done for it panics
+        }
         Ok(step)
     }
 
     /// Runs an assignor, outside of the lock: it may be the user's.
     fn assign(&self, job: &AssignJob) -> Result<()> {
-        let unfinished = Unfinished(self);
+        let unfinished = Unfinished(self, job);
         let failed = |cause: Cause| Error::Assignor {
             group: self.group.name().into(),
             assignor: job.assignor.name().into(),
@@ -327,11 +337,11 @@ impl Membership {
 
 /// An assignment that a member has begun; dropped, it failed, or the assignor panicked. The member's next poll tries
 /// again: others may have seen it under way, and wait for it.
-struct Unfinished<'a>(&'a Membership);
+struct Unfinished<'a>(&'a Membership, &'a AssignJob);
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
-        lock(&self.0.group.roster.0).members.abandon_assign();
+        lock(&self.0.group.roster.0).members.abandon_assign(self.1);
         self.0.seat.has_news.store(true, Ordering::SeqCst);
     }
 }

@@ -151,7 +151,10 @@ impl Member {
 pub(crate) struct Members {
     epoch: u64,
     target_epoch: u64,
-    is_assigning: bool,
+    /// The epoch that an assignor is at work for. One that hangs holds up nobody who wants a later one.
+    assigning: Option<u64>,
+    /// What was freed meanwhile and was nobody's target: the assignor may have taken it for owned, and withheld it.
+    freed_meanwhile: Vec<Place>,
     /// The assignor of the last target.
     assignor: Option<Arc<str>>,
     by_id: BTreeMap<MemberId, Member>,
@@ -210,8 +213,8 @@ impl Members {
         };
         self.by_id.insert(Arc::clone(&id), member);
         self.news.insert(Arc::clone(&id));
-        if !is_same {
-            self.begin_epoch();
+        if !is_same || self.assigning.is_some() {
+            self.begin_epoch(); // an assignor that is at work knows only the former one
         }
         Ok(id)
     }
@@ -337,11 +340,12 @@ impl Members {
 
     /// What an assignor has to do, if that is not being done: once for each epoch, unless it failed.
     pub(crate) fn begin_assign(&mut self) -> Option<AssignJob> {
-        if self.is_assigning || self.target_epoch == self.epoch {
+        if self.assigning == Some(self.epoch) || self.target_epoch == self.epoch {
             return None;
         }
         let assignor = self.vote()?;
-        self.is_assigning = true;
+        self.assigning = Some(self.epoch);
+        self.freed_meanwhile.clear();
         let wants = |(id, member): (&MemberId, &Member)| {
             let wants = MemberSubscription {
                 topics: member.topics.keys().map(Arc::clone).collect(),
@@ -390,7 +394,7 @@ impl Members {
     /// # Errors
     /// What is wrong with the answer. The target stays what it was.
     pub(crate) fn finish_assign(&mut self, job: &AssignJob, assignment: &GroupAssignment) -> Result<(), String> {
-        self.is_assigning = false;
+        self.abandon_assign(job);
         if job.epoch != self.epoch {
             self.tell_everybody();
             return Ok(());
@@ -406,6 +410,10 @@ impl Members {
         }
         self.targets = targets;
         self.free_unclaimed();
+        let freed = std::mem::take(&mut self.freed_meanwhile);
+        if freed.iter().any(|place| self.is_subscribed(place) && !self.targets.contains_key(place)) {
+            self.begin_epoch();
+        }
         self.tell_everybody();
         Ok(())
     }
@@ -423,8 +431,10 @@ impl Members {
     }
 
     /// The assignor failed; whoever comes next tries again.
-    pub(crate) fn abandon_assign(&mut self) {
-        self.is_assigning = false;
+    pub(crate) fn abandon_assign(&mut self, job: &AssignJob) {
+        if self.assigning == Some(job.epoch) {
+            self.assigning = None;
+        }
     }
 
     /// Who is to have what, by places, if `assignment` keeps the rules.
@@ -506,7 +516,11 @@ impl Members {
                 Some(next) => {
                     self.news.insert(Arc::clone(next));
                 }
-                None => is_nobodys |= self.is_subscribed(place),
+                None if self.is_subscribed(place) => {
+                    is_nobodys = true;
+                    self.freed_meanwhile.extend(self.assigning.map(|_| place.clone()));
+                }
+                None => {}
             }
         }
         // An assignor that gives nobody what another one still holds (cooperative sticky) is asked again.
@@ -527,8 +541,9 @@ impl Members {
         self.subscribed.get(place.partition.topic()).is_some_and(|facts| facts.id == place.topic_id)
     }
 
-    /// Begins a commit for `places`: of a member, or, without one, of a consumer that assigned its partitions itself. It
-    /// is under way until [`end_commit`](Self::end_commit).
+    /// Begins a commit for `places`: of a member, or, without one, of somebody who is none. It is under way until
+    /// [`end_commit`](Self::end_commit), and answers whether it holds back all places until then, since those that it is
+    /// for have no owner.
     ///
     /// # Errors
     /// Why it may not be.
@@ -536,14 +551,15 @@ impl Members {
         &mut self,
         id: Option<&MemberId>,
         places: impl IntoIterator<Item = &'a Place>,
-    ) -> Result<(), String> {
+    ) -> Result<bool, String> {
         let Some(id) = id else {
             if self.has_members() {
-                return Err("it has members, and this consumer assigned its partitions itself".to_owned());
+                return Err("it has members, and this commit comes from none of them".to_owned());
             }
             self.standalone_commits += 1;
-            return Ok(());
+            return Ok(true);
         };
+        let mut holds_all = false;
         if !self.by_id.get(id).is_some_and(|member| member.standing == Standing::Active) {
             return Err("this consumer is no member any more; poll joins again".to_owned());
         }
@@ -552,22 +568,24 @@ impl Members {
             if !is_owner && self.is_subscribed(place) {
                 return Err(format!("{} is not assigned to this member any more", place.partition));
             }
+            holds_all |= !is_owner;
         }
         if let Some(member) = self.by_id.get_mut(id) {
             member.commits_under_way += 1;
         }
-        Ok(())
+        self.standalone_commits += usize::from(holds_all);
+        Ok(holds_all)
     }
 
-    /// A commit was answered.
-    pub(crate) fn end_commit(&mut self, id: Option<&MemberId>) {
-        let Some(id) = id else {
+    /// A commit was answered; `holds_all` is what its beginning answered.
+    pub(crate) fn end_commit(&mut self, id: Option<&MemberId>, holds_all: bool) {
+        if holds_all {
             self.standalone_commits -= 1;
             if self.standalone_commits == 0 {
                 self.tell_everybody(); // grants were held back
             }
-            return;
-        };
+        }
+        let Some(id) = id else { return };
         let Some(member) = self.by_id.get_mut(id) else { return };
         member.commits_under_way -= 1;
         if member.commits_under_way == 0 {

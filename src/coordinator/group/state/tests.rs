@@ -154,7 +154,7 @@ fn commit_of_a_former_member_is_refused() {
     group.poll(&member);
     let place = group.place("t", 0);
     group.members.begin_commit(Some(&member), [&place]).unwrap();
-    group.members.end_commit(Some(&member));
+    group.members.end_commit(Some(&member), false);
     group.members.expel(&member);
     assert!(group.members.begin_commit(Some(&member), [&place]).is_err());
     assert_eq!(group.members.sync(&member), None);
@@ -170,7 +170,7 @@ fn commit_for_a_partition_that_was_given_up_is_refused() {
     group.join_range();
     group.members.resubscribe(&member, Interest::Topics(["u".into()].into()), &image);
     group.members.begin_commit(Some(&member), [&t, &u]).unwrap(); // it has not let go yet
-    group.members.end_commit(Some(&member));
+    group.members.end_commit(Some(&member), false);
     assert_eq!(group.poll(&member).0, ["t-0"]);
     assert!(group.members.begin_commit(Some(&member), [&t]).is_err());
     group.members.begin_commit(Some(&member), [&u]).unwrap();
@@ -183,7 +183,7 @@ fn standalone_commit_is_taken_only_while_the_group_is_empty() {
     let member = group.join_range();
     assert!(group.members.begin_commit(None, []).is_err());
     assert_eq!(group.poll(&member).1, Vec::<String>::new()); // where it would begin is not known yet
-    group.members.end_commit(None);
+    group.members.end_commit(None, true);
     assert!(group.members.take_news().contains(&member));
     assert_eq!(group.poll(&member).1, ["t-0"]);
     group.members.leave(&member, Moment::default());
@@ -205,7 +205,7 @@ fn commits_under_way_hold_back_what_their_member_has_let_go_of() {
             group.members.leave(&first, Moment::default())
         }
         assert_eq!(group.poll(&second).1, Vec::<String>::new());
-        group.members.end_commit(Some(&first));
+        group.members.end_commit(Some(&first), false);
         assert!(group.members.take_news().contains(&second));
         assert_eq!(group.poll(&second).1, ["t-0"]);
     }
@@ -224,7 +224,7 @@ fn partition_that_comes_back_while_commits_are_under_way_is_taken_when_they_are_
     group.members.release(&first, places);
     group.members.leave(&second, Moment::default());
     assert_eq!(group.poll(&first).1, Vec::<String>::new());
-    group.members.end_commit(Some(&first));
+    group.members.end_commit(Some(&first), false);
     assert!(group.members.take_news().contains(&first));
     assert_eq!(group.poll(&first).1, ["t-1"]);
 }
@@ -285,7 +285,7 @@ fn successor_waits_for_the_commits_of_the_one_before() {
     group.members.leave(&first, Moment(std::time::Duration::from_secs(45)));
     let again = group.join(of_instance("a", &["t"]));
     assert_eq!(group.poll(&again).1, Vec::<String>::new());
-    group.members.end_commit(Some(&first));
+    group.members.end_commit(Some(&first), false);
     assert!(group.members.take_news().contains(&again));
     assert_eq!(group.poll(&again).1, ["t-0"]);
 }
@@ -451,6 +451,65 @@ fn assignment_of_an_epoch_that_is_over_is_dropped() {
     assert_eq!(group.held(&second), ["t-1"]);
 }
 
+#[test]
+fn what_is_let_go_of_while_an_assignor_that_withholds_it_is_at_work_is_dealt_again() {
+    let mut group = Group::new(&[("t", 4)]);
+    let member = || joining(&["t"], CooperativeStickyAssignor);
+    let first = group.join(member());
+    group.poll(&first);
+    let second = group.join(member());
+    group.poll(&second);
+    let third = group.join(member());
+    let job = group.members.begin_assign().unwrap(); // which takes all four for the first one's
+    let Some(Step::Revoke(places)) = group.members.sync(&first) else { panic!("it has to give something up") };
+    group.members.release(&first, places);
+    let assignment = job.assignor.assign(&job.subscription).unwrap();
+    group.members.finish_assign(&job, &assignment).unwrap();
+    for _ in 0..3 {
+        [&first, &second, &third].iter().for_each(|id| drop(group.poll(id)));
+    }
+    assert_eq!([&first, &second, &third].map(|id| group.held(id).len()).iter().sum::<usize>(), 4);
+}
+
+#[test]
+fn assignor_that_hangs_holds_up_nobody_who_wants_a_later_epoch() {
+    let mut group = Group::new(&[("t", 2)]);
+    let first = group.join_range();
+    let hanging = group.members.begin_assign().unwrap();
+    group.members.expel(&first);
+    let second = group.join_range();
+    assert_eq!(group.poll(&second).1.len(), 2);
+    group.members.finish_assign(&hanging, &GroupAssignment::new()).unwrap();
+    assert_eq!(group.held(&second).len(), 2);
+}
+
+#[test]
+fn static_member_that_returns_while_an_assignor_is_at_work_is_no_fault_of_its_answer() {
+    let mut group = Group::new(&[("t", 2)]);
+    let away = group.join(of_instance("a", &["t"]));
+    group.poll(&away);
+    group.members.leave(&away, Moment(std::time::Duration::from_secs(45)));
+    group.join_range();
+    let job = group.members.begin_assign().unwrap();
+    group.join(of_instance("a", &["t"]));
+    let assignment = job.assignor.assign(&job.subscription).unwrap();
+    group.members.finish_assign(&job, &assignment).unwrap();
+}
+
+#[test]
+fn commit_for_a_topic_that_nobody_subscribes_to_holds_back_who_comes_for_it() {
+    let mut group = Group::new(&[("t", 1), ("u", 1)]);
+    let member = group.join(joining(&["u"], RangeAssignor));
+    group.poll(&member);
+    let place = group.place("t", 0);
+    assert_eq!(group.members.begin_commit(Some(&member), [&place]), Ok(true));
+    let new = group.join_range();
+    assert_eq!(group.poll(&new).1, Vec::<String>::new());
+    group.members.end_commit(Some(&member), true);
+    assert!(group.members.take_news().contains(&new));
+    assert_eq!(group.poll(&new).1, ["t-0"]);
+}
+
 /// What may happen to a group.
 #[derive(Clone, Debug)]
 enum Happens {
@@ -470,6 +529,9 @@ enum Happens {
     EndCommit,
     Enforce,
     Expire,
+    /// An assignor begins, and does not end before something else has happened.
+    BeginAssign,
+    EndAssign,
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
@@ -487,6 +549,8 @@ fn happens() -> impl Strategy<Value = Happens> {
         3 => Just(Happens::EndCommit),
         1 => Just(Happens::Enforce),
         1 => Just(Happens::Expire),
+        2 => Just(Happens::BeginAssign),
+        2 => Just(Happens::EndAssign),
     ]
 }
 
@@ -500,6 +564,7 @@ struct World {
     handles: Vec<(MemberId, BTreeSet<Place>)>,
     revoking: BTreeMap<MemberId, Vec<Place>>,
     commits: Vec<(MemberId, Place)>,
+    jobs: Vec<AssignJob>,
     expelled: BTreeSet<MemberId>,
 }
 
@@ -566,11 +631,21 @@ impl World {
             Happens::EndCommit => {
                 if !self.commits.is_empty() {
                     let (id, _) = self.commits.remove(0);
-                    self.group.members.end_commit(Some(&id));
+                    self.group.members.end_commit(Some(&id), false);
                 }
             }
+            Happens::BeginAssign => self.jobs.extend(self.group.members.begin_assign()),
+            Happens::EndAssign => self.end_assign(),
             Happens::Enforce => self.group.members.enforce(),
             Happens::Expire => self.group.members.expire(Moment(std::time::Duration::from_secs(45))),
+        }
+    }
+
+    fn end_assign(&mut self) {
+        if !self.jobs.is_empty() {
+            let job = self.jobs.remove(0);
+            let assignment = job.assignor.assign(&job.subscription).unwrap();
+            self.group.members.finish_assign(&job, &assignment).unwrap();
         }
     }
 
@@ -628,7 +703,10 @@ impl World {
     /// Nothing happens any more but polls.
     fn settle(&mut self) {
         for (id, _) in std::mem::take(&mut self.commits) {
-            self.group.members.end_commit(Some(&id));
+            self.group.members.end_commit(Some(&id), false);
+        }
+        while !self.jobs.is_empty() {
+            self.end_assign();
         }
         self.group.members.expire(Moment(std::time::Duration::from_secs(45)));
         for _ in 0..3 {
@@ -659,6 +737,7 @@ proptest! {
             handles: Vec::new(),
             revoking: BTreeMap::new(),
             commits: Vec::new(),
+            jobs: Vec::new(),
             expelled: BTreeSet::new(),
         };
         for event in &events {
