@@ -9,6 +9,7 @@
 //! ```
 
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
+#![expect(clippy::disallowed_methods, reason = "its workers are threads, and it waits for them")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, Sender, channel};

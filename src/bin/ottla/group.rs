@@ -50,15 +50,18 @@ pub(crate) fn run(command: &GroupCommand, engine: &Engine, output: &mut Output) 
             show(&admin.reset_group_offsets(&reset.group, partitions, reset.target.reset())?, output)?;
         }
         GroupCommand::Delete { groups } => {
-            let mut failed = None;
+            let mut has_failed = false;
             for group in groups {
                 match admin.delete_group(group) {
                     Ok(()) if output.is_json => output.line(json!({ "group": group }))?,
                     Ok(()) => {}
-                    Err(error) => drop(failed.replace(say(format_args!("ottla: {error}")))),
+                    Err(error) => {
+                        say(format_args!("ottla: {error}"));
+                        has_failed = true;
+                    }
                 }
             }
-            if failed.is_some() {
+            if has_failed {
                 return Err(Failure::Said);
             }
         }

@@ -32,11 +32,18 @@ pub(crate) struct Ledger {
 #[derive(Default)]
 struct Book {
     owners: BTreeMap<Place, u64>,
-    /// When each member began its last poll, at the least, and the one before it.
-    polled: BTreeMap<u64, [Duration; 2]>,
+    polled: BTreeMap<u64, Polled>,
     done: BTreeMap<Place, Done>,
     committed: BTreeMap<Place, i64>,
     tally: Tally,
+}
+
+/// When a member began to poll.
+#[derive(Clone, Copy)]
+struct Polled {
+    last: Duration,
+    /// The time before that, while the last one goes on: it may just be about to find that it has come too late.
+    before: Option<Duration>,
 }
 
 /// Which offsets of a partition were processed.
@@ -117,8 +124,17 @@ impl Ledger {
     pub(crate) fn polls(&self, member: u64) {
         let now = self.now();
         self.with(|book| {
-            let [last, _] = book.polled.get(&member).copied().unwrap_or([now; 2]);
-            book.polled.insert(member, [now, last]);
+            let before = book.polled.get(&member).map(|polled| polled.last);
+            book.polled.insert(member, Polled { last: now, before });
+        });
+    }
+
+    /// Its poll has returned.
+    pub(crate) fn has_polled(&self, member: u64) {
+        self.with(|book| {
+            if let Some(polled) = book.polled.get_mut(&member) {
+                polled.before = None;
+            }
         });
     }
 
@@ -162,9 +178,7 @@ impl Ledger {
     pub(crate) fn lose(&self, member: u64, place: Place) {
         let now = self.now();
         self.with(|book| {
-            // It notices in a poll, and was late before that.
-            let was_late = book.polled.get(&member).is_none_or(|[_, at]| now >= *at + self.interval);
-            assert!(was_late, "{member} has lost {place:?}, and was not late");
+            assert!(book.is_late(member, now, self.interval), "{member} has lost {place:?}, and was not late");
             book.tally.lost += 1;
             if book.owners.get(&place) == Some(&member) {
                 book.owners.remove(&place);
@@ -221,7 +235,7 @@ impl Ledger {
 
 impl Book {
     fn is_late(&self, member: u64, now: Duration, interval: Duration) -> bool {
-        self.polled.get(&member).is_none_or(|[at, _]| now >= *at + interval)
+        self.polled.get(&member).is_none_or(|polled| now >= polled.before.unwrap_or(polled.last) + interval)
     }
 
     fn observe(&mut self, place: Place, committed: i64) {

@@ -99,7 +99,9 @@ impl Worker {
     pub(crate) fn poll(&mut self, timeout: Duration, left: usize) -> Result<usize> {
         self.finish(); // a poll may commit what was returned before
         self.ledger.polls(self.terms.number);
-        let records = self.consumer.poll(timeout)?;
+        let polled = self.consumer.poll(timeout);
+        self.ledger.has_polled(self.terms.number);
+        let records = polled?;
         for record in &records {
             let partition = record.topic_partition();
             let mut held = locked(&self.held);
