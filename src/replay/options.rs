@@ -242,7 +242,7 @@ impl ReplayOptions {
     /// Whether a second thread reads ahead for [`Replay::for_each`](crate::replay::Replay::for_each), which it does by
     /// default where the log is longer than 8 MiB, segments are not mapped, and there is more than one processor. That is
     /// faster by a third while a processor is idle, costs up to half as much processor time again, and 3 MiB; where no
-    /// processor is idle, it is slower by 6 %. The thread has ended when the call returns. What is given is the same.
+    /// processor is idle, it is slower by 6 to 9 %. The thread has ended when the call returns. What is given is the same.
     ///
     /// ```
     /// # use ottla::{Engine, MemoryDisk, Producer, ProducerRecord};
