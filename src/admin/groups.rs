@@ -287,7 +287,7 @@ impl Admin {
     ) -> Result<Vec<GroupOffsetChange>> {
         let group = self.engine.group(name)?;
         // From here on nobody gets a partition of the group, so what is planned is what there is.
-        let _permit = group.admit(None, &[]).map_err(|_| Error::NonEmptyGroup { group: name.into() })?;
+        let _permit = group.admit(None, &[]).map_err(|_refused| Error::NonEmptyGroup { group: name.into() })?;
         let plan = self.plan_group_reset(name, partitions, to)?;
         let offsets = plan.iter().map(|change| (change.partition.clone(), OffsetAndMetadata::new(change.after)));
         self.alter_group_offsets(name, offsets)?;

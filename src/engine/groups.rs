@@ -441,7 +441,7 @@ impl Engine {
         self.ensure_open()?;
         let group = shared.groups.known(name)?;
         // Who joins from here on gets no partition before this is through, and then begins where nothing is committed.
-        let _permit = group.offsets.admit(None, &[]).map_err(|_| Error::NonEmptyGroup { group: name.into() })?;
+        let _permit = group.offsets.admit(None, &[]).map_err(|_refused| Error::NonEmptyGroup { group: name.into() })?;
         shared.lane.offline.check()?;
         let cell = group.take_journal(|_| true).ok_or_else(|| unknown(name))?;
         // What is under way is told that it is committed, and is, until the file goes.

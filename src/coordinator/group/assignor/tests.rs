@@ -303,7 +303,7 @@ fn check_sticky(Case { group, is_equal }: &Case, assignment: &GroupAssignment) {
         assert!(assignment[&id].iter().all(|partition| kept.contains(partition)), "{id} lost something");
     }
     // and when one comes, only what he gets moves.
-    let mut more = again.clone();
+    let mut more = again;
     let newcomer = MemberSubscription { owned: vec![], ..more.members.first_key_value().unwrap().1.clone() };
     more.members.insert("new".into(), newcomer);
     let dealt = StickyAssignor.assign(&more).unwrap();

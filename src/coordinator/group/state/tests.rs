@@ -398,9 +398,12 @@ fn cooperative_sticky_is_asked_again_when_what_it_withheld_is_free() {
     assert_eq!(group.state(), GroupState::Stable);
 }
 
+/// Which member gets which partition.
+type Hands = &'static [(usize, &'static str, u32)];
+
 /// Deals as it is told.
 #[derive(Debug)]
-struct Dealt(&'static [(usize, &'static str, u32)]);
+struct Dealt(Hands);
 
 impl Assignor for Dealt {
     fn name(&self) -> &str {
@@ -420,7 +423,7 @@ impl Assignor for Dealt {
 
 #[test]
 fn assignment_against_the_rules_is_refused_and_changes_nothing() {
-    let cases: [(&[(usize, &str, u32)], &str); 4] = [
+    let cases: [(Hands, &str); 4] = [
         (&[(0, "t", 0), (1, "t", 0)], "t-0 went to c-1 and to c-2"),
         (&[(0, "t", 7)], "t-7 went to c-1, which cannot have it"),
         (&[(0, "u", 0)], "u-0 went to c-1, which cannot have it"),
