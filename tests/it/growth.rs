@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ottla::{
-    Admin, Consumer, ConsumerConfig, Engine, Error, MemoryDisk, NewTopic, Offset, Producer, ProducerRecord,
-    TopicPartition, partition_for_key, verify,
+    Admin, Consumer, ConsumerConfig, Engine, Error, NewTopic, Offset, Producer, ProducerRecord, TopicPartition,
+    partition_for_key, verify,
 };
 
 fn engine(topics: &[(&str, u32)]) -> Engine {
@@ -94,6 +94,8 @@ fn producer_that_knows_the_topic_uses_added_partitions_and_keeps_the_order_of_th
 #[test]
 #[cfg(feature = "sim")]
 fn power_cut_at_every_step_leaves_the_topic_grown_or_as_it_was() {
+    use ottla::MemoryDisk;
+
     let (mut grown, mut as_it_was) = (0, 0);
     for step in 0.. {
         let disk = MemoryDisk::simulated(step);
