@@ -41,8 +41,10 @@ impl Expiry {
         if now < due {
             return due;
         }
-        self.drop_expired();
-        self.remove_empty();
+        if !self.lane.offline.is_set() {
+            self.drop_expired();
+            self.remove_empty();
+        }
         let next = now + self.interval;
         self.due = Some(next);
         next

@@ -186,20 +186,19 @@ impl Groups {
     }
 
     /// Removes the files of groups whose journals were taken out, and what the groups have committed. If that fails,
-    /// the groups have their journals back.
+    /// those whose files are still there have their journals back.
     pub(super) fn remove(&self, taken: Vec<(Arc<Group>, Arc<JournalCell>)>, lane: &Lane) -> Result<()> {
         let names = taken.iter().map(|(group, _)| file_name(&group.offsets)).collect::<Result<Vec<_>>>();
-        let removed = names.and_then(|names| Journal::remove(self.dir.as_ref(), &names));
-        for (group, cell) in taken {
-            match &removed {
-                Ok(()) => {
-                    group.offsets.clear();
-                    *lock(&group.lost_note) = None;
-                }
-                Err(error) => {
-                    lane.note_failed_sync(error);
-                    group.put_journal(cell);
-                }
+        let (gone, removed) =
+            names.map_or_else(|error| (0, Err(error)), |names| Journal::remove(self.dir.as_ref(), &names));
+        // Before anybody has his journal back: after a failed sync nothing may be written to a file that has no name.
+        let _ = removed.as_ref().inspect_err(|error| lane.note_failed_sync(error));
+        for (index, (group, cell)) in taken.into_iter().enumerate() {
+            if index < gone && !lane.offline.is_set() {
+                group.offsets.clear();
+                *lock(&group.lost_note) = None;
+            } else {
+                group.put_journal(cell);
             }
         }
         removed

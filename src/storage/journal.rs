@@ -174,19 +174,25 @@ impl Journal {
     }
 
     /// Removes the journals `names` with all of their generations, whether or not they are there. Nobody may write them
-    /// any more. They are gone for good when this returns: two syncs, however many there are.
+    /// any more. Two syncs, however many there are.
     ///
-    /// # Errors
-    /// The operating system's: each is still there as it was, or gone.
-    pub(crate) fn remove(dir: &dyn Dir, names: &[String]) -> Result<()> {
-        for name in names {
-            remove_if_there(dir, &previous(name))?;
-            remove_if_there(dir, &beside(name))?;
+    /// Answers how many of them are gone, from the first on; for good, unless a sync has failed. The others are there as
+    /// they were, but perhaps for the generation before.
+    pub(crate) fn remove(dir: &dyn Dir, names: &[String]) -> (usize, Result<()>) {
+        let old = names.iter().flat_map(|name| [previous(name), beside(name)]);
+        // Without the sync a cut could keep the generation before and lose the name: the next opening would go on with
+        // old state.
+        let prepared = old.into_iter().try_for_each(|name| remove_if_there(dir, &name)).and_then(|()| dir.sync());
+        if let Err(error) = prepared {
+            return (0, Err(error));
         }
-        // Or a cut could keep the generation before and lose the name: the next opening would go on with old state.
-        dir.sync()?;
-        names.iter().try_for_each(|name| remove_if_there(dir, name))?;
-        dir.sync()
+        let mut gone = 0;
+        let removed = names.iter().try_for_each(|name| {
+            remove_if_there(dir, name)?;
+            gone += 1;
+            Ok(())
+        });
+        (gone, dir.sync().and(removed))
     }
 
     fn of(dir: Arc<dyn Dir>, name: &str, file: Arc<dyn File>, header: Header, last_sequence: u64) -> Self {

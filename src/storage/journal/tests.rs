@@ -286,6 +286,36 @@ fn frames_of_an_older_generation_are_never_taken_for_new_ones() {
 }
 
 #[test]
+fn removed_journal_is_gone_with_all_generations_and_for_good() {
+    let disk = MemoryDisk::new();
+    let mut journal = journal_with(&disk, 2, 3, 0);
+    journal.compact([2; 16], payloads(0..5)).unwrap();
+    drop(Journal::create(root(&disk), "other", ids(3), &payloads(0..1)).unwrap());
+    let (gone, removed) = Journal::remove(&*root(&disk), &[NAME.to_owned(), "never there".to_owned()]);
+    removed.unwrap();
+    assert_eq!(gone, 2);
+    for _ in 0..2 {
+        assert!(!Journal::exists(&*root(&disk), NAME).unwrap());
+        assert_eq!(root(&disk).names().unwrap(), ["other"]);
+        disk.power_cut();
+    }
+}
+
+#[test]
+fn removal_that_ends_early_says_how_far_it_came() {
+    let disk = MemoryDisk::new();
+    for name in ["a", "c"] {
+        drop(Journal::create(root(&disk), name, ids(1), &payloads(0..1)).unwrap());
+    }
+    root(&disk).create_dir("b").unwrap(); // which is no file to be removed
+    let (gone, removed) = Journal::remove(&*root(&disk), &["a", "b", "c"].map(str::to_owned));
+    assert_eq!(gone, 1, "{removed:?}");
+    assert!(removed.is_err());
+    disk.power_cut();
+    assert_eq!(root(&disk).names().unwrap(), ["b", "c"]);
+}
+
+#[test]
 fn removed_doubled_and_exchanged_frames_are_reported() {
     let disk = MemoryDisk::new();
     drop(journal_with(&disk, 0, 5, 0));
