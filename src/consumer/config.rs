@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config::{at_least, known, settings};
 use crate::consumer::reset::AutoOffsetReset;
 use crate::consumer::strategy::Strategy;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::record::Batch;
 
 settings! {
@@ -66,6 +66,9 @@ settings! {
 
 impl ConsumerConfig {
     fn check(&self) -> Result<()> {
+        if self.group_instance_id.as_ref().is_some_and(|id| id.trim().is_empty()) {
+            return Err(Error::invalid_config("group.instance.id", "", "it is blank"));
+        }
         at_least("max.poll.records", self.max_poll_records, 1)?;
         at_least("max.poll.interval.ms", self.max_poll_interval.as_millis(), 1)?;
         at_least("metrics.num.samples", self.metrics_num_samples, 1)?;

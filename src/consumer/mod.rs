@@ -602,7 +602,9 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
             let dues = [self.commits.due(now), self.fetcher.gathers_until(now)];
             let until = dues.into_iter().flatten().fold(deadline, Moment::min);
             let chunks = self.wait_as_member(until, is_stopped)?;
-            self.run_commit_callbacks();
+            if chunks.is_empty() {
+                self.run_commit_callbacks(); // else the next poll does: one that panics would take the records along
+            }
             if !chunks.is_empty() || self.engine.scheduler().now() >= deadline || is_stopped() {
                 return Ok(chunks);
             }

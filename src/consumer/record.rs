@@ -10,6 +10,7 @@
 //! ```
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::consumer::deserializer::{Deserialize, Deserializer};
@@ -573,9 +574,14 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Inspect for Deserializers
     }
 
     fn inspect(&self, topic: &str, record: &Record<'_>) -> Result<(), (RecordPart, Cause)> {
-        let key = record.key().map_or(Ok(()), |bytes| self.key.check(topic, bytes));
+        let key = record.key().map_or(Ok(()), |bytes| caught(|| self.key.check(topic, bytes)));
         key.map_err(|cause| (RecordPart::Key, cause))?;
-        let value = record.value().map_or(Ok(()), |bytes| self.value.check(topic, bytes));
+        let value = record.value().map_or(Ok(()), |bytes| caught(|| self.value.check(topic, bytes)));
         value.map_err(|cause| (RecordPart::Value, cause))
     }
+}
+
+/// A panic of the user's counts as an error: going through the poll, it would lose the records that others gave before.
+fn caught(check: impl FnOnce() -> Result<(), Cause>) -> Result<(), Cause> {
+    catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|_panic| Err(Cause::msg("the deserializer panicked")))
 }

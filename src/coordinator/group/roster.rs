@@ -74,6 +74,9 @@ struct Seat {
     polled_at: AtomicU64,
 }
 
+/// How long upkeep waits at the least for a member that polls.
+const LEAST_WAIT: Duration = Duration::from_millis(100);
+
 const POLLING: u64 = u64::MAX;
 const EXPELLED: u64 = u64::MAX - 1;
 
@@ -103,8 +106,11 @@ impl Seat {
     /// When it is worth looking whether the member is overdue.
     fn look_again_at(&self, now: Moment) -> Moment {
         let at = self.polled_at.load(Ordering::SeqCst);
-        let since = if at < EXPELLED { Moment(Duration::from_nanos(at)) } else { now };
-        since + self.terms.max_poll_interval
+        if at < EXPELLED {
+            Moment(Duration::from_nanos(at)) + self.terms.max_poll_interval
+        } else {
+            now + self.terms.max_poll_interval.max(LEAST_WAIT) // when its poll may have ended and been long ago
+        }
     }
 }
 
