@@ -3,6 +3,7 @@
 //! `cargo bench --all-features --bench assignors`
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use ottla::{
@@ -20,8 +21,12 @@ fn group(topics: u32, wants: impl Fn(u32, u32) -> bool) -> GroupSubscription {
     for topic in 0..topics {
         group = group.with_topic(&name(topic), PARTITIONS / topics);
     }
+    let names: Vec<Arc<str>> = (0..topics).map(|topic| name(topic).into()).collect();
     for member in 0..MEMBERS {
-        group = group.with_member(&format!("m{member}"), (0..topics).filter(|topic| wants(member, *topic)).map(name));
+        let id = format!("m{member}");
+        group = group.with_member(&id, [""; 0]);
+        let topics = names.iter().zip(0..).filter(|(_, topic)| wants(member, *topic)).map(|(name, _)| Arc::clone(name));
+        group.members.get_mut(id.as_str()).expect("it was added").topics = topics.collect();
     }
     group
 }
@@ -41,6 +46,7 @@ fn assign(c: &mut Criterion) {
     let shapes = [
         ("one topic", group(1, |_, _| true)),
         ("100 topics, all want all", group(100, |_, _| true)),
+        ("10000 topics, half of them each", group(10_000, |member, topic| (member * 31 + topic * 17) % 7 < 4)),
         ("1000 topics, half of them each", group(1000, |member, topic| (member * 31 + topic * 17) % 7 < 4)),
         ("1000 topics, one each", group(1000, |member, topic| member == topic)),
         ("1000 topics, a tenth of them each", group(1000, |member, topic| (member + topic) % 10 == 0)),

@@ -176,6 +176,12 @@ impl Fetcher {
         self.metrics.keep(&self.lanes);
     }
 
+    /// Whether `place` is among the lanes.
+    pub(super) fn reads(&self, place: &Place) -> bool {
+        let found = self.lanes.binary_search_by(|lane| lane.name().cmp(&place.partition));
+        found.is_ok_and(|index| self.lanes[index].topic_id() == place.topic_id)
+    }
+
     /// Reads `sources` too from now on.
     pub(super) fn add(&mut self, sources: Vec<Box<dyn Source>>) {
         for source in sources {

@@ -220,8 +220,10 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
         if let Err(error) = self.commit_changes() {
             log::warn!("auto-commit failed: {error}"); // the next owner reads some records again
         }
-        let names: Vec<TopicPartition> = places.iter().map(|place| place.partition.clone()).collect();
-        let told = self.tell_listener(Event::Revoked, &names);
+        // Those that `take` found gone have never been told of.
+        let known = places.iter().filter(|place| self.fetcher.reads(place));
+        let names: Vec<TopicPartition> = known.map(|place| place.partition.clone()).collect();
+        let told = if names.is_empty() { Ok(()) } else { self.tell_listener(Event::Revoked, &names) };
         self.commits.wait_for_begun(self.fetcher.signal());
         self.fetcher.remove(&places);
         if let Some(membership) = self.commits.membership() {

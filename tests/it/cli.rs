@@ -809,7 +809,7 @@ mod terminal {
                 .map(|((number, before), after)| row(number, Some(before), after))
                 .collect::<Vec<_>>()
         };
-        assert_eq!(reset("--topic t --to-current"), all([0, 1, 0]));
+        assert_eq!(reset("--topic t --to-current"), all([7, 1, 7]));
         assert_eq!(reset("--topic t --to-latest"), all([10; 3]));
         assert_eq!(reset("--topic t --by-duration P1D"), all([0; 3]));
         assert_eq!(reset("--topic t --by-duration PT0S"), all([10; 3]));

@@ -25,16 +25,13 @@ struct Scales {
 
 impl Scales {
     fn new(table: &Table<'_>, hands: &[Vec<Part>]) -> Self {
-        let mut wanted_by = Vec::with_capacity(table.topics.len());
-        let mut wants = Vec::with_capacity(table.topics.len());
-        for (name, _) in &table.topics {
-            let members = table.members.iter().enumerate().filter(|(_, (_, member))| member.topics.contains(*name));
-            let members: Vec<usize> = members.map(|(index, _)| index).collect();
+        let wanted_by = table.wanted_by();
+        let bits = |members: &Vec<usize>| {
             let mut bits = vec![0; table.members.len().div_ceil(64)];
             members.iter().for_each(|member| bits[member / 64] |= 1 << (member % 64));
-            wanted_by.push(members);
-            wants.push(bits);
-        }
+            bits
+        };
+        let wants = wanted_by.iter().map(bits).collect();
         let counts: Vec<usize> = hands.iter().map(Vec::len).collect();
         let order = counts.iter().enumerate().map(|(member, &count)| (count, member)).collect();
         Self { wanted_by, wants, counts, order }

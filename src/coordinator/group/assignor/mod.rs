@@ -127,16 +127,7 @@ impl GroupSubscription {
         self
     }
 
-    /// The topics with the members that want them, in Kafka's order: those with an instance id come first, by that, the
-    /// others by their ids.
-    fn wanted(&self) -> impl Iterator<Item = (&Arc<str>, u32, Vec<&Arc<str>>)> {
-        let members = self.members_in_order();
-        self.topics.iter().map(move |(topic, &count)| {
-            let wants = members.iter().filter(|id| self.members[**id].topics.contains(topic));
-            (topic, count, wants.copied().collect())
-        })
-    }
-
+    /// The members in Kafka's order: those with an instance id come first, by that, the others by their ids.
     fn members_in_order(&self) -> Vec<&Arc<str>> {
         let mut ids: Vec<&Arc<str>> = self.members.keys().collect();
         ids.sort_by_key(|id| {
@@ -146,9 +137,29 @@ impl GroupSubscription {
         ids
     }
 
-    /// An assignment of nothing to everybody.
-    fn nothing(&self) -> GroupAssignment {
-        self.members.keys().map(|id| (Arc::clone(id), Vec::new())).collect()
+    /// For each topic, in order, who wants it: by their places in `members`, rising.
+    ///
+    /// Both lists of names are in order, so they are gone through side by side: with ten thousand topics, looking each up
+    /// for each of a thousand members would be most of the work. One that wants few looks those up.
+    fn wanted_by(&self, members: &[&Arc<str>]) -> Vec<Vec<usize>> {
+        let topics: Vec<&Arc<str>> = self.topics.keys().collect();
+        let mut wanted_by = vec![Vec::new(); topics.len()];
+        for (index, id) in members.iter().enumerate() {
+            let wants = &self.members[*id].topics;
+            if wants.len() * 16 < topics.len() {
+                let known = wants.iter().filter_map(|name| topics.binary_search(&name).ok());
+                known.for_each(|topic| wanted_by[topic].push(index));
+                continue;
+            }
+            let mut wants = wants.iter().peekable();
+            for (topic, name) in topics.iter().enumerate() {
+                while wants.next_if(|want| want < name).is_some() {}
+                if wants.next_if(|want| want == name).is_some() {
+                    wanted_by[topic].push(index);
+                }
+            }
+        }
+        wanted_by
     }
 }
 

@@ -29,17 +29,18 @@ impl Assignor for RangeAssignor {
     }
 
     fn assign(&self, group: &GroupSubscription) -> Result<GroupAssignment, Cause> {
-        let mut assignment = group.nothing();
-        for (topic, count, members) in group.wanted() {
-            let Ok(shares) = u32::try_from(members.len()) else { continue };
+        let members = group.members_in_order();
+        let mut hands: Vec<Vec<TopicPartition>> = vec![Vec::new(); members.len()];
+        for ((topic, &count), wanted_by) in group.topics.iter().zip(group.wanted_by(&members)) {
+            let Ok(shares) = u32::try_from(wanted_by.len()) else { continue };
             let mut next = 0;
-            for (index, id) in (0..shares).zip(members) {
+            for (index, member) in (0..shares).zip(wanted_by) {
                 let share = count / shares + u32::from(index < count % shares);
                 let piece = (next..next + share).map(|number| TopicPartition::new(Arc::clone(topic), number));
-                assignment.entry(Arc::clone(id)).or_default().extend(piece);
+                hands[member].extend(piece);
                 next += share;
             }
         }
-        Ok(assignment)
+        Ok(members.into_iter().map(Arc::clone).zip(hands).collect())
     }
 }

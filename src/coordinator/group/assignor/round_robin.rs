@@ -29,32 +29,19 @@ impl Assignor for RoundRobinAssignor {
         let members = group.members_in_order();
         let mut hands: Vec<Vec<TopicPartition>> = vec![Vec::new(); members.len()];
         let mut turn = 0;
-        for (topic, &count) in &group.topics {
-            let wants: Vec<bool> = members.iter().map(|id| group.members[*id].topics.contains(topic)).collect();
-            if !wants.contains(&true) {
+        for ((topic, &count), wanted_by) in group.topics.iter().zip(group.wanted_by(&members)) {
+            if wanted_by.is_empty() {
                 continue;
             }
-            // Where the turn goes from each place: passing over one by one would be slow among many who do not want it.
-            let next = next_in_turn(&wants);
+            // The first one from the turn on that wants it; then they follow each other.
+            let mut next = wanted_by.partition_point(|member| *member < turn) % wanted_by.len();
             for number in 0..count {
-                let index = next[turn];
-                hands[index].push(TopicPartition::new(Arc::clone(topic), number));
-                turn = (index + 1) % members.len();
+                let member = wanted_by[next];
+                hands[member].push(TopicPartition::new(Arc::clone(topic), number));
+                turn = (member + 1) % members.len();
+                next = (next + 1) % wanted_by.len();
             }
         }
         Ok(members.into_iter().map(Arc::clone).zip(hands).collect())
     }
-}
-
-/// For each place the next one, itself first, that is wanted; one is.
-fn next_in_turn(wants: &[bool]) -> Vec<usize> {
-    let mut next = vec![0; wants.len()];
-    let mut last = wants.iter().position(|wants| *wants).unwrap_or_default();
-    for index in (0..wants.len()).rev() {
-        if wants[index] {
-            last = index;
-        }
-        next[index] = last;
-    }
-    next
 }

@@ -44,6 +44,7 @@ pub(super) const NOBODY: usize = usize::MAX;
 /// A group by numbers, and who owns what in it.
 #[derive(Debug)]
 pub(super) struct Table<'a> {
+    group: &'a GroupSubscription,
     pub(super) topics: Vec<(&'a Arc<str>, u32)>,
     /// By id.
     pub(super) members: Vec<(&'a Arc<str>, &'a MemberSubscription)>,
@@ -61,6 +62,7 @@ impl<'a> Table<'a> {
     pub(super) fn new(group: &'a GroupSubscription) -> Self {
         let topics: Vec<(&Arc<str>, u32)> = group.topics.iter().map(|(topic, &count)| (topic, count)).collect();
         let mut table = Self {
+            group,
             owners: topics.iter().map(|&(_, count)| vec![NOBODY; usize::try_from(count).unwrap_or(0)]).collect(),
             topics,
             members: group.members.iter().collect(),
@@ -115,6 +117,12 @@ impl<'a> Table<'a> {
         let topic = self.topics.binary_search_by(|(name, _)| (***name).cmp(partition.topic())).ok()?;
         let is_there = partition.partition() < self.topics[topic].1 && member.topics.contains(partition.topic());
         is_there.then_some((topic, partition.partition()))
+    }
+
+    /// For each topic the members that want it.
+    pub(super) fn wanted_by(&self) -> Vec<Vec<usize>> {
+        let ids: Vec<&Arc<str>> = self.members.iter().map(|(id, _)| *id).collect();
+        self.group.wanted_by(&ids)
     }
 
     pub(super) fn owner(&self, (topic, number): Part) -> usize {
