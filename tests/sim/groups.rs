@@ -364,13 +364,6 @@ impl Group {
     fn quiet(&mut self) {
         self.app.idle.poll(Duration::from_millis(1)).unwrap(); // commits are answered
         (0..3).for_each(|_| self.poll_all());
-        // What is let go is dealt anew while others have not let go of theirs. Where members want different topics that may
-        // turn out another way at the end, and then something moves once more.
-        for _ in 0..2 {
-            if self.is_uneven_and_cooperative() {
-                self.poll_all();
-            }
-        }
         self.is_balanced();
     }
 
@@ -382,11 +375,6 @@ impl Group {
                 assert!(polled.is_ok(), "{polled:?}");
             }
         }
-    }
-
-    fn is_uneven_and_cooperative(&self) -> bool {
-        let Ok(group) = self.app.admin.group_members("workers") else { return false };
-        group.assignor.as_deref() == Some("cooperative-sticky") && !want_the_same(&group)
     }
 
     fn is_balanced(&self) {

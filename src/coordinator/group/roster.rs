@@ -308,7 +308,7 @@ impl Membership {
             assignor: job.assignor.name().into(),
             cause,
         };
-        let assignment: GroupAssignment = job.assignor.assign(&job.subscription).map_err(failed)?;
+        let assignment: GroupAssignment = job.assignor.target(&job.subscription).map_err(failed)?;
         std::mem::forget(unfinished);
         let mut seated = lock(&self.group.roster.0);
         let finished = seated.members.finish_assign(job, &assignment);

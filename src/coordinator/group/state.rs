@@ -523,7 +523,7 @@ impl Members {
                 None => {}
             }
         }
-        // An assignor that gives nobody what another one still holds (cooperative sticky) is asked again.
+        // An assignor that gives nobody what another one still holds is asked again.
         if is_nobodys && self.target_epoch == self.epoch {
             self.begin_epoch();
         }

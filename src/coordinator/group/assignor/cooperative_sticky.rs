@@ -43,4 +43,8 @@ impl Assignor for CooperativeStickyAssignor {
         }
         Ok(assignment)
     }
+
+    fn target(&self, group: &GroupSubscription) -> Result<GroupAssignment, Cause> {
+        Ok(sticky::deal(group))
+    }
 }

@@ -11,8 +11,8 @@
 //! subscriptions) the order here is that of the names.
 //!
 //! An assignor only says who is to have what. Whatever it says, the group hands partitions over one by one: nobody gets
-//! what another member has not let go of. So `sticky` takes nothing away early either, and `cooperative-sticky`, which
-//! needs a second round for what moves, is there for groups that had it in Kafka.
+//! what another member has not let go of. So `sticky` takes nothing away early either, and `cooperative-sticky`, whose
+//! answer in Kafka is one for now and needs a second round for what moves, says by `target` where all of it is to go.
 
 mod balance;
 mod cooperative_sticky;
@@ -86,6 +86,27 @@ pub trait Assignor: fmt::Debug + Send + Sync {
     /// # Ok::<(), Cause>(())
     /// ```
     fn assign(&self, group: &GroupSubscription) -> Result<GroupAssignment, Cause>;
+
+    /// What a group works towards: what `assign` answers, if you do not say otherwise. An assignor that withholds what
+    /// others still own, as Kafka's cooperative ones do, answers here who is to have it: the group sees to it that nobody
+    /// gets it before they have let go.
+    ///
+    /// # Errors
+    /// As [`assign`](Self::assign).
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::{Assignor, Cause, CooperativeStickyAssignor, GroupSubscription};
+    /// let mut group = GroupSubscription::new().with_topic("orders", 2);
+    /// group = group.with_member("a", ["orders"]).with_member("b", ["orders"]);
+    /// group.members.get_mut("a").expect("it was added").owned = vec![("orders", 0).into(), ("orders", 1).into()];
+    /// assert_eq!(CooperativeStickyAssignor.assign(&group)?["b"].len(), 0);
+    /// assert_eq!(CooperativeStickyAssignor.target(&group)?["b"].len(), 1);
+    /// # Ok::<(), Cause>(())
+    /// ```
+    fn target(&self, group: &GroupSubscription) -> Result<GroupAssignment, Cause> {
+        self.assign(group)
+    }
 }
 
 /// What an assignor deals, and among whom. Kafka: `Cluster` and `GroupSubscription`.
