@@ -20,7 +20,9 @@ use crate::consumer::config::ConsumerConfig;
 use crate::consumer::deserializer::Deserialize;
 use crate::consumer::listener::Event;
 use crate::consumer::{Consumer, subscription};
-use crate::coordinator::group::{Assignor, Joining, Membership, Place, SeatTerms, Step, assignor_by_name};
+use crate::coordinator::group::{
+    Assignor, Joining, Membership, NamedAssignor, Place, SeatTerms, Step, assignor_by_name,
+};
 use crate::error::{Error, Result};
 use crate::types::TopicPartition;
 
@@ -29,7 +31,7 @@ use crate::types::TopicPartition;
 pub(super) struct MemberTerms {
     prefix: Arc<str>,
     instance: Option<Arc<str>>,
-    assignors: Vec<Arc<dyn Assignor>>,
+    assignors: Vec<NamedAssignor>,
     max_poll_interval: Duration,
     session_timeout: Duration,
 }
@@ -38,10 +40,11 @@ impl MemberTerms {
     /// Of the assignors, `own` come first, in place of those that the settings name.
     pub(super) fn new(config: &ConsumerConfig, own: Vec<Arc<dyn Assignor>>) -> Self {
         let named = config.partition_assignment_strategy.names().filter_map(assignor_by_name);
+        let assignors = if own.is_empty() { named.collect() } else { own };
         Self {
             prefix: config.client_id.as_deref().unwrap_or("consumer").into(),
             instance: config.group_instance_id.as_deref().map(Arc::from),
-            assignors: if own.is_empty() { named.collect() } else { own },
+            assignors: assignors.into_iter().map(NamedAssignor::new).collect(),
             max_poll_interval: config.max_poll_interval,
             session_timeout: config.session_timeout,
         }
@@ -223,13 +226,18 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
         // Those that `take` found gone have never been told of.
         let known = places.iter().filter(|place| self.fetcher.reads(place));
         let names: Vec<TopicPartition> = known.map(|place| place.partition.clone()).collect();
-        let told = if names.is_empty() { Ok(()) } else { self.tell_listener(Event::Revoked, &names) };
+        let told = self.tell_of_loss(Event::Revoked, &names);
         self.commits.wait_for_begun(self.fetcher.signal());
         self.fetcher.remove(&places);
         if let Some(membership) = self.commits.membership() {
             membership.release(places);
         }
         told
+    }
+
+    /// Tells the listener that `partitions` go, if any do.
+    fn tell_of_loss(&mut self, event: Event, partitions: &[TopicPartition]) -> Result<()> {
+        if partitions.is_empty() { Ok(()) } else { self.tell_listener(event, partitions) }
     }
 
     /// Takes up `places`, which nobody else has.
@@ -245,7 +253,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
     /// The consumer is no member any more, and others may have its partitions.
     fn lose(&mut self) -> Result<()> {
         let names = self.assignment();
-        let told = if names.is_empty() { Ok(()) } else { self.tell_listener(Event::Lost, &names) };
+        let told = self.tell_of_loss(Event::Lost, &names);
         self.fetcher.assign(Vec::new());
         self.commits.leave();
         told
@@ -258,7 +266,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
             return self.lose();
         }
         let names = self.assignment();
-        let told = if names.is_empty() { Ok(()) } else { self.tell_listener(Event::Revoked, &names) };
+        let told = self.tell_of_loss(Event::Revoked, &names);
         self.commits.wait_for_begun(self.fetcher.signal());
         self.fetcher.assign(Vec::new());
         self.commits.leave();

@@ -27,11 +27,11 @@ mod roster;
 mod shown;
 mod state;
 
-pub(crate) use assignor::by_name as assignor_by_name;
 pub use assignor::{
     Assignor, CooperativeStickyAssignor, GroupAssignment, GroupSubscription, MemberSubscription, RangeAssignor,
     RoundRobinAssignor, StickyAssignor,
 };
+pub(crate) use assignor::{NamedAssignor, by_name as assignor_by_name};
 pub(crate) use description::Standing;
 pub use description::{GroupDescription, GroupListing, GroupPartition};
 pub(crate) use offsets::{Committed, GroupOffsets};

@@ -20,7 +20,7 @@ use std::time::Duration;
 use crate::coordinator::group::GroupOffsets;
 use crate::coordinator::group::assignor::GroupAssignment;
 #[cfg(test)]
-use crate::coordinator::group::assignor::RangeAssignor;
+use crate::coordinator::group::assignor::{NamedAssignor, RangeAssignor};
 use crate::coordinator::group::shown::GroupMembers;
 use crate::coordinator::group::state::{
     AssignJob, Interest, JoinRefused, Joining, MemberId, Members, Place, Step, TopicFacts, TopicImage,
@@ -221,17 +221,21 @@ impl GroupOffsets {
         let mut seated = lock(&self.roster.0);
         let late: Vec<MemberId> =
             seated.seats.iter().filter(|(_, seat)| seat.expel_if_late(now)).map(|(id, _)| Arc::clone(id)).collect();
-        for id in late {
-            log::warn!("{id} was expelled from the group {}: it has not polled for max.poll.interval.ms", self.name());
-            seated.members.expel(&id);
-            if let Some(seat) = seated.seats.remove(&id) {
+        for id in &late {
+            seated.members.remove(id);
+            if let Some(seat) = seated.seats.remove(id) {
                 seat.tell();
             }
         }
         seated.members.expire(now);
         seated.tell();
         let polls = seated.seats.values().map(|seat| seat.look_again_at(now));
-        polls.chain(seated.members.next_expiry()).min()
+        let next = polls.chain(seated.members.next_expiry()).min();
+        drop(seated); // a logger is the user's
+        for id in late {
+            log::warn!("{id} was expelled from the group {}: it has not polled for max.poll.interval.ms", self.name());
+        }
+        next
     }
 
     /// Whether it has members; static ones too that are expected back.
@@ -305,10 +309,10 @@ impl Membership {
         let unfinished = Unfinished(self, job);
         let failed = |cause: Cause| Error::Assignor {
             group: self.group.name().into(),
-            assignor: job.assignor.name().into(),
+            assignor: Arc::clone(&job.assignor.name),
             cause,
         };
-        let assignment: GroupAssignment = job.assignor.target(&job.subscription).map_err(failed)?;
+        let assignment: GroupAssignment = job.assignor.assignor.target(&job.subscription).map_err(failed)?;
         std::mem::forget(unfinished);
         let mut seated = lock(&self.group.roster.0);
         let finished = seated.members.finish_assign(job, &assignment);
@@ -336,7 +340,7 @@ impl Membership {
     /// Has the partitions dealt anew.
     pub(crate) fn enforce(&self) {
         let mut seated = lock(&self.group.roster.0);
-        seated.members.enforce();
+        seated.members.begin_epoch();
         seated.tell();
     }
 }
@@ -372,7 +376,7 @@ impl GroupOffsets {
             prefix: "consumer".into(),
             instance: None,
             interest: Interest::Topics(BTreeSet::new()),
-            assignors: vec![Arc::new(RangeAssignor)],
+            assignors: vec![NamedAssignor::new(Arc::new(RangeAssignor))],
         };
         let terms = SeatTerms {
             signal: Arc::default(),

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use crate::coordinator::group::assignor::{Assignor, GroupAssignment, GroupSubscription, MemberSubscription};
+use crate::coordinator::group::assignor::{GroupAssignment, GroupSubscription, MemberSubscription, NamedAssignor};
 use crate::coordinator::group::shown::{GroupMember, GroupMembers, GroupState};
 use crate::sync::Moment;
 use crate::types::{TopicId, TopicPartition};
@@ -81,7 +81,7 @@ pub(crate) struct Joining {
     pub(crate) instance: Option<Arc<str>>,
     pub(crate) interest: Interest,
     /// In the order in which it prefers them; at least one.
-    pub(crate) assignors: Vec<Arc<dyn Assignor>>,
+    pub(crate) assignors: Vec<NamedAssignor>,
 }
 
 /// Why somebody may not join.
@@ -109,12 +109,12 @@ pub(crate) enum Step {
 #[derive(Debug)]
 pub(crate) struct AssignJob {
     pub(crate) epoch: u64,
-    pub(crate) assignor: Arc<dyn Assignor>,
+    pub(crate) assignor: NamedAssignor,
     pub(crate) subscription: GroupSubscription,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum Presence {
     Active,
     /// Static, and gone for now; its place is kept until then.
     Away(Moment),
@@ -126,10 +126,10 @@ enum Standing {
 struct Member {
     instance: Option<Arc<str>>,
     interest: Interest,
-    assignors: Vec<Arc<dyn Assignor>>,
+    assignors: Vec<NamedAssignor>,
     /// The topics that it wants and that exist.
     topics: TopicImage,
-    standing: Standing,
+    presence: Presence,
     /// Of the target that it has come to.
     epoch: u64,
     target: BTreeSet<Place>,
@@ -142,7 +142,7 @@ struct Member {
 
 impl Member {
     fn is_counted(&self) -> bool {
-        self.standing != Standing::Gone
+        self.presence != Presence::Gone
     }
 }
 
@@ -180,7 +180,7 @@ impl Members {
     ) -> Result<MemberId, JoinRefused> {
         let former = joining.instance.as_ref().and_then(|instance| self.member_of_instance(instance));
         if let (Some(former), Some(instance)) = (&former, &joining.instance)
-            && self.by_id[former].standing == Standing::Active
+            && self.by_id[former].presence == Presence::Active
         {
             return Err(JoinRefused::InstanceInUse(Arc::clone(instance)));
         }
@@ -200,7 +200,7 @@ impl Members {
             instance: joining.instance,
             interest: joining.interest,
             assignors: joining.assignors,
-            standing: Standing::Active,
+            presence: Presence::Active,
             epoch: 0,
             target: BTreeSet::new(),
             held: BTreeSet::new(),
@@ -222,10 +222,10 @@ impl Members {
     /// Gives `member` the place of `former`; says whether it wants the same.
     fn succeed(&mut self, former: &MemberId, id: &MemberId, member: &mut Member) -> bool {
         let Some(before) = self.by_id.get_mut(former) else { return false };
-        let names = |member: &Member| member.assignors.iter().map(|each| each.name().to_owned()).collect::<Vec<_>>();
+        let names = |member: &Member| member.assignors.iter().map(|each| Arc::clone(&each.name)).collect::<Vec<_>>();
         let is_same = before.topics == member.topics && names(before) == names(member);
         member.target = std::mem::take(&mut before.target);
-        before.standing = Standing::Gone;
+        before.presence = Presence::Gone;
         before.held.clear();
         for owner in self.targets.values_mut().filter(|owner| *owner == former) {
             *owner = Arc::clone(id);
@@ -260,8 +260,8 @@ impl Members {
     /// The member leaves by itself. A static one is expected back until `until`.
     pub(crate) fn leave(&mut self, id: &MemberId, until: Moment) {
         let Some(member) = self.by_id.get_mut(id) else { return };
-        if member.standing == Standing::Active && member.instance.is_some() {
-            member.standing = Standing::Away(until);
+        if member.presence == Presence::Active && member.instance.is_some() {
+            member.presence = Presence::Away(until);
             member.held.clear(); // kept for it by the books alone
             self.news.remove(id);
             self.free_unclaimed(); // what it was about to let go of
@@ -270,14 +270,9 @@ impl Members {
         }
     }
 
-    /// The member has not polled for too long.
-    pub(crate) fn expel(&mut self, id: &MemberId) {
-        self.remove(id);
-    }
-
     /// Lets static members go that did not come back in time.
     pub(crate) fn expire(&mut self, now: Moment) {
-        let is_late = |member: &Member| matches!(member.standing, Standing::Away(until) if now >= until);
+        let is_late = |member: &Member| matches!(member.presence, Presence::Away(until) if now >= until);
         let late: Vec<MemberId> =
             self.by_id.iter().filter(|(_, member)| is_late(member)).map(|(id, _)| Arc::clone(id)).collect();
         late.iter().for_each(|id| self.remove(id));
@@ -285,16 +280,17 @@ impl Members {
 
     /// When the next static member that is away is late.
     pub(crate) fn next_expiry(&self) -> Option<Moment> {
-        let until = |member: &Member| if let Standing::Away(until) = member.standing { Some(until) } else { None };
+        let until = |member: &Member| if let Presence::Away(until) = member.presence { Some(until) } else { None };
         self.by_id.values().filter_map(until).min()
     }
 
-    fn remove(&mut self, id: &MemberId) {
+    /// The member is gone for good: it has left, was expelled, or did not come back.
+    pub(crate) fn remove(&mut self, id: &MemberId) {
         let Some(member) = self.by_id.get_mut(id) else { return };
-        if member.standing == Standing::Gone {
+        if member.presence == Presence::Gone {
             return;
         }
-        member.standing = Standing::Gone;
+        member.presence = Presence::Gone;
         member.target.clear();
         member.held.clear();
         self.news.remove(id);
@@ -317,12 +313,8 @@ impl Members {
         }
     }
 
-    /// Has the partitions dealt anew, though nothing has changed.
-    pub(crate) fn enforce(&mut self) {
-        self.begin_epoch();
-    }
-
-    fn begin_epoch(&mut self) {
+    /// Has the partitions dealt anew.
+    pub(crate) fn begin_epoch(&mut self) {
         self.epoch += 1;
         let topics = self.counted().flat_map(|(_, member)| &member.topics);
         self.subscribed = topics.map(|(name, facts)| (Arc::clone(name), *facts)).collect();
@@ -334,7 +326,7 @@ impl Members {
     }
 
     fn tell_everybody(&mut self) {
-        let active = self.by_id.iter().filter(|(_, member)| member.standing == Standing::Active);
+        let active = self.by_id.iter().filter(|(_, member)| member.presence == Presence::Active);
         self.news.extend(active.map(|(id, _)| Arc::clone(id)));
     }
 
@@ -370,23 +362,15 @@ impl Members {
     }
 
     /// The assignor that most members prefer among those that all have.
-    fn vote(&self) -> Option<Arc<dyn Assignor>> {
+    fn vote(&self) -> Option<NamedAssignor> {
         let lists = || self.counted().map(|(_, member)| &member.assignors);
         let common = common_assignors(lists());
-        let prefers = |list: &Vec<Arc<dyn Assignor>>, name: &str| {
-            list.iter().map(|each| each.name()).find(|name| common.contains(*name)) == Some(name)
-        };
-        let votes = |name: &str| lists().filter(|list| prefers(list, name)).count();
-        // Of equals, the one that the first member names first.
-        let candidates = lists().next()?.iter().filter(|each| common.contains(each.name()));
-        let mut best: Option<(usize, &Arc<dyn Assignor>)> = None;
-        for candidate in candidates {
-            let count = votes(candidate.name());
-            if best.is_none_or(|(most, _)| count > most) {
-                best = Some((count, candidate));
-            }
-        }
-        best.map(|(_, assignor)| Arc::clone(assignor))
+        let is_common = |each: &&NamedAssignor| common.contains(&*each.name);
+        let prefers =
+            |list: &&Vec<NamedAssignor>, name: &str| list.iter().find(is_common).is_some_and(|it| &*it.name == name);
+        let votes = |candidate: &&NamedAssignor| lists().filter(|list| prefers(list, &candidate.name)).count();
+        // Of equals, the one that the first member names first: `max_by_key` takes the last.
+        lists().next()?.iter().rev().filter(is_common).max_by_key(votes).cloned()
     }
 
     /// Takes what the assignor of `job` answered; of an epoch that is over, nothing.
@@ -401,7 +385,7 @@ impl Members {
         }
         let targets = self.check(assignment)?;
         self.target_epoch = self.epoch;
-        self.assignor = Some(job.assignor.name().into());
+        self.assignor = Some(Arc::clone(&job.assignor.name));
         self.by_id.values_mut().for_each(|member| member.target.clear());
         for (place, id) in &targets {
             if let Some(member) = self.by_id.get_mut(id) {
@@ -412,9 +396,10 @@ impl Members {
         self.free_unclaimed();
         let freed = std::mem::take(&mut self.freed_meanwhile);
         if freed.iter().any(|place| self.is_subscribed(place) && !self.targets.contains_key(place)) {
-            self.begin_epoch();
+            self.begin_epoch(); // which tells everybody
+        } else {
+            self.tell_everybody();
         }
-        self.tell_everybody();
         Ok(())
     }
 
@@ -459,7 +444,7 @@ impl Members {
 
     /// What `id` has to do next; `None` if it is no member any more.
     pub(crate) fn sync(&mut self, id: &MemberId) -> Option<Step> {
-        let member = self.by_id.get_mut(id).filter(|member| member.standing == Standing::Active)?;
+        let member = self.by_id.get_mut(id).filter(|member| member.presence == Presence::Active)?;
         let revoked: Vec<Place> = member.held.difference(&member.target).cloned().collect();
         if !revoked.is_empty() {
             return Some(Step::Revoke(revoked));
@@ -467,9 +452,8 @@ impl Members {
         let mut taken = Vec::new();
         if self.standalone_commits == 0 {
             let (owners, leaving) = (&self.owners, &member.leaving);
-            let is_free = |place: &&Place| {
-                owners.get(place).is_none_or(|owner| owner == id) && !leaving.contains(place) //
-            };
+            let is_mine_or_nobodys = |place: &Place| owners.get(place).is_none_or(|owner| owner == id);
+            let is_free = |place: &&Place| is_mine_or_nobodys(place) && !leaving.contains(*place);
             taken.extend(member.target.difference(&member.held).filter(is_free).cloned());
         }
         for place in &taken {
@@ -531,7 +515,7 @@ impl Members {
 
     /// A member that is gone is remembered no longer than it has to be.
     fn forget_if_done(&mut self, id: &MemberId) {
-        let is_done = |member: &Member| member.standing == Standing::Gone && member.commits_under_way == 0;
+        let is_done = |member: &Member| member.presence == Presence::Gone && member.commits_under_way == 0;
         if self.by_id.get(id).is_some_and(is_done) {
             self.by_id.remove(id);
         }
@@ -560,7 +544,7 @@ impl Members {
             return Ok(true);
         };
         let mut holds_all = false;
-        if !self.by_id.get(id).is_some_and(|member| member.standing == Standing::Active) {
+        if !self.by_id.get(id).is_some_and(|member| member.presence == Presence::Active) {
             return Err("this consumer is no member any more; poll joins again".to_owned());
         }
         for place in places {
@@ -625,7 +609,7 @@ impl Members {
             GroupState::Empty
         } else if self.target_epoch < self.epoch {
             GroupState::Assigning
-        } else if self.counted().all(|(_, member)| member.standing != Standing::Active || has_arrived(member)) {
+        } else if self.counted().all(|(_, member)| member.presence != Presence::Active || has_arrived(member)) {
             GroupState::Stable
         } else {
             GroupState::Reconciling
@@ -637,7 +621,7 @@ impl Members {
         let member = |(id, member): (&MemberId, &Member)| GroupMember {
             member_id: id.to_string(),
             instance_id: member.instance.as_ref().map(ToString::to_string),
-            is_away: member.standing != Standing::Active,
+            is_away: member.presence != Presence::Active,
             topics: member.topics.keys().map(ToString::to_string).collect(),
             assignment: owned.get(id).cloned().unwrap_or_default(),
             target: member.target.iter().map(|place| place.partition.clone()).collect(),
@@ -652,8 +636,8 @@ impl Members {
 }
 
 /// The names of the assignors that all have.
-fn common_assignors<'a>(lists: impl Iterator<Item = &'a Vec<Arc<dyn Assignor>>>) -> BTreeSet<&'a str> {
-    let names = |list: &'a Vec<Arc<dyn Assignor>>| list.iter().map(|each| each.name()).collect::<BTreeSet<_>>();
+fn common_assignors<'a>(lists: impl Iterator<Item = &'a Vec<NamedAssignor>>) -> BTreeSet<&'a str> {
+    let names = |list: &'a Vec<NamedAssignor>| list.iter().map(|each| &*each.name).collect::<BTreeSet<_>>();
     lists.map(names).reduce(|one, other| &one & &other).unwrap_or_default()
 }
 

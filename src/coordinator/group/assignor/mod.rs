@@ -218,6 +218,25 @@ pub struct MemberSubscription {
 /// ```
 pub type GroupAssignment = BTreeMap<Arc<str>, Vec<TopicPartition>>;
 
+/// An assignor and its name, which it is asked for once: both may be the user's, and names are compared under a lock.
+#[derive(Clone)]
+pub(crate) struct NamedAssignor {
+    pub(crate) name: Arc<str>,
+    pub(crate) assignor: Arc<dyn Assignor>,
+}
+
+impl NamedAssignor {
+    pub(crate) fn new(assignor: Arc<dyn Assignor>) -> Self {
+        Self { name: assignor.name().into(), assignor }
+    }
+}
+
+impl fmt::Debug for NamedAssignor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name.fmt(f)
+    }
+}
+
 /// The assignor that Kafka has under `name`.
 pub(crate) fn by_name(name: &str) -> Option<Arc<dyn Assignor>> {
     let all: [Arc<dyn Assignor>; 4] = [

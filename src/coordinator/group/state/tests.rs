@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::coordinator::group::assignor::{
-    CooperativeStickyAssignor, RangeAssignor, RoundRobinAssignor, StickyAssignor,
+    Assignor, CooperativeStickyAssignor, RangeAssignor, RoundRobinAssignor, StickyAssignor,
 };
 use crate::error::Cause;
 
@@ -20,7 +20,7 @@ fn joining(topics: &[&str], assignor: impl Assignor + 'static) -> Joining {
         prefix: "c".into(),
         instance: None,
         interest: Interest::Topics(topics.iter().map(|&name| name.into()).collect()),
-        assignors: vec![Arc::new(assignor)],
+        assignors: vec![NamedAssignor::new(Arc::new(assignor))],
     }
 }
 
@@ -49,7 +49,7 @@ impl Group {
 
     fn assign(&mut self) {
         while let Some(job) = self.members.begin_assign() {
-            let assignment = job.assignor.assign(&job.subscription).unwrap();
+            let assignment = job.assignor.assignor.assign(&job.subscription).unwrap();
             self.members.finish_assign(&job, &assignment).unwrap();
         }
     }
@@ -155,7 +155,7 @@ fn commit_of_a_former_member_is_refused() {
     let place = group.place("t", 0);
     group.members.begin_commit(Some(&member), [&place]).unwrap();
     group.members.end_commit(Some(&member), false);
-    group.members.expel(&member);
+    group.members.remove(&member);
     assert!(group.members.begin_commit(Some(&member), [&place]).is_err());
     assert_eq!(group.members.sync(&member), None);
 }
@@ -200,7 +200,7 @@ fn commits_under_way_hold_back_what_their_member_has_let_go_of() {
         let place = group.place("t", 0);
         group.members.begin_commit(Some(&first), [&place]).unwrap();
         if expelled {
-            group.members.expel(&first)
+            group.members.remove(&first)
         } else {
             group.members.leave(&first, Moment::default())
         }
@@ -324,7 +324,7 @@ fn member_without_a_common_assignor_is_refused() {
 #[test]
 fn most_votes_choose_among_the_assignors_that_all_have() {
     let list = |assignors: &[&dyn Fn() -> Arc<dyn Assignor>]| Joining {
-        assignors: assignors.iter().map(|make| make()).collect(),
+        assignors: assignors.iter().map(|make| NamedAssignor::new(make())).collect(),
         ..joining(&["t"], RangeAssignor)
     };
     let range: &dyn Fn() -> Arc<dyn Assignor> = &|| Arc::new(RangeAssignor);
@@ -336,6 +336,13 @@ fn most_votes_choose_among_the_assignors_that_all_have() {
     group.join(list(&[sticky, range]));
     group.assign();
     assert_eq!(group.members.describe().assignor.as_deref(), Some("sticky"));
+    for (first, second) in [(range, sticky), (sticky, range)] {
+        let mut tied = Group::new(&[("t", 1)]);
+        tied.join(list(&[first, second]));
+        tied.join(list(&[second, first]));
+        tied.assign();
+        assert_eq!(tied.members.describe().assignor.as_deref(), Some(first().name()), "the first member decides");
+    }
 }
 
 #[test] // G12
@@ -433,7 +440,7 @@ fn assignment_against_the_rules_is_refused_and_changes_nothing() {
         let mut group = Group::new(&[("t", 2), ("u", 1)]);
         let (first, _) = (group.join(joining(&["t"], Dealt(dealt))), group.join(joining(&["t"], Dealt(dealt))));
         let job = group.members.begin_assign().unwrap();
-        let assignment = job.assignor.assign(&job.subscription).unwrap();
+        let assignment = job.assignor.assignor.assign(&job.subscription).unwrap();
         assert_eq!(group.members.finish_assign(&job, &assignment), Err(reason.to_owned()));
         assert_eq!(group.members.sync(&first), Some(Step::Nothing));
         assert!(group.members.begin_assign().is_some()); // asked again
@@ -447,7 +454,7 @@ fn assignment_of_an_epoch_that_is_over_is_dropped() {
     let job = group.members.begin_assign().unwrap();
     assert!(group.members.begin_assign().is_none()); // one at a time
     let second = group.join_range();
-    let assignment = job.assignor.assign(&job.subscription).unwrap();
+    let assignment = job.assignor.assignor.assign(&job.subscription).unwrap();
     group.members.finish_assign(&job, &assignment).unwrap();
     assert_eq!(group.members.sync(&first), Some(Step::Nothing));
     group.poll(&second);
@@ -466,7 +473,7 @@ fn what_is_let_go_of_while_an_assignor_that_withholds_it_is_at_work_is_dealt_aga
     let job = group.members.begin_assign().unwrap(); // which takes all four for the first one's
     let Some(Step::Revoke(places)) = group.members.sync(&first) else { panic!("it has to give something up") };
     group.members.release(&first, places);
-    let assignment = job.assignor.assign(&job.subscription).unwrap();
+    let assignment = job.assignor.assignor.assign(&job.subscription).unwrap();
     group.members.finish_assign(&job, &assignment).unwrap();
     for _ in 0..3 {
         [&first, &second, &third].iter().for_each(|id| drop(group.poll(id)));
@@ -479,7 +486,7 @@ fn assignor_that_hangs_holds_up_nobody_who_wants_a_later_epoch() {
     let mut group = Group::new(&[("t", 2)]);
     let first = group.join_range();
     let hanging = group.members.begin_assign().unwrap();
-    group.members.expel(&first);
+    group.members.remove(&first);
     let second = group.join_range();
     assert_eq!(group.poll(&second).1.len(), 2);
     group.members.finish_assign(&hanging, &GroupAssignment::new()).unwrap();
@@ -495,7 +502,7 @@ fn static_member_that_returns_while_an_assignor_is_at_work_is_no_fault_of_its_an
     group.join_range();
     let job = group.members.begin_assign().unwrap();
     group.join(of_instance("a", &["t"]));
-    let assignment = job.assignor.assign(&job.subscription).unwrap();
+    let assignment = job.assignor.assignor.assign(&job.subscription).unwrap();
     group.members.finish_assign(&job, &assignment).unwrap();
 }
 
@@ -584,6 +591,7 @@ impl World {
                 };
                 let instance = instance.map(|number| format!("i{number}").into());
                 let interest = interest(*topics);
+                let assignors = assignors.into_iter().map(NamedAssignor::new).collect();
                 let joining = Joining { prefix: "c".into(), instance, interest, assignors };
                 if let Ok(id) = self.group.members.join(joining, &self.group.image, 10) {
                     self.handles.push((id, BTreeSet::new()));
@@ -597,7 +605,7 @@ impl World {
             }
             Happens::Expel(member) => {
                 if let Some(id) = handle(member) {
-                    self.group.members.expel(&id);
+                    self.group.members.remove(&id);
                     self.expelled.insert(id);
                 }
             }
@@ -639,7 +647,7 @@ impl World {
             }
             Happens::BeginAssign => self.jobs.extend(self.group.members.begin_assign()),
             Happens::EndAssign => self.end_assign(),
-            Happens::Enforce => self.group.members.enforce(),
+            Happens::Enforce => self.group.members.begin_epoch(),
             Happens::Expire => self.group.members.expire(Moment(std::time::Duration::from_secs(45))),
         }
     }
@@ -647,7 +655,7 @@ impl World {
     fn end_assign(&mut self) {
         if !self.jobs.is_empty() {
             let job = self.jobs.remove(0);
-            let assignment = job.assignor.assign(&job.subscription).unwrap();
+            let assignment = job.assignor.assignor.assign(&job.subscription).unwrap();
             self.group.members.finish_assign(&job, &assignment).unwrap();
         }
     }
