@@ -19,7 +19,7 @@ use crate::consumer::deserializer::Deserialize;
 use crate::consumer::fetcher::{Fetcher, Lane};
 use crate::consumer::metrics::{CommitMetrics, windows};
 use crate::coordinator::group::{
-    CommitEntry, CommitPermit, Committed, GroupOffsets, Membership, OffsetAndMetadata, Offsets, Place,
+    CommitEntry, CommitPermit, Committed, Group, Membership, OffsetAndMetadata, Offsets, Place,
 };
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -280,7 +280,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
 #[derive(Debug)]
 pub(super) struct Commits {
     engine: Engine,
-    group: Option<Arc<GroupOffsets>>,
+    group: Option<Arc<Group>>,
     membership: Option<Membership>,
     /// `None`: only when told to.
     interval: Option<Duration>,
@@ -325,7 +325,7 @@ impl Commits {
         &self.metrics
     }
 
-    pub(super) fn group(&self) -> Option<&GroupOffsets> {
+    pub(super) fn group(&self) -> Option<&Group> {
         self.group.as_deref()
     }
 
@@ -361,7 +361,7 @@ impl Commits {
         self.group_or_error()?.admit(self.membership.as_ref(), &places)
     }
 
-    pub(super) fn group_or_error(&self) -> Result<&Arc<GroupOffsets>> {
+    pub(super) fn group_or_error(&self) -> Result<&Arc<Group>> {
         let reason = "to subscribe or commit, a consumer needs a group.id";
         self.group.as_ref().ok_or_else(|| Error::InvalidGroupId { group: "".into(), reason: reason.into() })
     }
@@ -530,7 +530,7 @@ fn offsets_of(entries: Entries) -> (Offsets, Vec<CommitEntry>) {
     (offsets, entries.into_iter().map(|(_, entry)| entry).collect())
 }
 
-fn is_committed(group: &GroupOffsets, entry: &CommitEntry) -> bool {
+fn is_committed(group: &Group, entry: &CommitEntry) -> bool {
     let committed = group.committed(entry.topic_id, entry.partition);
     committed.is_some_and(|at| at.offset == entry.offset && at.leader_epoch == entry.leader_epoch)
 }

@@ -40,7 +40,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::coordinator::group::GroupOffsets;
+use crate::coordinator::group::Group;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::sync::{Moment, wait_for};
@@ -725,7 +725,7 @@ impl<K: ?Sized + Deserialize, V: ?Sized + Deserialize> Consumer<K, V> {
 }
 
 /// What a partition without a position goes by.
-fn begin<'a>(group: Option<&'a GroupOffsets>, reset: AutoOffsetReset, engine: &Engine) -> Begin<'a> {
+fn begin<'a>(group: Option<&'a Group>, reset: AutoOffsetReset, engine: &Engine) -> Begin<'a> {
     Begin { group, reset, now: engine.now() }
 }
 

@@ -1,6 +1,6 @@
 //! Lets go of offsets that nobody has wanted for `offsets.retention.minutes`, and of groups that have none left.
 //!
-//! Which offsets those are, [`GroupOffsets`](crate::coordinator::group::GroupOffsets) says. They go by frames of the
+//! Which offsets those are, [`Group`](crate::coordinator::group::Group) says. They go by frames of the
 //! group's journal, as they came; when the frames are on the disk, the journals of groups without members and offsets
 //! are removed, all of them with two syncs.
 //!
@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::coordinator::group::GroupOffsets;
+use crate::coordinator::group::Group;
 use crate::engine::groups::Groups;
 use crate::engine::lane::{JournalCell, Lane};
 use crate::engine::upkeep::ToUpkeep;
@@ -52,16 +52,16 @@ impl Expiry {
 
     fn drop_expired(&self) {
         let now = self.lane.disk.now();
-        for group in self.groups.all() {
-            let entries = group.offsets().expired(self.retention, now);
+        for stored in self.groups.all() {
+            let entries = stored.group().expired(self.retention, now);
             if entries.is_empty() {
                 continue;
             }
-            log::info!("group {}: offsets that expire: {}", group.offsets().name(), entries.len());
-            for payload in GroupOffsets::encode_drops(&entries) {
-                let (to_upkeep, offsets) = (self.to_upkeep.clone(), Arc::clone(group.offsets()));
+            log::info!("group {}: offsets that expire: {}", stored.group().name(), entries.len());
+            for payload in Group::encode_drops(&entries) {
+                let (to_upkeep, offsets) = (self.to_upkeep.clone(), Arc::clone(stored.group()));
                 // Without a journal they are not on the disk, and the next one begins without them.
-                let _ = group.begin_frame(&self.to_writer, payload, move |dropped| match dropped {
+                let _ = stored.begin_frame(&self.to_writer, payload, move |dropped| match dropped {
                     Ok(()) => drop(to_upkeep.send(ToUpkeep::Dropped)),
                     Err(error) => log::warn!("group {}: {error}", offsets.name()), // they are found again
                 });
@@ -77,20 +77,20 @@ impl Expiry {
             return;
         }
         let mut taken = Vec::new();
-        for group in self.groups.all() {
-            let offsets = group.offsets();
+        for stored in self.groups.all() {
+            let offsets = stored.group();
             let may_go = |cell: &JournalCell| {
                 // In this order: a frame that is through has changed the offsets before it is not under way any more.
                 cell.under_way.load(Ordering::Acquire) == 0 && offsets.has_nothing() && !offsets.has_members()
             };
-            if let Some(cell) = group.take_journal(may_go) {
-                taken.push((Arc::clone(&group), cell));
+            if let Some(cell) = stored.take_journal(may_go) {
+                taken.push((Arc::clone(&stored), cell));
             }
         }
         if taken.is_empty() {
             return;
         }
-        let names: Vec<String> = taken.iter().map(|(group, _)| group.offsets().name().to_owned()).collect();
+        let names: Vec<String> = taken.iter().map(|(stored, _)| stored.group().name().to_owned()).collect();
         match self.groups.remove(taken, &self.lane) {
             Ok(()) => log::info!("groups without members and offsets that were removed: {}", names.join(", ")),
             Err(error) => log::warn!("{error}"), // another time

@@ -1,7 +1,7 @@
 //! The groups of an engine, and the journals of their committed offsets.
 //!
 //! A group has a journal from its first commit until it is deleted, or has expired. Which one that is stands under the
-//! lock [`Group::journal`], and whoever has a frame written gives it to the writer under that lock. So a journal that
+//! lock [`StoredGroup::journal`], and whoever has a frame written gives it to the writer under that lock. So a journal that
 //! was taken out there gets no frame any more, and is removed when those under way are through:
 //!
 //! | who | takes it out | waits for the frames before |
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::coordinator::group::{
-    CommitEntry, DropEntry, GroupOffsets, Interest, Joining, Membership, OFFSETS_SUFFIX, OffsetAndMetadata, SeatTerms,
+    CommitEntry, DropEntry, Group, Interest, Joining, Membership, OFFSETS_SUFFIX, OffsetAndMetadata, SeatTerms,
 };
 use crate::engine::lane::{Answer, Failure, JournalCell, Lane};
 use crate::engine::writer::Command;
@@ -33,27 +33,27 @@ use crate::types::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 #[derive(Debug)]
 pub(crate) struct Groups {
     dir: Arc<dyn Dir>,
-    by_name: Mutex<BTreeMap<Arc<str>, Arc<Group>>>,
+    by_name: Mutex<BTreeMap<Arc<str>, Arc<StoredGroup>>>,
     /// The engine closes: who leaves from now on was noted.
     has_ended: AtomicBool,
 }
 
 /// A group, and its journal once something was committed.
 #[derive(Debug)]
-pub(crate) struct Group {
-    offsets: Arc<GroupOffsets>,
+pub(crate) struct StoredGroup {
+    group: Arc<Group>,
     journal: Mutex<Option<Arc<JournalCell>>>,
     /// Why the journal does not say whether the group has members.
     lost_note: Mutex<Option<Error>>,
 }
 
-impl Group {
-    pub(crate) fn new(offsets: Arc<GroupOffsets>, journal: Option<Arc<JournalCell>>) -> Self {
-        Self { offsets, journal: Mutex::new(journal), lost_note: Mutex::default() }
+impl StoredGroup {
+    pub(crate) fn new(group: Arc<Group>, journal: Option<Arc<JournalCell>>) -> Self {
+        Self { group, journal: Mutex::new(journal), lost_note: Mutex::default() }
     }
 
-    pub(crate) fn offsets(&self) -> &Arc<GroupOffsets> {
-        &self.offsets
+    pub(crate) fn group(&self) -> &Arc<Group> {
+        &self.group
     }
 
     pub(crate) fn journal(&self) -> Option<Arc<JournalCell>> {
@@ -69,7 +69,7 @@ impl Group {
     ) -> Result<(), D> {
         match &*lock(&self.journal) {
             Some(cell) => {
-                begin_frame(to_writer, &self.offsets, cell, payload, done);
+                begin_frame(to_writer, &self.group, cell, payload, done);
                 Ok(())
             }
             None => Err(done),
@@ -77,11 +77,11 @@ impl Group {
     }
 
     fn write_note(self: &Arc<Self>, to_writer: &Post<Command>, cell: &Arc<JournalCell>, note: Vec<u8>) {
-        let (group, under_way) = (Arc::clone(self), Arc::clone(cell));
+        let (stored, under_way) = (Arc::clone(self), Arc::clone(cell));
         cell.under_way.fetch_add(1, Ordering::AcqRel);
         let answer = Answer::new(move |result: Result<(), Failure>| {
             // The state has it already, and perhaps a later one.
-            *lock(&group.lost_note) = result.err().map(Failure::into_error);
+            *lock(&stored.lost_note) = result.err().map(Failure::into_error);
             under_way.under_way.fetch_sub(1, Ordering::AcqRel);
         });
         let _ = to_writer.send(Command::Frame { cell: Arc::clone(cell), payload: note, answer });
@@ -100,31 +100,31 @@ impl Group {
 }
 
 impl Groups {
-    pub(crate) fn new(dir: Arc<dyn Dir>, groups: impl IntoIterator<Item = Group>) -> Self {
-        let by_name = groups.into_iter().map(|group| (group.offsets.name().into(), Arc::new(group))).collect();
+    pub(crate) fn new(dir: Arc<dyn Dir>, groups: impl IntoIterator<Item = StoredGroup>) -> Self {
+        let by_name = groups.into_iter().map(|stored| (stored.group.name().into(), Arc::new(stored))).collect();
         Self { dir, by_name: Mutex::new(by_name), has_ended: AtomicBool::new(false) }
     }
 
     /// The group of that name. A new one has no file before it commits, so that asking leaves nothing behind.
-    pub(crate) fn group(&self, name: &str) -> Result<Arc<GroupOffsets>> {
+    pub(crate) fn group(&self, name: &str) -> Result<Arc<Group>> {
         group_file_name(name)?; // refused here rather than at the first commit, when records have been handed out
         let mut groups = lock(&self.by_name);
-        if let Some(group) = groups.get(name) {
-            return Ok(Arc::clone(&group.offsets));
+        if let Some(stored) = groups.get(name) {
+            return Ok(Arc::clone(&stored.group));
         }
-        let offsets = Arc::new(GroupOffsets::new(name));
-        groups.insert(name.into(), Arc::new(Group::new(Arc::clone(&offsets), None)));
-        Ok(offsets)
+        let group = Arc::new(Group::new(name));
+        groups.insert(name.into(), Arc::new(StoredGroup::new(Arc::clone(&group), None)));
+        Ok(group)
     }
 
     /// The group of that name, if it has committed something.
-    pub(crate) fn find(&self, name: &str) -> Result<Arc<GroupOffsets>> {
-        let group = self.known(name)?;
-        if group.journal().is_some() { Ok(Arc::clone(&group.offsets)) } else { Err(unknown(name)) }
+    pub(crate) fn find(&self, name: &str) -> Result<Arc<Group>> {
+        let stored = self.known(name)?;
+        if stored.journal().is_some() { Ok(Arc::clone(&stored.group)) } else { Err(unknown(name)) }
     }
 
     /// The group of that name, if anybody has ever asked for it.
-    fn known(&self, name: &str) -> Result<Arc<Group>> {
+    fn known(&self, name: &str) -> Result<Arc<StoredGroup>> {
         group_file_name(name)?; // no such group is one thing, no such name another
         lock(&self.by_name).get(name).map(Arc::clone).ok_or_else(|| unknown(name))
     }
@@ -132,113 +132,113 @@ impl Groups {
     /// The names of the groups that have committed something.
     pub(crate) fn names(&self) -> Vec<Arc<str>> {
         // Not under the lock: a group's first commit holds its journal's while it makes that.
-        let committed = self.all().into_iter().filter(|group| group.journal().is_some());
-        committed.map(|group| group.offsets.name().into()).collect()
+        let committed = self.all().into_iter().filter(|stored| stored.journal().is_some());
+        committed.map(|stored| stored.group.name().into()).collect()
     }
 
     /// Wakes the members of all groups.
     pub(super) fn wake_members(&self) {
-        self.all().iter().for_each(|group| group.offsets.wake_members());
+        self.all().iter().for_each(|stored| stored.group.wake_members());
     }
 
     /// Topics have come or gone.
     pub(crate) fn refresh_topics(&self, topics: &Topics) {
-        self.all().iter().for_each(|group| group.offsets().refresh_topics(topics));
+        self.all().iter().for_each(|stored| stored.group().refresh_topics(topics));
     }
 
     /// Has every group look for members that are late, and notes which groups have members; says when to look again, if
     /// ever.
     pub(super) fn look_after(&self, now: Moment, time: Timestamp, to_writer: &Post<Command>) -> Option<Moment> {
-        let look = |group: &Arc<Group>| {
-            let next = group.offsets.expire(now);
-            self.note_members(group, to_writer, time);
+        let look = |stored: &Arc<StoredGroup>| {
+            let next = stored.group.expire(now);
+            self.note_members(stored, to_writer, time);
             next
         };
         self.all().iter().filter_map(look).min()
     }
 
-    pub(crate) fn all(&self) -> Vec<Arc<Group>> {
+    pub(crate) fn all(&self) -> Vec<Arc<StoredGroup>> {
         lock(&self.by_name).values().map(Arc::clone).collect()
     }
 
-    /// Where `offsets` are kept.
-    fn entry(&self, offsets: &Arc<GroupOffsets>) -> Arc<Group> {
+    /// Where `group` is kept.
+    fn entry(&self, group: &Arc<Group>) -> Arc<StoredGroup> {
         let mut groups = lock(&self.by_name);
-        let known = groups.entry(offsets.name().into());
-        Arc::clone(known.or_insert_with(|| Arc::new(Group::new(Arc::clone(offsets), None))))
+        let known = groups.entry(group.name().into());
+        Arc::clone(known.or_insert_with(|| Arc::new(StoredGroup::new(Arc::clone(group), None))))
     }
 
-    /// The journal of `offsets`; with a group's first commit it is made, and durable before this returns.
-    pub(crate) fn journal_of(&self, offsets: &Arc<GroupOffsets>, lane: &Lane) -> Result<Arc<JournalCell>> {
-        let group = self.entry(offsets);
-        let mut journal = lock(&group.journal);
+    /// The journal of `group`; with a group's first commit it is made, and durable before this returns.
+    pub(crate) fn journal_of(&self, group: &Arc<Group>, lane: &Lane) -> Result<Arc<JournalCell>> {
+        let stored = self.entry(group);
+        let mut journal = lock(&stored.journal);
         if let Some(cell) = &*journal {
             return Ok(Arc::clone(cell));
         }
-        let name = file_name(offsets)?;
+        let name = file_name(group)?;
         let ids = JournalIds { journal: lane.disk.random(), history: lane.disk.random() };
-        let snapshot = offsets.snapshot();
+        let snapshot = group.snapshot();
         let made = lane.with_reserve(|| Journal::create(Arc::clone(&self.dir), &name, ids, &snapshot));
         let made = made.inspect_err(|error| lane.note_failed_sync(error))?;
-        let cell = journal_cell(made, offsets);
+        let cell = journal_cell(made, group);
         *journal = Some(Arc::clone(&cell));
         Ok(cell)
     }
 
     /// Removes the files of groups whose journals were taken out, and what the groups have committed. If that fails,
     /// those whose files are still there have their journals back.
-    pub(super) fn remove(&self, taken: Vec<(Arc<Group>, Arc<JournalCell>)>, lane: &Lane) -> Result<()> {
-        let names = taken.iter().map(|(group, _)| file_name(&group.offsets)).collect::<Result<Vec<_>>>();
+    pub(super) fn remove(&self, taken: Vec<(Arc<StoredGroup>, Arc<JournalCell>)>, lane: &Lane) -> Result<()> {
+        let names = taken.iter().map(|(stored, _)| file_name(&stored.group)).collect::<Result<Vec<_>>>();
         let (gone, removed) =
             names.map_or_else(|error| (0, Err(error)), |names| Journal::remove(self.dir.as_ref(), &names));
         // Before anybody has his journal back: after a failed sync nothing may be written to a file that has no name.
         let _ = removed.as_ref().inspect_err(|error| lane.note_failed_sync(error));
-        for (index, (group, cell)) in taken.into_iter().enumerate() {
+        for (index, (stored, cell)) in taken.into_iter().enumerate() {
             if index < gone && !lane.offline.is_set() {
-                group.offsets.clear();
-                *lock(&group.lost_note) = None;
+                stored.group.clear();
+                *lock(&stored.lost_note) = None;
             } else {
-                group.put_journal(cell);
+                stored.put_journal(cell);
             }
         }
         removed
     }
 
     /// Notes whether a group has members now, in its journal too if there is one. Nobody waits for that.
-    fn note_members(&self, group: &Arc<Group>, to_writer: &Post<Command>, now: Timestamp) {
-        let journal = lock(&group.journal); // the lock that all callers have, for the order of the notes
+    fn note_members(&self, stored: &Arc<StoredGroup>, to_writer: &Post<Command>, now: Timestamp) {
+        let journal = lock(&stored.journal); // the lock that all callers have, for the order of the notes
         if self.has_ended.load(Ordering::Acquire) {
             return;
         }
-        let note = group.offsets.note_members(now);
+        let note = stored.group.note_members(now);
         if let (Some(cell), Some(note)) = (&*journal, note) {
-            group.write_note(to_writer, cell, note);
+            stored.write_note(to_writer, cell, note);
         }
     }
 
     /// The engine closes, and all members with it. What could not be noted so far is noted once more.
     pub(super) fn note_end(&self, to_writer: &Post<Command>, now: Timestamp) {
         self.has_ended.store(true, Ordering::Release);
-        for group in self.all() {
-            let journal = lock(&group.journal);
-            let note = match group.offsets.note_end(now) {
-                None if lock(&group.lost_note).is_some() => group.offsets.encode_life(),
+        for stored in self.all() {
+            let journal = lock(&stored.journal);
+            let note = match stored.group.note_end(now) {
+                None if lock(&stored.lost_note).is_some() => stored.group.encode_life(),
                 note => note,
             };
             if let (Some(cell), Some(note)) = (&*journal, note) {
-                group.write_note(to_writer, cell, note);
+                stored.write_note(to_writer, cell, note);
             }
         }
     }
 
     /// Nothing, or why the journal of a group says that it was empty, and perhaps it was not.
     pub(super) fn check_notes(&self) -> Result<()> {
-        self.all().iter().try_for_each(|group| lock(&group.lost_note).clone().map_or(Ok(()), Err))
+        self.all().iter().try_for_each(|stored| lock(&stored.lost_note).clone().map_or(Ok(()), Err))
     }
 }
 
-fn file_name(offsets: &GroupOffsets) -> Result<String> {
-    Ok(format!("{}{OFFSETS_SUFFIX}", group_file_name(offsets.name())?))
+fn file_name(group: &Group) -> Result<String> {
+    Ok(format!("{}{OFFSETS_SUFFIX}", group_file_name(group.name())?))
 }
 
 fn unknown(name: &str) -> Error {
@@ -246,15 +246,15 @@ fn unknown(name: &str) -> Error {
 }
 
 /// The journal of a group's offsets, which knows how to write them anew.
-pub(crate) fn journal_cell(journal: Journal, offsets: &Arc<GroupOffsets>) -> Arc<JournalCell> {
-    let state = Arc::clone(offsets);
+pub(crate) fn journal_cell(journal: Journal, group: &Arc<Group>) -> Arc<JournalCell> {
+    let state = Arc::clone(group);
     Arc::new(JournalCell::new(journal, move || state.snapshot()))
 }
 
 /// Has a frame of a group written; once it is on the disk the group is brought up to it, and then `done` is called.
 fn begin_frame(
     to_writer: &Post<Command>,
-    group: &Arc<GroupOffsets>,
+    group: &Arc<Group>,
     cell: &Arc<JournalCell>,
     payload: Vec<u8>,
     done: impl FnOnce(Result<()>) + Send + 'static,
@@ -280,13 +280,13 @@ fn begin_frame(
 
 impl Engine {
     /// The group of that name; a new one is on the disk with its first commit.
-    pub(crate) fn group(&self, name: &str) -> Result<Arc<GroupOffsets>> {
+    pub(crate) fn group(&self, name: &str) -> Result<Arc<Group>> {
         self.ensure_open()?;
         self.shared().groups.group(name)
     }
 
     /// The group of that name, if it has committed something.
-    pub(crate) fn find_group(&self, name: &str) -> Result<Arc<GroupOffsets>> {
+    pub(crate) fn find_group(&self, name: &str) -> Result<Arc<Group>> {
         self.shared().groups.find(name)
     }
 
@@ -298,7 +298,7 @@ impl Engine {
     /// Joins `group`. `terms` is given what upkeep waits on, and the scheduler.
     pub(crate) fn join_group(
         &self,
-        group: &Arc<GroupOffsets>,
+        group: &Arc<Group>,
         joining: Joining,
         terms: impl FnOnce(Arc<Signal>, Arc<dyn Scheduler>) -> SeatTerms,
     ) -> Result<Membership> {
@@ -312,7 +312,7 @@ impl Engine {
 
     /// A member of `group` has come or gone. Whether that was the first or the last is noted in the group's journal, if
     /// there is one; nobody waits for that. Upkeep sees to it too, for members that are expelled, or dropped in a panic.
-    pub(crate) fn note_members(&self, group: &Arc<GroupOffsets>) {
+    pub(crate) fn note_members(&self, group: &Arc<Group>) {
         let shared = self.shared();
         shared.groups.note_members(&shared.groups.entry(group), &shared.to_writer, shared.lane.disk.now());
     }
@@ -323,8 +323,8 @@ impl Engine {
     }
 
     /// The group of that name, if it has committed something or a consumer was made for it.
-    pub(crate) fn known_group(&self, name: &str) -> Result<Arc<GroupOffsets>> {
-        Ok(Arc::clone(&self.shared().groups.known(name)?.offsets))
+    pub(crate) fn known_group(&self, name: &str) -> Result<Arc<Group>> {
+        Ok(Arc::clone(&self.shared().groups.known(name)?.group))
     }
 
     /// What a commit of `offset` for `partition` writes.
@@ -351,7 +351,7 @@ impl Engine {
     ///
     /// # Errors
     /// `CommitOutcomeUnknown` if they were written and could not be synced; with any other error they are not there.
-    pub(crate) fn commit(&self, group: &Arc<GroupOffsets>, entries: &[CommitEntry]) -> Result<()> {
+    pub(crate) fn commit(&self, group: &Arc<Group>, entries: &[CommitEntry]) -> Result<()> {
         let (told, tell) = self.expect_answer();
         self.begin_commit(group, entries, tell)?;
         self.await_answer(&told)
@@ -362,13 +362,12 @@ impl Engine {
     /// the first commit of a group.
     pub(crate) fn begin_commit(
         &self,
-        group: &Arc<GroupOffsets>,
+        group: &Arc<Group>,
         entries: &[CommitEntry],
         done: impl FnOnce(Result<()>) + Send + 'static,
     ) -> Result<()> {
         self.ensure_open()?;
-        let (entry, payload, mut done) =
-            (self.shared().groups.entry(group), GroupOffsets::encode_commit(entries), done);
+        let (entry, payload, mut done) = (self.shared().groups.entry(group), Group::encode_commit(entries), done);
         loop {
             match entry.begin_frame(&self.shared().to_writer, payload.clone(), done) {
                 Ok(()) => return Ok(()),
@@ -379,7 +378,7 @@ impl Engine {
         }
     }
 
-    fn make_group_journal(&self, group: &Arc<GroupOffsets>) -> Result<Arc<JournalCell>> {
+    fn make_group_journal(&self, group: &Arc<Group>) -> Result<Arc<JournalCell>> {
         let Shared { lane, groups, changing_files, .. } = self.shared();
         let _changing = lock(changing_files);
         self.ensure_open()?;
@@ -390,7 +389,7 @@ impl Engine {
     /// Has a frame written to a journal that cannot go: under `Shared::changing_files`.
     pub(super) fn write_group_frame(
         &self,
-        group: &Arc<GroupOffsets>,
+        group: &Arc<Group>,
         cell: &Arc<JournalCell>,
         payload: Vec<u8>,
     ) -> Result<()> {
@@ -403,25 +402,25 @@ impl Engine {
     /// Removes what groups have committed of a topic that is gone. A failure is no harm: the topic's id never comes
     /// back, and the next opening passes over what belongs to none.
     pub(super) fn forget_offsets(&self, id: TopicId) {
-        for group in self.shared().groups.all() {
+        for stored in self.shared().groups.all() {
             let Some(cell) =
-                group.journal().filter(|_| group.offsets().entries().iter().any(|entry| entry.topic_id == id))
+                stored.journal().filter(|_| stored.group().entries().iter().any(|entry| entry.topic_id == id))
             else {
                 continue;
             };
-            if let Err(error) = self.write_group_frame(group.offsets(), &cell, GroupOffsets::encode_forget_topic(id)) {
-                log::warn!("group {}: {error}", group.offsets().name());
+            if let Err(error) = self.write_group_frame(stored.group(), &cell, Group::encode_forget_topic(id)) {
+                log::warn!("group {}: {error}", stored.group().name());
             }
         }
     }
 
     /// Removes what a group has committed for some partitions, whenever that was; gone for good when this returns.
     pub(crate) fn drop_offsets(&self, name: &str, entries: &[DropEntry]) -> Result<()> {
-        let group = self.shared().groups.known(name)?;
-        for payload in GroupOffsets::encode_drops(entries) {
+        let stored = self.shared().groups.known(name)?;
+        for payload in Group::encode_drops(entries) {
             self.ensure_open()?;
             let (told, tell) = self.expect_answer();
-            if group.begin_frame(&self.shared().to_writer, payload, tell).is_err() {
+            if stored.begin_frame(&self.shared().to_writer, payload, tell).is_err() {
                 return Err(unknown(name)); // deleted meanwhile
             }
             self.await_answer(&told)?;
@@ -438,17 +437,17 @@ impl Engine {
         let shared = self.shared();
         let _changing = lock(&shared.changing_files);
         self.ensure_open()?;
-        let group = shared.groups.known(name)?;
+        let stored = shared.groups.known(name)?;
         // Who joins from here on gets no partition before this is through, and then begins where nothing is committed.
-        let _permit = group.offsets.admit(None, &[]).map_err(|_refused| Error::NonEmptyGroup { group: name.into() })?;
+        let _permit = stored.group.admit(None, &[]).map_err(|_refused| Error::NonEmptyGroup { group: name.into() })?;
         shared.lane.offline.check()?;
-        let cell = group.take_journal(|_| true).ok_or_else(|| unknown(name))?;
+        let cell = stored.take_journal(|_| true).ok_or_else(|| unknown(name))?;
         // What is under way is told that it is committed, and is, until the file goes.
         if let Err(error) = self.pass_barrier() {
-            group.put_journal(cell);
+            stored.put_journal(cell);
             return Err(error);
         }
-        shared.groups.remove(vec![(group, cell)], &shared.lane)?;
+        shared.groups.remove(vec![(stored, cell)], &shared.lane)?;
         log::info!("deleted group {name}");
         Ok(())
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::coordinator::group::{CommitEntry, GroupOffsets};
+use crate::coordinator::group::{CommitEntry, Group};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::replication::Partition;
@@ -53,7 +53,7 @@ impl Engine {
         let _changing = lock(&shared.changing_files);
         self.ensure_open()?;
         let (entry, config) = self.new_topic(new.name, Some(new.partitions), new.overrides)?;
-        let mut groups: BTreeMap<&str, Arc<GroupOffsets>> = BTreeMap::new();
+        let mut groups: BTreeMap<&str, Arc<Group>> = BTreeMap::new();
         let mut permits = Vec::new();
         for commit in new.commits {
             let group = shared.groups.group(&commit.group)?;
@@ -119,7 +119,7 @@ impl Engine {
     fn import_commits<'a>(
         &self,
         id: TopicId,
-        group: &Arc<GroupOffsets>,
+        group: &Arc<Group>,
         commits: impl Iterator<Item = &'a ImportedCommit>,
         partitions: &[Arc<Partition>],
     ) -> Result<()> {
@@ -142,6 +142,6 @@ impl Engine {
         if let Some(note) = group.note_import(self.now()) {
             self.write_group_frame(group, &journal, note)?;
         }
-        self.write_group_frame(group, &journal, GroupOffsets::encode_commit(&entries))
+        self.write_group_frame(group, &journal, Group::encode_commit(&entries))
     }
 }

@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use crate::coordinator::group::{GroupOffsets, OFFSETS_SUFFIX};
-use crate::engine::groups::{Group, Groups, journal_cell};
+use crate::coordinator::group::{Group, OFFSETS_SUFFIX};
+use crate::engine::groups::{Groups, StoredGroup, journal_cell};
 use crate::engine::lane::{JournalCell, Lane, Reserve};
 use crate::error::{Error, Result};
 use crate::io::{Dir, Disk, Entry, Lock};
@@ -327,7 +327,7 @@ fn open_groups(
             Journal::open(Arc::clone(dir), &file, was_clean, BehindHole::Keep)?;
         let is_whole = was_clean && findings.is_empty();
         report_journal(findings, report);
-        let offsets = Arc::new(GroupOffsets::new(&name));
+        let offsets = Arc::new(Group::new(&name));
         for payload in payloads {
             let path = dir.path().join(&file);
             offsets
@@ -340,12 +340,12 @@ fn open_groups(
             cell.compact(lane.disk.random())?;
         }
         report_clamped(&offsets, topics, report);
-        groups.push(Group::new(offsets, Some(cell)));
+        groups.push(StoredGroup::new(offsets, Some(cell)));
     }
     Ok(Groups::new(Arc::clone(dir), groups))
 }
 
-fn report_clamped(offsets: &GroupOffsets, topics: &Topics, report: &mut OpenReport) {
+fn report_clamped(offsets: &Group, topics: &Topics, report: &mut OpenReport) {
     let by_id: BTreeMap<_, _> = topics.all().into_iter().map(|topic| (topic.id(), topic)).collect();
     for entry in offsets.entries() {
         let Some(partition) = by_id.get(&entry.topic_id).and_then(|topic| topic.partition(entry.partition).ok()) else {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::coordinator::group::{GroupOffsets, OFFSETS_SUFFIX};
+use crate::coordinator::group::{Group, OFFSETS_SUFFIX};
 use crate::error::{Error, Result};
 use crate::io::{Dir, Kind};
 use crate::record::Batch;
@@ -653,7 +653,7 @@ fn group_defects(
     };
     let mut found = of_journal(dir, file, findings, was_clean);
     let path = dir.path().join(file);
-    let offsets = GroupOffsets::new(group);
+    let offsets = Group::new(group);
     for payload in payloads {
         if let Err(bad) = offsets.apply(&payload) {
             found.push(Defect::new(DefectKind::NotRead, &path, bad.to_string()));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::admin::repair::{Repair, RepairAction};
-use crate::coordinator::group::{GroupOffsets, OFFSETS_SUFFIX};
+use crate::coordinator::group::{Group, OFFSETS_SUFFIX};
 use crate::error::{Error, Result};
 use crate::storage::{
     BehindHole, Journal, LOG_STARTS, LeaderEpochs, POSITIONS, PREVIOUS, PartitionDirKind, Position, Positions,
@@ -179,8 +179,8 @@ impl Repair<'_> {
         for file in files {
             let Some(group) = file.strip_suffix(OFFSETS_SUFFIX).and_then(parse_group_file_name) else { continue };
             let salvage = Journal::salvage(dir.as_ref(), file, self.was_clean, BehindHole::Keep)?;
-            let owner = salvage.payloads.iter().find_map(|payload| GroupOffsets::owner(payload));
-            let offsets = GroupOffsets::new(&group);
+            let owner = salvage.payloads.iter().find_map(|payload| Group::owner(payload));
+            let offsets = Group::new(&group);
             let count = salvage.payloads.iter().filter(|payload| offsets.apply(payload).is_ok()).count();
             let is_foreign = owner.is_some_and(|owner| owner != group) || count == 0 && !salvage.payloads.is_empty();
             if !is_foreign && count < salvage.payloads.len() {
@@ -194,7 +194,7 @@ impl Repair<'_> {
                 continue;
             }
             let before = if is_foreign { &salvage.whatever_before } else { &salvage.before };
-            let merged = GroupOffsets::new(&group);
+            let merged = Group::new(&group);
             let now = if is_foreign { &[][..] } else { &salvage.payloads[..] };
             for payload in before.iter().chain(now) {
                 let _ = merged.apply(payload); // the generation before may be anything

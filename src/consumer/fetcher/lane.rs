@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::consumer::fetcher::{Collected, Round};
 use crate::consumer::record::{Chunk, Inspect};
 use crate::consumer::reset::AutoOffsetReset;
-use crate::coordinator::group::GroupOffsets;
+use crate::coordinator::group::Group;
 use crate::engine::Cursor;
 use crate::error::{Error, Result};
 use crate::record::{Batch, BatchFault};
@@ -125,7 +125,7 @@ impl Target {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::consumer) struct Begin<'a> {
     /// What this has committed comes first,
-    pub(in crate::consumer) group: Option<&'a GroupOffsets>,
+    pub(in crate::consumer) group: Option<&'a Group>,
     /// then this,
     pub(in crate::consumer) reset: AutoOffsetReset,
     /// which may count back from now.

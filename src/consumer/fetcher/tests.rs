@@ -6,7 +6,7 @@ use super::*;
 use crate::consumer::deserializer::OwnDeserializer;
 use crate::consumer::record::Deserializers;
 use crate::consumer::reset::AutoOffsetReset;
-use crate::coordinator::group::{CommitEntry, GroupOffsets};
+use crate::coordinator::group::{CommitEntry, Group};
 use crate::metrics::Windows;
 use crate::record::{Batch, BatchBuilder, Codec, Compressor, ProducerStamp, is_compiled};
 use crate::sync::lock;
@@ -373,7 +373,7 @@ fn c35_position_behind_a_cut_is_reported_once_and_moved() {
 fn committed_offset_behind_a_cut_is_read_as_the_end_of_its_epoch() {
     let log = Scripted::new("a", vec![batch(0, &["x", "y", "z"])]);
     log.change(|script| (script.epoch, script.cut_at) = (LeaderEpoch(1), Some(Offset(1))));
-    let group = GroupOffsets::new("billing");
+    let group = Group::new("billing");
     let committed = CommitEntry {
         topic_id: TopicId([1; 16]),
         partition: 0,
@@ -382,7 +382,7 @@ fn committed_offset_behind_a_cut_is_read_as_the_end_of_its_epoch() {
         metadata: String::new(),
         commit_timestamp: Timestamp(1),
     };
-    group.apply(&GroupOffsets::encode_commit(&[committed])).unwrap();
+    group.apply(&Group::encode_commit(&[committed])).unwrap();
     let mut fetcher = fetcher(RULES, [&log]);
     let lane = fetcher.lane(&log.name).unwrap();
     lane.settle(Begin { group: Some(&group), reset: AutoOffsetReset::None, now: Timestamp(0) }).unwrap();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::coordinator::group::{Committed, GroupOffsets};
+use crate::coordinator::group::{Committed, Group};
 use crate::error::Result;
 use crate::storage::Lag;
 use crate::topics::TopicEntry;
@@ -101,7 +101,7 @@ impl GroupDescription {
     /// Shows `offsets` among `topics`, all that there are; `standing` is asked for each partition of those of them that
     /// the group has committed something for.
     pub(crate) fn of<'a>(
-        offsets: &GroupOffsets,
+        offsets: &Group,
         topics: impl IntoIterator<Item = &'a TopicEntry>,
         mut standing: impl FnMut(&TopicEntry, &TopicPartition, Option<&Committed>) -> Result<Standing>,
     ) -> Result<Self> {

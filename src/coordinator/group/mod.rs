@@ -27,6 +27,14 @@ mod roster;
 mod shown;
 mod state;
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use crate::types::TopicId;
+
+use offsets::Life;
+use roster::Roster;
+
 pub use assignor::{
     Assignor, CooperativeStickyAssignor, GroupAssignment, GroupSubscription, MemberSubscription, RangeAssignor,
     RoundRobinAssignor, StickyAssignor,
@@ -34,7 +42,7 @@ pub use assignor::{
 pub(crate) use assignor::{NamedAssignor, by_name as assignor_by_name};
 pub(crate) use description::Standing;
 pub use description::{GroupDescription, GroupListing, GroupPartition};
-pub(crate) use offsets::{Committed, GroupOffsets};
+pub(crate) use offsets::Committed;
 pub use offsets::{OffsetAndMetadata, Offsets};
 pub(crate) use payload::{CommitEntry, DropEntry, Payload};
 pub(crate) use reset::Footing;
@@ -45,3 +53,23 @@ pub(crate) use state::{Interest, Joining, Place, Step};
 
 /// What stands behind a group's name in the name of its journal.
 pub(crate) const OFFSETS_SUFFIX: &str = ".offsets";
+
+/// A group: what it has committed, and who its members are. What it does is in the modules above.
+#[derive(Debug)]
+pub(crate) struct Group {
+    name: Arc<str>,
+    offsets: Mutex<BTreeMap<(TopicId, u32), Committed>>,
+    life: Mutex<Life>,
+    roster: Roster,
+}
+
+impl Group {
+    /// A group that has committed nothing yet, and has no members.
+    pub(crate) fn new(name: &str) -> Self {
+        Self { name: name.into(), offsets: Mutex::default(), life: Mutex::default(), roster: Roster::default() }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}

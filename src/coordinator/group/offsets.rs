@@ -19,11 +19,10 @@
 //! stays, in memory and in whatever part of the journal a crash leaves.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::coordinator::group::Group;
 use crate::coordinator::group::payload::{BadPayload, CommitEntry, DropEntry, Payload};
-use crate::coordinator::group::roster::Roster;
 use crate::sync::lock;
 use crate::types::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 
@@ -93,34 +92,16 @@ pub(crate) struct Committed {
     pub(crate) commit_timestamp: Timestamp,
 }
 
-/// The committed offsets of one group.
-#[derive(Debug)]
-pub(crate) struct GroupOffsets {
-    name: Arc<str>,
-    offsets: Mutex<BTreeMap<(TopicId, u32), Committed>>,
-    life: Mutex<Life>,
-    pub(super) roster: Roster,
-}
-
 /// What a group does at present, and since when.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Life {
+pub(super) enum Life {
     #[default]
     NeverHadMembers,
     HasMembers(Timestamp),
     IsEmpty(Timestamp),
 }
 
-impl GroupOffsets {
-    /// A group that has committed nothing yet.
-    pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.into(), offsets: Mutex::default(), life: Mutex::default(), roster: Roster::default() }
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
+impl Group {
     /// What the group has committed for a partition.
     pub(crate) fn committed(&self, topic_id: TopicId, partition: u32) -> Option<Committed> {
         lock(&self.offsets).get(&(topic_id, partition)).cloned()
@@ -310,6 +291,8 @@ const DROPS_A_FRAME: usize = 10_000;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn entry(topic: u8, partition: u32, offset: i64) -> CommitEntry {
@@ -325,9 +308,9 @@ mod tests {
 
     #[test]
     fn later_commit_replaces_the_earlier_one_even_backwards() {
-        let group = GroupOffsets::new("billing");
-        group.apply(&GroupOffsets::encode_commit(&[entry(1, 0, 10), entry(1, 1, 4)])).unwrap();
-        group.apply(&GroupOffsets::encode_commit(&[entry(1, 0, 7)])).unwrap();
+        let group = Group::new("billing");
+        group.apply(&Group::encode_commit(&[entry(1, 0, 10), entry(1, 1, 4)])).unwrap();
+        group.apply(&Group::encode_commit(&[entry(1, 0, 7)])).unwrap();
         assert_eq!(group.committed(TopicId([1; 16]), 0).unwrap().offset, Offset(7));
         assert_eq!(group.committed(TopicId([1; 16]), 1).unwrap().offset, Offset(4));
         assert_eq!(group.committed(TopicId([2; 16]), 0), None);
@@ -335,35 +318,35 @@ mod tests {
 
     #[test] // G19
     fn forgetting_a_topic_leaves_the_others() {
-        let group = GroupOffsets::new("billing");
-        group.apply(&GroupOffsets::encode_commit(&[entry(1, 0, 10), entry(2, 0, 4)])).unwrap();
-        group.apply(&GroupOffsets::encode_forget_topic(TopicId([1; 16]))).unwrap();
+        let group = Group::new("billing");
+        group.apply(&Group::encode_commit(&[entry(1, 0, 10), entry(2, 0, 4)])).unwrap();
+        group.apply(&Group::encode_forget_topic(TopicId([1; 16]))).unwrap();
         assert_eq!(group.entries(), [entry(2, 0, 4)]);
     }
 
     #[test]
     fn snapshot_rebuilds_the_group_and_names_it() {
-        let group = GroupOffsets::new("billing");
+        let group = Group::new("billing");
         let entries: Vec<_> = (0..200).map(|partition| entry(1, partition, 10)).collect();
-        group.apply(&GroupOffsets::encode_commit(&entries)).unwrap();
-        let again = GroupOffsets::new("billing");
+        group.apply(&Group::encode_commit(&entries)).unwrap();
+        let again = Group::new("billing");
         for payload in group.snapshot() {
             again.apply(&payload).unwrap();
         }
         assert_eq!(again.entries(), entries);
-        let other = GroupOffsets::new("shipping");
+        let other = Group::new("shipping");
         let refused = other.apply(&group.snapshot()[0]).unwrap_err();
         assert_eq!(refused.to_string(), "it belongs to the group \"billing\"");
     }
 
     /// A group in which 1-0 was committed at T and 2-0 a day later.
-    fn committed_at(group: &GroupOffsets) {
+    fn committed_at(group: &Group) {
         let later = CommitEntry { commit_timestamp: Timestamp(T + DAY), ..entry(2, 0, 4) };
-        group.apply(&GroupOffsets::encode_commit(&[entry(1, 0, 10), later])).unwrap();
+        group.apply(&Group::encode_commit(&[entry(1, 0, 10), later])).unwrap();
     }
 
     /// By the first byte of the topic's id.
-    fn expired(group: &GroupOffsets, now: i64) -> String {
+    fn expired(group: &Group, now: i64) -> String {
         let expired = group.expired(RETENTION, Timestamp(now));
         expired.iter().map(|entry| char::from(b'0' + entry.topic_id.0[0])).collect()
     }
@@ -374,7 +357,7 @@ mod tests {
 
     #[test] // G16
     fn commits_of_a_group_without_members_go_by_their_own_time() {
-        let group = GroupOffsets::new("billing");
+        let group = Group::new("billing");
         committed_at(&group);
         assert_eq!(expired(&group, T + 7 * DAY - 1), "");
         assert_eq!(expired(&group, T + 7 * DAY), "1");
@@ -384,7 +367,7 @@ mod tests {
 
     #[test] // G16
     fn offsets_of_a_group_go_by_when_its_last_member_left() {
-        let group = Arc::new(GroupOffsets::new("billing"));
+        let group = Arc::new(Group::new("billing"));
         committed_at(&group);
         let member = group.join_for_test();
         group.note_members(Timestamp(T + 2 * DAY));
@@ -394,13 +377,13 @@ mod tests {
         assert_eq!(expired(&group, T + 12 * DAY - 1), "");
         assert_eq!(expired(&group, T + 12 * DAY), "12");
         let late = CommitEntry { commit_timestamp: Timestamp(T + 10 * DAY), ..entry(1, 0, 11) };
-        group.apply(&GroupOffsets::encode_commit(&[late])).unwrap();
+        group.apply(&Group::encode_commit(&[late])).unwrap();
         assert_eq!(expired(&group, T + 12 * DAY), "2", "what was committed from outside is as good as new");
     }
 
     #[test]
     fn opening_after_a_crash_begins_the_time_anew() {
-        let group = Arc::new(GroupOffsets::new("billing"));
+        let group = Arc::new(Group::new("billing"));
         committed_at(&group);
         let member = group.join_for_test();
         let came = group.note_members(Timestamp(T)).unwrap();
@@ -414,11 +397,11 @@ mod tests {
             (vec![&came, &left], true, T + DAY),
             (vec![&came, &left], false, T + 3 * DAY), // perhaps somebody came, and nobody has noted it
         ] {
-            let opened = GroupOffsets::new("billing");
-            opened.apply(&GroupOffsets::encode_commit(&[entry(1, 0, 10)])).unwrap();
+            let opened = Group::new("billing");
+            opened.apply(&Group::encode_commit(&[entry(1, 0, 10)])).unwrap();
             notes.iter().for_each(|note| opened.apply(note).unwrap());
             opened.note_opening(is_whole, Timestamp(T + 3 * DAY));
-            let again = GroupOffsets::new("billing");
+            let again = Group::new("billing");
             opened.snapshot().iter().for_each(|payload| again.apply(payload).unwrap());
             for group in [&opened, &again] {
                 assert_eq!(expired(group, since + 7 * DAY - 1), "", "{notes:?}, {is_whole}");
@@ -429,15 +412,15 @@ mod tests {
 
     #[test]
     fn commit_that_comes_in_between_is_not_dropped() {
-        let group = GroupOffsets::new("billing");
+        let group = Group::new("billing");
         committed_at(&group);
         let due = group.expired(RETENTION, Timestamp(T + 8 * DAY));
         let again = CommitEntry { commit_timestamp: Timestamp(T + 8 * DAY), ..entry(1, 0, 11) };
-        group.apply(&GroupOffsets::encode_commit(std::slice::from_ref(&again))).unwrap();
-        GroupOffsets::encode_drops(&due).for_each(|payload| group.apply(&payload).unwrap());
+        group.apply(&Group::encode_commit(std::slice::from_ref(&again))).unwrap();
+        Group::encode_drops(&due).for_each(|payload| group.apply(&payload).unwrap());
         assert_eq!(group.entries(), [again]);
         let whenever = DropEntry { topic_id: TopicId([1; 16]), partition: 0, commit_timestamp: Timestamp::NONE };
-        GroupOffsets::encode_drops(&[whenever]).for_each(|payload| group.apply(&payload).unwrap());
+        Group::encode_drops(&[whenever]).for_each(|payload| group.apply(&payload).unwrap());
         assert!(group.has_nothing());
     }
 }

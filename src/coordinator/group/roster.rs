@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::coordinator::group::GroupOffsets;
+use crate::coordinator::group::Group;
 use crate::coordinator::group::assignor::GroupAssignment;
 #[cfg(test)]
 use crate::coordinator::group::assignor::{NamedAssignor, RangeAssignor};
@@ -116,7 +116,7 @@ impl Seat {
 
 /// A member's place in its group, until it is dropped.
 pub(crate) struct Membership {
-    group: Arc<GroupOffsets>,
+    group: Arc<Group>,
     id: MemberId,
     seat: Arc<Seat>,
 }
@@ -130,7 +130,7 @@ impl fmt::Debug for Membership {
 /// A commit that may be made; it is under way until this is dropped.
 #[derive(Debug)]
 pub(crate) struct CommitPermit {
-    group: Arc<GroupOffsets>,
+    group: Arc<Group>,
     id: Option<MemberId>,
     holds_all: bool,
 }
@@ -149,7 +149,7 @@ fn image(topics: &Topics) -> TopicImage {
     topics.all().iter().map(|topic| (Arc::clone(topic.name()), facts(topic))).collect()
 }
 
-impl GroupOffsets {
+impl Group {
     /// Becomes a member of the group.
     ///
     /// # Errors
@@ -369,7 +369,7 @@ impl Drop for Membership {
 }
 
 #[cfg(test)]
-impl GroupOffsets {
+impl Group {
     /// Becomes a member, which wants nothing.
     pub(crate) fn join_for_test(self: &Arc<Self>) -> Membership {
         let joining = Joining {

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::coordinator::group::{
-    Committed, Footing, GroupDescription, GroupListing, GroupOffsetChange, GroupOffsets, GroupReset, OFFSETS_SUFFIX,
-    Standing,
+    Committed, Footing, Group, GroupDescription, GroupListing, GroupOffsetChange, GroupReset, OFFSETS_SUFFIX, Standing,
 };
 use crate::error::{Error, Result};
 use crate::io::Dir;
@@ -100,7 +99,7 @@ impl Directory {
         let partitions: BTreeSet<TopicPartition> = partitions.into_iter().collect();
         self.settled(|| {
             let offsets = match self.group_offsets(group) {
-                Err(Error::GroupIdNotFound { .. }) => GroupOffsets::new(group),
+                Err(Error::GroupIdNotFound { .. }) => Group::new(group),
                 found => found?,
             };
             let catalog = self.catalog()?;
@@ -110,7 +109,7 @@ impl Directory {
 
     fn plan_reset(
         &self,
-        offsets: &GroupOffsets,
+        offsets: &Group,
         catalog: &Catalog,
         partition: &TopicPartition,
         to: GroupReset,
@@ -134,7 +133,7 @@ impl Directory {
     }
 
     /// What a group has committed.
-    fn group_offsets(&self, name: &str) -> Result<GroupOffsets> {
+    fn group_offsets(&self, name: &str) -> Result<Group> {
         let file = format!("{}{OFFSETS_SUFFIX}", group_file_name(name)?);
         let missing = || Error::GroupIdNotFound { group: name.into() };
         let dir = self.groups_dir()?.ok_or_else(missing)?;
@@ -142,7 +141,7 @@ impl Directory {
             Err(error) if error.is_not_found() => return Err(missing()),
             read => read?.0,
         };
-        let offsets = GroupOffsets::new(name);
+        let offsets = Group::new(name);
         for payload in payloads {
             offsets.apply(&payload).map_err(|bad| Error::UnsupportedVersion {
                 path: dir.path().join(&file),
