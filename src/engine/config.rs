@@ -42,6 +42,9 @@ settings! {
             kafka "10080" because "an application that was off for a week would begin anew";
         /// How often it is looked whether offsets have to go; at least 1 ms.
         offsets_retention_check_interval: Duration = Duration::from_secs(600), "offsets.retention.check.interval.ms";
+        /// How long a log remembers a producer that appends nothing, by the timestamps of its records; at least 1 ms. Opening
+        /// a directory forgets those that are silent for longer.
+        producer_id_expiration: Duration = Duration::from_secs(86_400), "producer.id.expiration.ms";
         /// How sealed segments are read: `buffered`, or `mmap`, which is faster and ends the process if the disk fails
         /// or a file is cut off. See [`ReadMode`].
         read_mode: ReadMode = ReadMode::Buffered, "log.read.mode"
@@ -65,6 +68,7 @@ impl EngineConfig {
         at_least("log.flush.offset.checkpoint.interval.ms", self.recovery_point_interval.as_millis(), 1)?;
         at_least("log.read.open.segments", self.read_open_segments, 1)?;
         at_least("offsets.retention.check.interval.ms", self.offsets_retention_check_interval.as_millis(), 1)?;
+        at_least("producer.id.expiration.ms", self.producer_id_expiration.as_millis(), 1)?;
         let minutes = self.offsets_retention_minutes;
         if minutes == 0 || minutes < -1 {
             return Err(Error::invalid_config("offsets.retention.minutes", minutes, "it has to be -1, or at least 1"));

@@ -176,7 +176,7 @@ impl Engine {
     /// Opens the engine on a disk.
     pub(crate) fn start(disk: Arc<dyn Disk>, config: EngineConfig, topic_defaults: TopicConfig) -> Result<Self> {
         let Opened { lane, log_dir, topics, groups, catalog, catalog_journal, report, locks } =
-            open_directory(&disk, &topic_defaults)?;
+            open_directory(&disk, &config, &topic_defaults)?;
         let scheduler = lane.disk.scheduler();
         let (topics, groups, sources) = (Arc::new(topics), Arc::new(groups), Arc::new(Sources::default()));
         let changing_files = Arc::new(Mutex::new(()));

@@ -15,6 +15,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use crate::coordinator::group::{Group, OFFSETS_SUFFIX};
+use crate::engine::config::EngineConfig;
 use crate::engine::groups::{Groups, StoredGroup, journal_cell};
 use crate::engine::lane::{JournalCell, Lane, Reserve};
 use crate::error::{Error, Result};
@@ -29,7 +30,7 @@ use crate::storage::{
 };
 use crate::sync::lock;
 use crate::topics::{CATALOG, Catalog, Change, Topic, TopicEntry, Topics, clear_leftovers};
-use crate::types::{LeaderEpoch, Offset, TopicId, TopicPartition};
+use crate::types::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 
 /// An opened directory, before its threads start.
 pub(super) struct Opened {
@@ -44,15 +45,17 @@ pub(super) struct Opened {
 }
 
 /// Opens the directory; on a full disk, with the room that the reserve gives back.
-pub(super) fn open_directory(disk: &Arc<dyn Disk>, defaults: &TopicConfig) -> Result<Opened> {
-    match open_once(disk, defaults) {
+pub(super) fn open_directory(disk: &Arc<dyn Disk>, config: &EngineConfig, defaults: &TopicConfig) -> Result<Opened> {
+    match open_once(disk, config, defaults) {
         // Interrupted anywhere, it can be done again.
-        Err(error) if error.is_lack_of_room() && Reserve::of(&disk.root())?.release() => open_once(disk, defaults),
+        Err(error) if error.is_lack_of_room() && Reserve::of(&disk.root())?.release() => {
+            open_once(disk, config, defaults)
+        }
         opened => opened,
     }
 }
 
-fn open_once(disk: &Arc<dyn Disk>, defaults: &TopicConfig) -> Result<Opened> {
+fn open_once(disk: &Arc<dyn Disk>, config: &EngineConfig, defaults: &TopicConfig) -> Result<Opened> {
     let root = disk.root();
     let owner = format!("process {}", std::process::id());
     let mut locks = vec![root.lock("LOCK", &owner)?];
@@ -113,8 +116,16 @@ fn open_once(disk: &Arc<dyn Disk>, defaults: &TopicConfig) -> Result<Opened> {
         }
     }
 
-    let opener =
-        Opener { lane: &lane, log_dir: &log_dir, quarantine: quarantine.as_ref(), was_clean, old_epoch, defaults };
+    let producers_since = disk.now().minus(config.producer_id_expiration());
+    let opener = Opener {
+        lane: &lane,
+        log_dir: &log_dir,
+        quarantine: quarantine.as_ref(),
+        was_clean,
+        old_epoch,
+        producers_since,
+        defaults,
+    };
     let topics = opener.open_topics(&lock(&catalog), &mut report)?;
     let groups = open_groups(&groups_dir, &lane, &topics, was_clean, &mut report)?;
     if !lane.offline.is_set()
@@ -173,6 +184,8 @@ struct Opener<'a> {
     was_clean: bool,
     /// Of before this opening: no batch on the disk has a later one.
     old_epoch: LeaderEpoch,
+    /// Producers that appended last before it are forgotten.
+    producers_since: Timestamp,
     defaults: &'a TopicConfig,
 }
 
@@ -283,6 +296,7 @@ impl Opener<'_> {
             log_start: known.map(|known| known.log_start),
             durable_end: known.map(|known| known.durable_end).or_else(|| checkpoint.get(name).copied()),
             was_clean: self.was_clean,
+            producers_since: self.producers_since,
             now: self.lane.disk.now(),
         };
         let mut before_cut = |log_end: Offset| {

@@ -30,6 +30,9 @@ use crate::types::{Compression, LeaderEpoch, Offset, Timestamp, TimestampType};
 /// The only format of batches that is written.
 pub(crate) const MAGIC: i8 = 2;
 
+/// The first producer id of ours: no cluster, which counts from 0, ever gets to it.
+const FIRST_OWN_PRODUCER: i64 = 1 << 62;
+
 const LENGTH_AT: usize = 8;
 const EPOCH_AT: usize = 12;
 const MAGIC_AT: usize = 16;
@@ -163,7 +166,7 @@ pub enum BatchFault {
 /// let header = BatchHeader::parse(&std::fs::read(segment)?)?;
 /// assert_eq!((header.base_offset, header.next_offset(), header.count), (Offset(0), Offset(1), 1));
 /// assert!(!header.is_control() && !header.is_transactional());
-/// assert_eq!(header.delete_horizon(), None);
+/// assert_eq!((header.delete_horizon(), header.last_sequence()), (None, -1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -293,6 +296,29 @@ impl BatchHeader {
         Offset(self.base_offset.0 + self.last_offset_delta as i64 + 1)
     }
 
+    /// The sequence number of the last record, or of the one that was last before a compaction; -1 if its producer has no
+    /// id. Behind the greatest number comes 0. Kafka: `lastSequence`.
+    #[must_use]
+    pub fn last_sequence(&self) -> i32 {
+        self.sequence_at(self.last_offset_delta)
+    }
+
+    /// The sequence number of the record that lies so many offsets behind the first one.
+    pub(crate) fn sequence_at(&self, delta: i32) -> i32 {
+        let beyond = i64::from(self.base_sequence) + i64::from(delta) - i64::from(i32::MAX) - 1;
+        match self.base_sequence {
+            ..0 => -1,
+            base => {
+                i32::try_from(beyond).ok().filter(|beyond| *beyond >= 0).unwrap_or_else(|| base.saturating_add(delta))
+            }
+        }
+    }
+
+    /// Whether it is from a producer that a Kafka cluster gave its id: those count from 0, and ours from 2^62.
+    pub(crate) const fn has_clusters_producer(&self) -> bool {
+        self.producer_id >= 0 && self.producer_id < FIRST_OWN_PRODUCER
+    }
+
     /// Whether it spans offsets that have no record.
     pub(crate) const fn has_holes(&self) -> bool {
         self.count as i64 <= self.last_offset_delta as i64
@@ -365,6 +391,15 @@ impl BatchHeader {
         if let Some(field) = bytes.get_mut(EPOCH_AT..).and_then(<[u8]>::first_chunk_mut) {
             *field = epoch.0.to_be_bytes();
         }
+    }
+
+    /// Takes away which producer a whole batch of v2 is from, and which transaction it is part of; its records stay as
+    /// they are.
+    pub(crate) fn remove_producer(batch: &mut [u8]) {
+        put(batch, PRODUCER_ID_AT, &(-1_i64).to_be_bytes());
+        put(batch, PRODUCER_EPOCH_AT, &(-1_i16).to_be_bytes());
+        put(batch, BASE_SEQUENCE_AT, &(-1_i32).to_be_bytes());
+        remove_transaction(batch);
     }
 
     /// Puts a last offset delta into the front of a batch.
@@ -481,14 +516,11 @@ pub(super) fn write_append_time(batch: &mut [u8], now: Timestamp) {
     write_crc(batch);
 }
 
-/// Takes away which producer and which transaction a batch of v2 was part of; its records stay as they are.
-pub(super) fn remove_producer(batch: &mut [u8]) {
+/// Takes a batch of v2 out of the transaction that it is part of; producer and records stay as they are.
+pub(super) fn remove_transaction(batch: &mut [u8]) {
     let attributes =
         batch.get(ATTRIBUTES_AT..).and_then(<[u8]>::first_chunk).map_or(0, |field| i16::from_be_bytes(*field));
     put(batch, ATTRIBUTES_AT, &(attributes & !TRANSACTIONAL).to_be_bytes());
-    put(batch, PRODUCER_ID_AT, &(-1_i64).to_be_bytes());
-    put(batch, PRODUCER_EPOCH_AT, &(-1_i16).to_be_bytes());
-    put(batch, BASE_SEQUENCE_AT, &(-1_i32).to_be_bytes());
     write_crc(batch);
 }
 

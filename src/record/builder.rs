@@ -1,7 +1,7 @@
 //! Builds a batch: each record goes in once, in its final form, behind the room for the header.
 
 use crate::record::batch::{
-    Batch, BatchHeader, SealedFields, attributes_of, remove_producer, write_append_time, write_header, write_place,
+    Batch, BatchHeader, SealedFields, attributes_of, remove_transaction, write_append_time, write_header, write_place,
 };
 use crate::record::compression::{Codec, Compressor};
 use crate::record::varint::{self, Short};
@@ -230,12 +230,15 @@ impl SealedBatch {
         write_place(&mut self.bytes, base_offset, epoch);
     }
 
-    /// A batch of v2 that was stored, without which producer and which transaction it was part of.
-    pub(crate) fn without_producer(batch: &Batch) -> Self {
+    /// A batch of v2 that others have stored, which is part of no transaction any more. A producer that has its id from a
+    /// cluster stays; another directory's of ours goes, since one of this directory may get the same id.
+    pub(crate) fn imported(batch: &Batch) -> Self {
         let mut bytes = batch.as_bytes().to_vec();
         let header = batch.header();
-        if header.producer_id != ProducerStamp::NONE.producer_id || header.is_transactional() {
-            remove_producer(&mut bytes);
+        if header.producer_id != ProducerStamp::NONE.producer_id && !header.has_clusters_producer() {
+            BatchHeader::remove_producer(&mut bytes);
+        } else if header.is_transactional() {
+            remove_transaction(&mut bytes);
         }
         Self { bytes }
     }

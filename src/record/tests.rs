@@ -336,8 +336,8 @@ fn report_052_control_records_of_unknown_kinds_are_named_and_passed_by() {
 fn report_073_sequences_begin_again_at_0() {
     let batches = decode_all(R073);
     let sequences: Vec<_> =
-        batches.iter().map(|batch| (batch.header().base_sequence, batch.header().last_offset_delta)).collect();
-    assert_eq!(sequences, [(i32::MAX - 2, 1), (i32::MAX, 0), (0, 0)]);
+        batches.iter().map(|batch| (batch.header().base_sequence, batch.header().last_sequence())).collect();
+    assert_eq!(sequences, [(i32::MAX - 2, i32::MAX - 1), (i32::MAX, i32::MAX), (0, 0)]);
     let values: Vec<_> = batches.iter().flat_map(owned).map(|record| (record.offset, record.value.unwrap())).collect();
     assert_eq!(values, [(0, b"a".to_vec()), (1, b"b".to_vec()), (2, b"c".to_vec()), (3, b"d".to_vec())]);
 }

@@ -139,6 +139,7 @@ impl Log {
         for batch in batches {
             let header = batch.header();
             tail.filler.note(indexes, &header, position);
+            tail.producers.note(&header);
             tail.first_timestamp.get_or_insert(header.max_timestamp);
             position += header.len_bytes as u64;
         }
@@ -224,6 +225,9 @@ impl Log {
                 active
             }
         };
+        if let Err(error) = tail.producers.write(self.dir.as_ref()) {
+            log::warn!("{}: {error}", self.name); // the next opening begins with an older snapshot
+        }
         let mut segments = self.segments.load().as_ref().clone();
         segments.pop();
         for unsynced in &mut tail.unsynced {

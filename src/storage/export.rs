@@ -6,8 +6,9 @@
 //!
 //! | of the log | in the copy |
 //! |---|---|
-//! | a segment to which nothing is appended any more, all of epoch 0 | the same file, if the disk can share it; else a copy |
+//! | a segment to which nothing is appended any more, in which nothing is to be changed | the same file, if the disk can share it; else a copy |
 //! | any other segment | a copy, with the epoch of each batch set to 0. The last one is always a copy: both sides append to theirs |
+//! | a producer that another cluster gave its id, which this one may give again | none: its last batch could be taken for a new one's |
 //! | `.index`, `.timeindex` | made from the batches |
 //! | `leader-epoch-checkpoint` | epoch 0, from the log start on |
 //! | `.snapshot` | an empty one at the log end: the cluster's producers are others |
@@ -20,7 +21,7 @@ use crate::io::Dir;
 use crate::record::{Batch, BatchHeader};
 use crate::storage::files::{parse_segment_name, segment_name};
 use crate::storage::leader_epochs::LeaderEpochs;
-use crate::storage::producer_state::write_empty_snapshot;
+use crate::storage::producers::Producers;
 use crate::storage::segment::{IndexFiller, Indexes, Segment};
 use crate::storage::walk::{Check, EpochBounds, Step, Walk};
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
@@ -89,7 +90,7 @@ impl LogExport<'_> {
         let mut epochs = LeaderEpochs::default();
         epochs.assign(LeaderEpoch::FIRST, self.log_start);
         epochs.store(target.as_ref())?;
-        write_empty_snapshot(target.as_ref(), self.log_end)?; // which syncs the directory, and with it all names
+        Producers::none_below(self.log_end).store(target.as_ref())?; // which syncs the directory, and with it all names
         Ok(done)
     }
 
@@ -134,7 +135,8 @@ impl Copying<'_> {
             let mut differs = false;
             let transactions = self.transactions.clone();
             let seen = self.walk(&source, next, &indexes, |batch| {
-                differs |= batch.header().leader_epoch != LeaderEpoch::FIRST;
+                let header = batch.header();
+                differs |= header.leader_epoch != LeaderEpoch::FIRST || header.has_clusters_producer();
                 Ok(())
             })?;
             let name = source.file_name();
@@ -159,7 +161,7 @@ impl Copying<'_> {
         copy.sync_indexes(false)
     }
 
-    /// Copies a segment, its batches with epoch 0.
+    /// Copies a segment, its batches with epoch 0 and without another cluster's producers.
     fn copy_segment(&mut self, source: &Segment, copy: &Segment, next: Option<Offset>) -> Result<Indexes> {
         let file = self.target.create(&copy.file_name())?;
         let indexes = Indexes::new(source.base_offset());
@@ -168,6 +170,9 @@ impl Copying<'_> {
             let begin = pending.len();
             pending.extend_from_slice(batch.as_bytes());
             BatchHeader::store_leader_epoch(&mut pending[begin..], LeaderEpoch::FIRST);
+            if batch.header().has_clusters_producer() {
+                BatchHeader::remove_producer(&mut pending[begin..]);
+            }
             if pending.len() >= WRITE_BYTES {
                 file.write_all_at(&pending, end)?;
                 end += pending.len() as u64;

@@ -5,7 +5,8 @@
 //! | in the log that they are from | here |
 //! |---|---|
 //! | offsets without a batch: compacted, deleted, left out, or damaged | an empty batch, as Kafka's cleaner leaves one: so that the next loss shows |
-//! | a producer, a transaction | none: nothing is to be taken for a duplicate here, nor to wait for a marker |
+//! | a producer | the same, and it is in the snapshot at the log end; but none of another directory of ours, whose ids come again here |
+//! | a transaction | none: nothing is to wait for a marker here |
 //! | leader epochs | that of this directory |
 //! | messages of the formats v0 and v1 | batches of v2: a compressed set stays one, with its codec; others are gathered |
 //! | segments, indexes | made anew, by the settings of the topic |
@@ -25,6 +26,7 @@ use crate::storage::checkpoint::write_partition_metadata;
 use crate::storage::config::TopicConfig;
 use crate::storage::index::{OffsetIndex, TimeIndex};
 use crate::storage::leader_epochs::LeaderEpochs;
+use crate::storage::producers::Producers;
 use crate::storage::segment::{IndexFiller, Indexes, Segment};
 use crate::types::{Compression, LeaderEpoch, Offset, Timestamp, TimestampType, TopicId};
 
@@ -49,6 +51,7 @@ pub(crate) struct LogImport<'a> {
     /// Where the first segment begins, which may be before the log start.
     begins: Option<Offset>,
     has_holes: bool,
+    producers: Producers,
     active: Option<Active>,
     gathered: Option<Gathered>,
     compressor: Compressor,
@@ -116,6 +119,7 @@ impl<'a> NewLog<'a> {
             log_end: None,
             begins: None,
             has_holes: false,
+            producers: Producers::none_below(Offset::ZERO),
             active: None,
             gathered: None,
             compressor: Compressor::default(),
@@ -140,7 +144,7 @@ impl LogImport<'_> {
             return self.append_messages(batch);
         }
         self.end_gathering()?;
-        self.put(SealedBatch::without_producer(batch), batch.header().base_offset)
+        self.put(SealedBatch::imported(batch), batch.header().base_offset)
     }
 
     /// Completes the log, which ends at `log_end` or behind the last batch, if that is later; says where it begins and
@@ -156,6 +160,8 @@ impl LogImport<'_> {
         let active = self.active()?.segment.base_offset(); // of an empty log it is made now
         let first = self.begins.unwrap_or(active);
         self.seal()?;
+        self.producers.pass_to(end);
+        self.producers.store(self.dir.as_ref())?;
         let mut epochs = LeaderEpochs::default();
         epochs.assign(self.epoch, first.min(self.log_start));
         epochs.store(self.dir.as_ref())?; // which syncs the directory, and with it the names of all files
@@ -261,6 +267,7 @@ impl LogImport<'_> {
         }
         self.log_end = Some(header.next_offset());
         self.has_holes |= header.has_holes();
+        self.producers.note(&header);
         Ok(())
     }
 

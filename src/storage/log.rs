@@ -19,7 +19,8 @@ use crate::io::{Dir, SyncTarget};
 use crate::storage::checkpoint::write_partition_metadata;
 use crate::storage::config::TopicConfig;
 use crate::storage::leader_epochs::LeaderEpochs;
-use crate::storage::producer_state::{has_only_snapshot, write_empty_snapshot};
+use crate::storage::producer_state::has_only_snapshot;
+use crate::storage::producers::Producers;
 use crate::storage::segment::{IndexFiller, Segment};
 use crate::storage::walk::EpochBounds;
 use crate::sync::lock;
@@ -51,6 +52,8 @@ pub(super) struct Tail {
     pub(super) first_timestamp: Option<Timestamp>,
     /// When the active segment was begun.
     pub(super) begun_at: Timestamp,
+    /// Up to the log end.
+    pub(super) producers: Producers,
     /// Segments that may have bytes no sync has covered, oldest first.
     pub(super) unsynced: Vec<Arc<Segment>>,
     /// How many names were made in the directory, and how many of them a sync of it has covered.
@@ -94,6 +97,7 @@ impl Log {
             epoch,
             log_start: Offset::ZERO,
             log_end: Offset::ZERO,
+            producers: Producers::none_below(Offset::ZERO),
             indexes_unsynced: Vec::new(),
             closed_at: None,
         };
@@ -114,6 +118,7 @@ impl Log {
             filler,
             first_timestamp,
             begun_at: now,
+            producers: parts.producers,
             unsynced: Vec::new(),
             names: 0,
             names_synced: 0,
@@ -254,7 +259,7 @@ impl Log {
         active.sync_indexes(false)?; // which may have grown since its files were written
         tail.indexes_unsynced.clear();
         // Last, since it syncs the directory, and with it the names of all of them.
-        write_empty_snapshot(self.dir.as_ref(), self.log_end())
+        tail.producers.store(self.dir.as_ref())
     }
 }
 
@@ -266,6 +271,7 @@ pub(super) struct Parts {
     pub(super) epoch: LeaderEpoch,
     pub(super) log_start: Offset,
     pub(super) log_end: Offset,
+    pub(super) producers: Producers,
     /// Sealed segments whose index files are not known to be good.
     pub(super) indexes_unsynced: Vec<Offset>,
     /// The log end, if a clean shutdown left it.

@@ -12,6 +12,7 @@
 //! | [`checkpoint`], [`leader_epochs`], [`producer_state`] | Kafka's small files |
 //! | [`lag`] | how far a reader is behind: records, bytes, time |
 //! | [`files`] | the names of files and directories, and what may be a name |
+//! | [`producers`] | what a log remembers of its producers, and when snapshots of it are written |
 //! | [`quarantine`] | keeps what recovery cuts off, and what repairing replaces |
 //! | [`mend`] | takes what cannot be read out of a log |
 //! | [`export`] | writes a copy of a log as a Kafka cluster takes it over |
@@ -39,6 +40,7 @@ mod measure;
 mod mend;
 mod positions;
 mod producer_state;
+mod producers;
 mod quarantine;
 mod read;
 mod recovery;

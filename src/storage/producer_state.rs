@@ -1,4 +1,5 @@
-//! Snapshots of what a log remembers of its producers, `<offset>.snapshot`. Ours are empty so far: no producer has an id.
+//! Snapshots of what a log remembers of its producers, `<offset>.snapshot`. Which of them there are, and when they are
+//! written, is in [`producers`](crate::storage::producers).
 //!
 //! ```text
 //!    0  i16  version             1
@@ -16,7 +17,7 @@
 //!   38  i64  transaction         where the open transaction began; -1 if none is open
 //! ```
 //!
-//! All numbers are big-endian. Kafka wants a snapshot at the log end of a log that was closed cleanly, or else it goes
+//! All numbers are big-endian. The producers stand in no order. Kafka wants a snapshot at the log end of a log that was closed cleanly, or else it goes
 //! through the log for producers. Kafka: `ProducerStateManager`.
 
 use std::fmt;
@@ -25,12 +26,14 @@ use bytes::{Buf, BufMut};
 use crc_fast::CrcAlgorithm;
 
 use crate::error::Result;
-use crate::io::{Dir, replace};
+use crate::io::Dir;
 use crate::storage::files::{parse_segment_name, segment_name};
 use crate::types::{Offset, Timestamp};
 
 /// What a file of that kind is called behind its offset.
 pub(crate) const SNAPSHOT: &str = "snapshot";
+/// How large one may be.
+pub(crate) const SNAPSHOT_LIMIT: u64 = 256 << 20;
 
 const VERSION: i16 = 1;
 const CONTENT_AT: usize = 6;
@@ -209,17 +212,6 @@ pub(crate) fn has_only_snapshot(dir: &dyn Dir, log_end: Offset) -> Result<bool> 
     let mut snapshots = dir.names()?.into_iter().filter(|name| is_snapshot(name));
     let is_there = snapshots.next().is_some_and(|name| name == segment_name(log_end, SNAPSHOT));
     Ok(is_there && snapshots.next().is_none())
-}
-
-/// Writes the snapshot of a log that ends at `log_end`, and removes those of earlier ends.
-pub(crate) fn write_empty_snapshot(dir: &dyn Dir, log_end: Offset) -> Result<()> {
-    let name = segment_name(log_end, SNAPSHOT);
-    for entry in dir.list()? {
-        if is_snapshot(&entry.name) && !entry.is_dir && entry.name != name {
-            dir.remove(&entry.name)?;
-        }
-    }
-    replace(dir, &name, &encode_snapshot(&[]))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@
 //! | the copy into quarantine | a part of the copy | copies again beside it; nothing was cut yet |
 //! | the cut | segments behind the end that are not removed yet | finds that they do not follow, and goes on |
 //! | writing the kept tail again | old and new bytes, which are the same | writes all of it again |
+//! | removing snapshots above the log end | some of them | removes the rest, before anything is appended |
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,7 +27,8 @@ use crate::storage::config::TopicConfig;
 use crate::storage::files::{parse_segment_name, segment_name};
 use crate::storage::leader_epochs::{LEADER_EPOCHS, LeaderEpochs};
 use crate::storage::log::{Log, Parts, Segments};
-use crate::storage::producer_state::is_snapshot;
+use crate::storage::producer_state::SNAPSHOT;
+use crate::storage::producers::Producers;
 use crate::storage::quarantine::{COPY_BYTES, save};
 use crate::storage::report::Finding;
 use crate::storage::segment::{IndexFiller, Indexes, Segment};
@@ -50,6 +52,8 @@ pub(crate) struct Opening<'a> {
     /// Everything below it was synced; `None` if nobody knows.
     pub(crate) durable_end: Option<Offset>,
     pub(crate) was_clean: bool,
+    /// Producers that appended last before it are forgotten.
+    pub(crate) producers_since: Timestamp,
     pub(crate) now: Timestamp,
 }
 
@@ -68,6 +72,7 @@ impl Log {
         recovery.cut(before_cut, found)?;
         recovery.make_active(found)?;
         recovery.rewrite_tail()?;
+        recovery.remove_later_snapshots()?;
         recovery.finish()
     }
 }
@@ -83,6 +88,11 @@ struct Recovery<'a> {
     epochs_changed: bool,
     /// Where the log ends, as far as the scan has come.
     log_end: Offset,
+    /// Of which offsets there are snapshots, the least first.
+    snapshots: Vec<Offset>,
+    /// Of which one the producers are.
+    snapshot: Option<Offset>,
+    producers: Producers,
     /// Of the last segment that was scanned.
     filler: IndexFiller,
     first_timestamp: Option<Timestamp>,
@@ -98,16 +108,18 @@ impl<'a> Recovery<'a> {
     /// Looks at the names in the directory.
     fn begin(opening: &'a Opening<'a>, found: &mut dyn FnMut(Finding)) -> Result<Self> {
         let interval = u64::from(opening.config.index_interval_bytes);
-        let mut segments = Segments::new();
+        let (mut segments, mut snapshots) = (Segments::new(), Vec::new());
         for entry in opening.dir.list()? {
-            if is_snapshot(&entry.name) && !entry.is_dir && !opening.was_clean {
-                opening.dir.remove(&entry.name)?; // from before the crash; the next close writes one
-            }
-            if let Some((base, "log")) = parse_segment_name(&entry.name).filter(|_| !entry.is_dir) {
-                segments.push(Arc::new(Segment::at(opening.dir, base, entry.len, opening.was_clean, interval)));
+            match parse_segment_name(&entry.name).filter(|_| !entry.is_dir) {
+                Some((base, "log")) => {
+                    segments.push(Arc::new(Segment::at(opening.dir, base, entry.len, opening.was_clean, interval)));
+                }
+                Some((end, SNAPSHOT)) => snapshots.push(end),
+                _ => {}
             }
         }
         segments.sort_unstable_by_key(|segment| segment.base_offset());
+        snapshots.sort_unstable();
         let (epochs, damage) = LeaderEpochs::load(opening.dir.as_ref())?;
         let first_base = segments.first().map_or(Offset::ZERO, |segment| segment.base_offset());
         // Without `positions` the epochs still tell that something stood before the first segment.
@@ -122,6 +134,9 @@ impl<'a> Recovery<'a> {
             epochs,
             epochs_changed: false,
             log_end: log_start,
+            snapshots,
+            snapshot: None,
+            producers: Producers::none_below(log_start),
             filler: IndexFiller::new(interval),
             first_timestamp: None,
             tail_from: None,
@@ -132,7 +147,57 @@ impl<'a> Recovery<'a> {
             recovery.rebuild_epochs()?;
             found(Finding::Rebuilt { path: opening.dir.path().join(LEADER_EPOCHS), reason: damage.reason().into() });
         }
+        recovery.load_producers(found)?;
         Ok(recovery)
+    }
+
+    /// Takes the newest snapshot that lies in the log for sure and is whole. Without any, a log that was closed never had
+    /// producers. Kafka: `ProducerStateManager.truncateAndReload`.
+    fn load_producers(&mut self, found: &mut dyn FnMut(Finding)) -> Result<()> {
+        let Opening { dir, was_clean, producers_since, .. } = *self.opening;
+        let usable = self.snapshots.partition_point(|end| *end <= self.durable_end);
+        for end in self.snapshots[..usable].iter().rev() {
+            match Producers::load(dir.as_ref(), *end, producers_since)? {
+                Ok(producers) => {
+                    self.producers = producers;
+                    self.snapshot = Some(*end);
+                    return Ok(());
+                }
+                // Nobody has synced it, unless the log was closed.
+                Err(reason) if was_clean => {
+                    found(Finding::Rebuilt {
+                        path: dir.path().join(segment_name(*end, SNAPSHOT)),
+                        reason: reason.into(),
+                    });
+                }
+                Err(_) => {}
+            }
+        }
+        if was_clean && self.snapshots.is_empty() {
+            self.producers.pass_to(self.durable_end);
+        }
+        Ok(())
+    }
+
+    /// Takes note of the producers between the snapshot and where the scan begins.
+    fn catch_up_producers(&mut self, scan_from: Offset) -> Result<()> {
+        let holding = self.segments.partition_point(|segment| segment.base_offset() <= self.producers.end());
+        for segment in &self.segments[holding.saturating_sub(1)..] {
+            if self.producers.end() >= scan_from || segment.base_offset() >= scan_from {
+                break;
+            }
+            let mut walk = Walk::new(segment, 0, segment.base_offset(), Check::Whole);
+            while let Some(step) = walk.next_step()? {
+                match step {
+                    Step::Batch { batch, .. } if batch.header().base_offset < scan_from => {
+                        self.producers.note(batch.header());
+                    }
+                    Step::Batch { .. } => break,
+                    Step::Damage { .. } => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The batches carry their epochs: goes through the headers of all of them.
@@ -201,6 +266,7 @@ impl<'a> Recovery<'a> {
     fn scan_segment(&mut self, index: usize, found: &mut dyn FnMut(Finding)) -> Result<()> {
         let segment = Arc::clone(&self.segments[index]);
         let (indexes, position, offset) = self.scan_start(&segment)?;
+        self.catch_up_producers(offset)?;
         let bounds = EpochBounds { starts: Arc::new(self.epochs.clone()), latest: self.opening.epoch };
         let next_base = self.segments.get(index + 1).map(|next| next.base_offset());
         let walk = Walk::new(&segment, position, offset, Check::Whole).with_epochs(bounds);
@@ -280,6 +346,7 @@ impl<'a> Recovery<'a> {
 
     fn note_batch(&mut self, indexes: &Indexes, header: &BatchHeader, position: u64) {
         self.filler.note(indexes, header, position);
+        self.producers.note(header);
         self.first_timestamp.get_or_insert(header.max_timestamp);
         if self.epochs.latest().is_none_or(|(latest, _)| header.leader_epoch > latest) {
             self.epochs.assign(header.leader_epoch, header.base_offset);
@@ -398,6 +465,14 @@ impl<'a> Recovery<'a> {
         Err(Error::corrupt_file(file.path(), position, "whole batches are read differently each time"))
     }
 
+    /// They tell of batches that the crash took. What is appended from now on would make them wrong.
+    fn remove_later_snapshots(&self) -> Result<()> {
+        let kept = self.snapshots.partition_point(|end| *end <= self.log_end);
+        let later = &self.snapshots[kept..];
+        later.iter().try_for_each(|end| self.opening.dir.remove(&segment_name(*end, SNAPSHOT)))?;
+        if later.is_empty() { Ok(()) } else { self.opening.dir.sync() }
+    }
+
     fn finish(mut self) -> Result<Log> {
         let opening = self.opening;
         // An epoch that begins at the log end has no record yet, and stays.
@@ -413,6 +488,7 @@ impl<'a> Recovery<'a> {
         self.segments.iter().rev().skip(1).for_each(|segment| segment.seal());
         let sealed = self.segments.iter().rev().skip(1).filter(|_| !opening.was_clean);
         let indexes_unsynced = sealed.map(|segment| segment.base_offset()).collect();
+        self.producers.pass_to(self.log_end);
         let parts = Parts {
             indexes_unsynced,
             segments: self.segments,
@@ -420,7 +496,8 @@ impl<'a> Recovery<'a> {
             epoch: opening.epoch,
             log_start: self.log_start.min(self.log_end),
             log_end: self.log_end,
-            closed_at: opening.was_clean.then_some(self.log_end),
+            producers: self.producers,
+            closed_at: Some(self.log_end).filter(|end| opening.was_clean && self.snapshot == Some(*end)),
         };
         let (name, config) = (opening.name.clone(), Arc::clone(&opening.config));
         Ok(Log::from_parts(opening.dir, name, config, parts, self.filler, self.first_timestamp, opening.now))

@@ -23,7 +23,7 @@ use crate::storage::checkpoint::{PARTITION_METADATA, read_partition_metadata};
 use crate::storage::files::{parse_segment_name, segment_behind, segment_name};
 use crate::storage::foreign::ForeignLog;
 use crate::storage::leader_epochs::{LEADER_EPOCHS, LeaderEpochs, LeaderEpochsFinding};
-use crate::storage::producer_state::read_snapshot;
+use crate::storage::producer_state::{SNAPSHOT_LIMIT, read_snapshot};
 use crate::storage::segment::Segment;
 use crate::storage::verify::indexes::IndexChecks;
 use crate::storage::walk::{Check, EpochBounds, Step, Walk};
@@ -253,8 +253,6 @@ pub(crate) fn confirmed(may_be_live: bool, pause: &dyn Fn(), look: impl Fn() -> 
 const LOOKS: usize = 3;
 /// More than an index that a broker has not trimmed.
 const INDEX_LIMIT: u64 = 64 << 20;
-/// How large a producer snapshot may be.
-const SNAPSHOT_LIMIT: u64 = 256 << 20;
 /// The ends of names that mean something to a broker.
 const MEANINGFUL: [&str; 8] = ["log", "index", "timeindex", "txnindex", "snapshot", "deleted", "cleaned", "swap"];
 

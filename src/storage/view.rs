@@ -16,6 +16,7 @@ use crate::storage::files::parse_segment_name;
 use crate::storage::leader_epochs::LeaderEpochs;
 use crate::storage::log::{Log, Parts, Segments};
 use crate::storage::positions::Position;
+use crate::storage::producers::Producers;
 use crate::storage::segment::{IndexFiller, Segment};
 use crate::types::{Timestamp, TopicPartition};
 
@@ -47,6 +48,7 @@ impl Log {
             epoch: position.leader_epoch,
             log_start: position.log_start,
             log_end: position.high_watermark,
+            producers: Producers::none_below(position.high_watermark), // which nothing here asks for
             indexes_unsynced: Vec::new(),
             closed_at: None,
         };

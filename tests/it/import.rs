@@ -1,8 +1,11 @@
 //! `import`: what others have stored is here at the same offsets, and a topic is whole or not there.
 
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ottla::replay::{DumpOptions, Dumped, ProducerState, dump};
 use ottla::{
     Admin, Consumer, Engine, Error, ExportOptions, ImportOptions, ImportReport, MemoryDisk, NewTopic, Offset, Producer,
     ProducerRecord, TopicPartition, VerifyOptions, export, verify,
@@ -319,4 +322,45 @@ fn groups_of_a_directory_of_ours_are_told_to_stay() {
     let report = import(&engine, data.path());
     assert_eq!((report.records(), report.passed[0].1), (1, 1));
     assert!(!report.is_complete());
+}
+
+/// What the newest snapshot in a partition's directory says of each producer.
+fn producers(partition: &Path) -> BTreeMap<i64, ProducerState> {
+    let names = partition.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let newest = names.filter(|path| path.extension().is_some_and(|kind| kind == "snapshot")).max();
+    let mut producers = BTreeMap::new();
+    let findings = dump(newest.unwrap(), &DumpOptions::default(), |entry| {
+        if let Dumped::Producer { state, .. } = entry {
+            producers.insert(state.producer_id, state);
+        }
+        ControlFlow::Continue(())
+    });
+    assert_eq!(findings.unwrap(), 0);
+    producers
+}
+
+/// The broker's last snapshot of each log is ours too, but for producers of transactions, and for those whose batches are
+/// gone.
+#[test]
+fn producers_of_an_imported_log_are_those_that_the_broker_remembered() {
+    let mut compared = 0;
+    for name in ["idempotent", "compacted", "epochs", "codecs", "plain", "append_time", "transactions_v2"] {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name).join("log");
+        let target = tempfile::tempdir().unwrap();
+        let engine = Engine::open(target.path()).unwrap();
+        let report = import(&engine, &source);
+        engine.close().unwrap();
+        for partition in report.topics.iter().flat_map(|topic| &topic.partitions).filter(|one| !one.is_missing) {
+            let dir = partition.partition.to_string();
+            let (theirs, ours) = (producers(&source.join(&dir)), producers(&target.path().join("log").join(&dir)));
+            let is_there = |state: &&ProducerState| state.last_offset >= partition.log_start_offset;
+            for state in theirs.values().filter(|state| state.coordinator_epoch == -1).filter(is_there) {
+                assert_eq!(ours.get(&state.producer_id), Some(state), "{name}/{dir}");
+                compared += 1;
+            }
+            let invented: Vec<_> = ours.keys().filter(|id| !theirs.contains_key(id)).collect();
+            assert_eq!(invented, [&0; 0], "{name}/{dir}");
+        }
+    }
+    assert_eq!(compared, 0);
 }

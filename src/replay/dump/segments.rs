@@ -49,7 +49,7 @@ impl Dump<'_> {
     }
 
     fn header(&mut self, position: u64, header: &BatchHeader, is_valid: bool) -> Outcome {
-        let last_sequence = sequence(header, header.last_offset_delta);
+        let last_sequence = header.last_sequence();
         self.show(Dumped::Batch { position, header: *header, is_valid, last_sequence })
     }
 
@@ -73,7 +73,7 @@ impl Dump<'_> {
                 self.show(Dumped::Control { record, control, coordinator_epoch })?;
             } else {
                 let delta = record.offset().0 - header.base_offset.0;
-                let sequence = sequence(header, i32::try_from(delta).unwrap_or(0));
+                let sequence = header.sequence_at(i32::try_from(delta).unwrap_or(0));
                 self.show(Dumped::Record { record, sequence })?;
             }
         }
@@ -144,15 +144,6 @@ impl Dump<'_> {
 pub(super) fn walk(segment: &Segment, max_unpacked_bytes: usize) -> Walk<'_> {
     let walk = Walk::new(segment, 0, segment.base_offset(), Check::Whole);
     walk.through_foreign(Foreign::new(max_unpacked_bytes, true))
-}
-
-/// The sequence number of the record that lies so many offsets behind the first one.
-fn sequence(header: &BatchHeader, delta: i32) -> i32 {
-    let beyond = i64::from(header.base_sequence) + i64::from(delta) - i64::from(i32::MAX) - 1;
-    match header.base_sequence {
-        ..0 => -1,
-        base => i32::try_from(beyond).ok().filter(|beyond| *beyond >= 0).unwrap_or_else(|| base.saturating_add(delta)),
-    }
 }
 
 /// Which epoch a marker says that its coordinator had: a version comes before it.

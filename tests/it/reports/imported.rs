@@ -7,7 +7,7 @@ use std::fs;
 use ottla::{Engine, Producer, ProducerRecord};
 use serde_json::{Value, json};
 
-use super::files::{R052, from_hex};
+use super::files::{R052, R073, from_hex};
 use super::replayed::{R009, R024, R024_18, planted};
 use crate::command::{Home, copy};
 
@@ -108,4 +108,31 @@ fn r052_control_records_of_any_kind_are_not_imported() {
     import(&home, "");
     assert_eq!(values(&home, "--from beginning"), ["0=a", "2=b", "5=c"]);
     assert_eq!(home.feed("d\n", "produce t --json").json()[0]["offset"], json!(6));
+}
+
+/// The sequence number behind 2147483647 is taken for a gap, or for a negative one.
+#[test]
+fn r073_producer_is_known_behind_its_greatest_sequence_number() {
+    let home = planted(&[(0, R073)]);
+    let source = home.beside("k").display().to_string();
+    let segment = home.beside("k/t-0/00000000000000000000.log").display().to_string();
+    let batches = home.run_with(&["dump", "--json", &segment]).json();
+    let sequences: Vec<_> = batches
+        .iter()
+        .filter(|line| line["kind"] == "batch")
+        .map(|batch| (batch["base_sequence"].clone(), batch["last_sequence"].clone()))
+        .collect();
+    let greatest = i32::MAX;
+    let expected = [(greatest - 2, greatest - 1), (greatest, greatest), (0, 0)];
+    assert_eq!(sequences, expected.map(|(base, last)| (json!(base), json!(last))));
+    assert!(home.run_with(&["verify", &source]).done().starts_with("no findings"));
+    import(&home, "");
+    assert_eq!(values(&home, "--from beginning"), ["0=a", "1=b", "2=c", "3=d"]);
+    let snapshot = home.partition("t-0").join("00000000000000000004.snapshot");
+    let dumped = home.run_with(&["dump", "--json", snapshot.to_str().unwrap()]).json();
+    let producers: Vec<_> = dumped.iter().filter(|line| line["kind"] == "producer").collect();
+    let [producer] = producers[..] else { panic!("{dumped:?}") };
+    assert_eq!((&producer["producer_id"], &producer["epoch"]), (&json!(4000), &json!(0)));
+    assert_eq!((&producer["last_sequence"], &producer["last_offset"]), (&json!(0), &json!(3)));
+    assert_eq!((&producer["offset_delta"], &producer["current_txn_first_offset"]), (&json!(0), &json!(null)));
 }
