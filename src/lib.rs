@@ -104,9 +104,9 @@ pub use crate::admin::{
 };
 pub use crate::config::Setting;
 pub use crate::consumer::{
-    AutoOffsetReset, Consumer, ConsumerBuilder, ConsumerConfig, ConsumerConfigBuilder, ConsumerGroupMetadata,
-    ConsumerInterceptor, ConsumerRecord, ConsumerRecords, Deserialize, Deserializer, Iter, OffsetAndTimestamp,
-    OwnDeserializer, OwnedRecord, RebalanceListener, RecordStream, StopHandle, Strategy, WakeupHandle,
+    AssignmentStrategy, AutoOffsetReset, Consumer, ConsumerBuilder, ConsumerConfig, ConsumerConfigBuilder,
+    ConsumerGroupMetadata, ConsumerInterceptor, ConsumerRecord, ConsumerRecords, Deserialize, Deserializer, Iter,
+    OffsetAndTimestamp, OwnDeserializer, OwnedRecord, RebalanceListener, RecordStream, StopHandle, WakeupHandle,
 };
 pub use crate::coordinator::group::{
     Assignor, CooperativeStickyAssignor, GroupAssignment, GroupSubscription, MemberSubscription, OffsetAndMetadata,

@@ -351,14 +351,18 @@ impl Commits {
         self.membership.as_ref().is_some_and(Membership::has_news)
     }
 
-    /// Leave to commit `entries`, until it is dropped.
-    fn admit(&self, entries: &Entries) -> Result<CommitPermit> {
+    /// Leave to commit `entries`, until it is dropped; none is needed where there is nothing to commit.
+    fn admit(&self, entries: &Entries) -> Result<Option<CommitPermit>> {
+        let group = self.group_or_error()?;
+        if entries.is_empty() {
+            return Ok(None);
+        }
         let place = |(partition, entry): &(TopicPartition, CommitEntry)| Place {
             partition: partition.clone(),
             topic_id: entry.topic_id,
         };
         let places: Vec<Place> = entries.iter().map(place).collect();
-        self.group_or_error()?.admit(self.membership.as_ref(), &places)
+        group.admit(self.membership.as_ref(), &places).map(Some)
     }
 
     pub(super) fn group_or_error(&self) -> Result<&Arc<Group>> {
@@ -463,7 +467,7 @@ impl Commits {
     /// Returns when `entries` are on the disk.
     fn commit(&mut self, entries: Entries) -> Result<Offsets> {
         let group = self.group_or_error()?;
-        let permit = if entries.is_empty() { None } else { Some(self.admit(&entries)?) };
+        let permit = self.admit(&entries)?;
         let (offsets, entries) = offsets_of(entries);
         if permit.is_some() {
             let began = self.engine.scheduler().now();
@@ -479,7 +483,7 @@ impl Commits {
     /// Returns when `entries` are on their way; notifies `signal` when their answer is in.
     fn begin(&mut self, entries: Entries, signal: &Arc<Signal>, done: Option<Done>) -> Result<()> {
         let group = self.group_or_error()?;
-        let permit = if entries.is_empty() { None } else { Some(self.admit(&entries)?) };
+        let permit = self.admit(&entries)?;
         let (offsets, entries) = offsets_of(entries);
         let (scheduler, began) = (Arc::clone(self.engine.scheduler()), self.engine.scheduler().now());
         let answer = Arc::new(Mutex::new(None));

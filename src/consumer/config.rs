@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::{at_least, known, settings};
 use crate::consumer::reset::AutoOffsetReset;
-use crate::consumer::strategy::Strategy;
+use crate::consumer::strategy::AssignmentStrategy;
 use crate::error::{Error, Result};
 use crate::record::Batch;
 
@@ -26,7 +26,8 @@ settings! {
         group_instance_id: Option<String> = None, "group.instance.id";
         /// Which assignors the consumer would have its group use, the first of them rather than the next: `range`,
         /// `roundrobin`, `sticky`, `cooperative-sticky`. All members of a group need one in common.
-        partition_assignment_strategy: Strategy = Strategy::default(), "partition.assignment.strategy";
+        partition_assignment_strategy: AssignmentStrategy = AssignmentStrategy::default(),
+            "partition.assignment.strategy";
         /// How much time may pass between two polls, at least a millisecond. A member that takes longer is expelled: the
         /// others get its partitions, and its commits are refused. Its next poll joins again.
         max_poll_interval: Duration = Duration::from_secs(5 * 60), "max.poll.interval.ms";

@@ -64,7 +64,7 @@ pub use membership::ConsumerGroupMetadata;
 pub use positions::OffsetAndTimestamp;
 pub use record::{ConsumerRecord, ConsumerRecords, Iter, OwnedRecord};
 pub use reset::AutoOffsetReset;
-pub use strategy::Strategy;
+pub use strategy::AssignmentStrategy;
 pub use stream::{RecordStream, StopHandle};
 pub use wakeup::WakeupHandle;
 

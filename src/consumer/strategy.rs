@@ -9,36 +9,37 @@ use crate::coordinator::group::assignor_by_name;
 /// commas between them.
 ///
 /// ```
-/// # use ottla::{ConsumerConfig, Error, Strategy};
+/// # use ottla::{AssignmentStrategy, ConsumerConfig, Error};
 /// let config = ConsumerConfig::builder().set("partition.assignment.strategy", "sticky,range")?.build()?;
 /// assert_eq!(config.partition_assignment_strategy().to_string(), "sticky,range");
+/// assert_eq!(AssignmentStrategy::default().to_string(), "range,cooperative-sticky");
 /// let unknown = ConsumerConfig::builder().set("partition.assignment.strategy", "fair");
 /// assert!(matches!(unknown, Err(Error::InvalidConfig { .. })));
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Strategy(Vec<String>);
+pub struct AssignmentStrategy(Vec<String>);
 
-impl Strategy {
+impl AssignmentStrategy {
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
 }
 
-impl Default for Strategy {
+impl Default for AssignmentStrategy {
     /// Kafka's: `range`, and `cooperative-sticky` for when all members are told to go over to it.
     fn default() -> Self {
         Self(vec!["range".to_owned(), "cooperative-sticky".to_owned()])
     }
 }
 
-impl fmt::Display for Strategy {
+impl fmt::Display for AssignmentStrategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join(","))
     }
 }
 
-impl Value for Strategy {
+impl Value for AssignmentStrategy {
     const KIND: &'static str = "range, roundrobin, sticky, cooperative-sticky";
 
     /// Kafka's names of classes are taken too.
@@ -68,7 +69,7 @@ mod tests {
 
     #[test]
     fn names_are_kafkas_short_or_long() {
-        let parse = |text| Strategy::parse(text).map(|strategy| strategy.to_string());
+        let parse = |text| AssignmentStrategy::parse(text).map(|strategy| strategy.to_string());
         assert_eq!(parse("range").as_deref(), Ok("range"));
         assert_eq!(parse("sticky, roundrobin").as_deref(), Ok("sticky,roundrobin"));
         let long = "org.apache.kafka.clients.consumer.CooperativeStickyAssignor";

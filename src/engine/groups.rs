@@ -19,8 +19,8 @@ use std::sync::{Arc, Mutex};
 use crate::coordinator::group::{
     CommitEntry, DropEntry, Group, Interest, Joining, Membership, OFFSETS_SUFFIX, OffsetAndMetadata, SeatTerms,
 };
-use crate::engine::lane::{Answer, Failure, JournalCell, Lane};
-use crate::engine::writer::Command;
+use crate::engine::lane::{Failure, JournalCell, Lane};
+use crate::engine::writer::{Command, begin_frame};
 use crate::engine::{Engine, Shared};
 use crate::error::{Error, Result};
 use crate::io::Dir;
@@ -69,7 +69,7 @@ impl StoredGroup {
     ) -> Result<(), D> {
         match &*lock(&self.journal) {
             Some(cell) => {
-                begin_frame(to_writer, &self.group, cell, payload, done);
+                begin_group_frame(to_writer, &self.group, cell, payload, done);
                 Ok(())
             }
             None => Err(done),
@@ -79,12 +79,11 @@ impl StoredGroup {
     fn write_note(self: &Arc<Self>, to_writer: &Post<Command>, cell: &Arc<JournalCell>, note: Vec<u8>) {
         let (stored, under_way) = (Arc::clone(self), Arc::clone(cell));
         cell.under_way.fetch_add(1, Ordering::AcqRel);
-        let answer = Answer::new(move |result: Result<(), Failure>| {
+        begin_frame(to_writer, cell, note, move |result| {
             // The state has it already, and perhaps a later one.
             *lock(&stored.lost_note) = result.err().map(Failure::into_error);
             under_way.under_way.fetch_sub(1, Ordering::AcqRel);
         });
-        let _ = to_writer.send(Command::Frame { cell: Arc::clone(cell), payload: note, answer });
     }
 
     /// Takes the journal out, if `may_go` says so of it.
@@ -252,7 +251,7 @@ pub(crate) fn journal_cell(journal: Journal, group: &Arc<Group>) -> Arc<JournalC
 }
 
 /// Has a frame of a group written; once it is on the disk the group is brought up to it, and then `done` is called.
-fn begin_frame(
+fn begin_group_frame(
     to_writer: &Post<Command>,
     group: &Arc<Group>,
     cell: &Arc<JournalCell>,
@@ -261,7 +260,7 @@ fn begin_frame(
 ) {
     let (group, under_way, applied) = (Arc::clone(group), Arc::clone(cell), payload.clone());
     cell.under_way.fetch_add(1, Ordering::AcqRel);
-    let answer = Answer::new(move |result: Result<(), Failure>| {
+    begin_frame(to_writer, cell, payload, move |result| {
         if result.is_ok() {
             let result = group.apply(&applied);
             debug_assert!(result.is_ok(), "a payload of our own is well formed");
@@ -274,8 +273,6 @@ fn begin_frame(
             }
         }));
     });
-    // A writer that is gone drops the command, which answers it.
-    let _ = to_writer.send(Command::Frame { cell: Arc::clone(cell), payload, answer });
 }
 
 impl Engine {
@@ -395,7 +392,7 @@ impl Engine {
     ) -> Result<()> {
         self.ensure_open()?;
         let (told, tell) = self.expect_answer();
-        begin_frame(&self.shared().to_writer, group, cell, payload, tell);
+        begin_group_frame(&self.shared().to_writer, group, cell, payload, tell);
         self.await_answer(&told)
     }
 

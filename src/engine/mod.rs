@@ -27,7 +27,7 @@ use crate::engine::lane::{Answer, Failure, JournalCell, Lane};
 use crate::engine::opening::{Opened, open_directory};
 use crate::engine::syncer::Syncer;
 use crate::engine::upkeep::{ToUpkeep, Upkeep};
-use crate::engine::writer::{Command, Sources, Writer};
+use crate::engine::writer::{Command, Sources, Writer, begin_frame};
 use crate::error::{Error, Result};
 use crate::io::{Dir, Disk, Lock, MemoryDisk, OsDisk};
 use crate::replication::Partition;
@@ -488,27 +488,15 @@ impl Engine {
     /// Puts `change` on the disk, then into the catalog.
     fn change_catalog(&self, change: Change) -> Result<()> {
         self.ensure_open()?;
-        let catalog = Arc::clone(&self.shared().catalog);
-        let (payload, (told, tell)) = (change.encode(), self.expect_answer());
-        self.begin_frame(&self.shared().catalog_journal, payload, move |result| {
+        let Shared { to_writer, catalog, catalog_journal, .. } = self.shared();
+        let (payload, catalog, (told, tell)) = (change.encode(), Arc::clone(catalog), self.expect_answer());
+        begin_frame(to_writer, catalog_journal, payload, move |result| {
             if result.is_ok() {
                 lock(&catalog).apply(change);
             }
             tell(result.map_err(Failure::into_error));
         });
         self.await_answer(&told)
-    }
-
-    /// Has a frame written; `done`, which is called when it is durable, brings the state up to it.
-    fn begin_frame(
-        &self,
-        cell: &Arc<JournalCell>,
-        payload: Vec<u8>,
-        done: impl FnOnce(Result<(), Failure>) + Send + 'static,
-    ) {
-        let (cell, answer) = (Arc::clone(cell), Answer::new(done));
-        // A writer that is gone drops the command, which answers it.
-        let _ = self.shared().to_writer.send(Command::Frame { cell, payload, answer });
     }
 
     /// Waits until all that the writer was given before is through.

@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::engine::lane::{Answer, JournalCell, Lane};
+use crate::engine::lane::{Answer, Failure, JournalCell, Lane};
 use crate::engine::syncer::{Round, ToSyncer};
 use crate::error::{Error, Result};
 use crate::record::SealedBatch;
@@ -126,6 +126,19 @@ pub(crate) enum Command {
     Barrier(Answer),
     /// Write and sync all that was sent, and end.
     Close,
+}
+
+/// Has a frame written to the journal of `cell`. Calls `done` when it is durable, or will not be: from any thread, the
+/// caller's too.
+pub(super) fn begin_frame(
+    to_writer: &Post<Command>,
+    cell: &Arc<JournalCell>,
+    payload: Vec<u8>,
+    done: impl FnOnce(Result<(), Failure>) + Send + 'static,
+) {
+    let (cell, answer) = (Arc::clone(cell), Answer::new(done));
+    // A writer that is gone drops the command, which answers it.
+    let _ = to_writer.send(Command::Frame { cell, payload, answer });
 }
 
 /// The actor behind `ottla-writer-<dir>`.

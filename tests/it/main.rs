@@ -40,6 +40,7 @@ mod rot;
 mod seeds;
 mod settings;
 mod small_disk;
+mod statements;
 #[cfg(feature = "cli")]
 mod stored_groups;
 mod surroundings;

@@ -214,7 +214,7 @@ mod part {
     use super::*;
 
     #[test]
-    #[ignore = "a part of other tests, which run it; alone it does nothing"]
+    #[ignore = "a part of other tests: cargo test --all-features --test it small_disk; alone it does nothing"]
     fn fills() {
         let Some(disk) = Disk::find() else { return };
         disk.limit();
@@ -236,7 +236,7 @@ mod part {
     }
 
     #[test]
-    #[ignore = "a part of other tests, which run it; alone it does nothing"]
+    #[ignore = "a part of other tests: cargo test --all-features --test it small_disk; alone it does nothing"]
     fn reads() {
         let Some(disk) = Disk::find() else { return };
         let engine = disk.open();
@@ -248,7 +248,7 @@ mod part {
     }
 
     #[test]
-    #[ignore = "a part of other tests, which run it; alone it does nothing"]
+    #[ignore = "a part of other tests: cargo test --all-features --test it small_disk; alone it does nothing"]
     fn fills_and_is_killed() {
         let Some(disk) = Disk::find() else { return };
         disk.limit();
@@ -259,7 +259,7 @@ mod part {
     }
 
     #[test]
-    #[ignore = "a part of other tests, which run it; alone it does nothing"]
+    #[ignore = "a part of other tests: cargo test --all-features --test it small_disk; alone it does nothing"]
     fn reads_while_full() {
         let Some(disk) = Disk::find() else { return };
         disk.limit();

@@ -198,7 +198,7 @@ mod part {
     }
 
     #[test]
-    #[ignore = "a part of another test, which runs it; alone it does nothing"]
+    #[ignore = "a part of another test: cargo test --all-features --test it surroundings::code; alone it does nothing"]
     fn opens_and_closes_forty_times() {
         let Some(directory) = directory() else { return };
         let before = held();
@@ -214,7 +214,7 @@ mod part {
     }
 
     #[test]
-    #[ignore = "a part of another test, which runs it; alone it does nothing"]
+    #[ignore = "a part of another test: cargo test --all-features --test it surroundings::code; alone it does nothing"]
     fn forgets_its_engine() {
         let Some(directory) = directory() else { return };
         std::mem::forget(open_with_two(&directory));
@@ -223,7 +223,7 @@ mod part {
     }
 
     #[test]
-    #[ignore = "a part of another test, which runs it; alone it does nothing"]
+    #[ignore = "a part of another test: cargo test --all-features --test it surroundings::code; alone it does nothing"]
     fn panics() {
         let Some(directory) = directory() else { return };
         let _engine = open_with_two(&directory);

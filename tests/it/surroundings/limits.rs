@@ -115,7 +115,7 @@ mod part {
     }
 
     #[test]
-    #[ignore = "a part of another test, which runs it; alone it does nothing"]
+    #[ignore = "a part of another test: cargo test --all-features --test it surroundings::limits; alone it does nothing"]
     fn works_with_few_descriptors() {
         let Some(directory) = directory() else { return };
         let (all, used) = (getrlimit(Resource::Nofile).current, descriptors() - 1); // one was for counting
@@ -144,14 +144,14 @@ mod part {
     }
 
     #[test]
-    #[ignore = "a part of another test, which runs it; alone it does nothing"]
+    #[ignore = "a part of another test: cargo test --all-features --test it surroundings::limits; alone it does nothing"]
     fn has_three_hundred_partitions() {
         let Some(directory) = directory() else { return };
         has_partitions(&directory, 300);
     }
 
     #[test]
-    #[ignore = "a part of another test, which runs it; alone it does nothing"]
+    #[ignore = "a part of another test: cargo test --release --all-features --test it ten_thousand -- --ignored; alone it does nothing"]
     fn has_ten_thousand_partitions() {
         let Some(directory) = directory() else { return };
         has_partitions(&directory, 10_000);

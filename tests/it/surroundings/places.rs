@@ -240,7 +240,7 @@ mod part {
     use super::*;
 
     #[test]
-    #[ignore = "a part of another test, which runs it; alone it does nothing"]
+    #[ignore = "a part of another test: cargo test --all-features --test it surroundings::places; alone it does nothing"]
     fn finds_it_read_only() {
         let Some(directory) = directory() else { return };
         let data = directory.join("data");
@@ -250,7 +250,7 @@ mod part {
     }
 
     #[test]
-    #[ignore = "a part of another test, which runs it; alone it does nothing"]
+    #[ignore = "a part of another test: cargo test --all-features --test it surroundings::places; alone it does nothing"]
     fn is_not_permitted() {
         let Some(directory) = directory() else { return };
         let refused = Engine::open(&directory).and_then(|engine| {
@@ -263,7 +263,7 @@ mod part {
     }
 
     #[test]
-    #[ignore = "a part of another test, which runs it; alone it does nothing"]
+    #[ignore = "a part of another test: cargo test --all-features --test it surroundings::places; alone it does nothing"]
     fn writes_and_reads() {
         let Some(directory) = directory() else { return };
         let data = directory.join("data");

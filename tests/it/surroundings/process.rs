@@ -167,14 +167,14 @@ mod part {
     use super::*;
 
     #[test]
-    #[ignore = "a part of another test, which runs it; alone it does nothing"]
+    #[ignore = "a part of another test: cargo test --all-features --test it surroundings::process; alone it does nothing"]
     fn opens() {
         let Some(directory) = directory() else { return };
         Engine::open(&directory).unwrap_or_else(|error| panic!("{error}")).close().unwrap();
     }
 
     #[test]
-    #[ignore = "a part of another test, which runs it; alone it does nothing"]
+    #[ignore = "a part of another test: cargo test --all-features --test it surroundings::process; alone it does nothing"]
     fn is_killed() {
         let Some(directory) = directory() else { return };
         let _engine = open_with_two(&directory);
