@@ -26,25 +26,19 @@ fn imported(path: &Path) -> (BTreeMap<(String, i64), Value>, ImportReport) {
             };
             let header = *stored.batch.header();
             assert!(header.base_offset <= expected, "{}: no offset is left out", path.display());
-            assert!(header.producer_id == -1 && !header.is_transactional() && !header.is_control());
+            assert!(!header.is_transactional() && !header.is_control());
             expected = header.next_offset();
             let batch = stored.batch.unpack(Batch::DEFAULT_UNPACKED_LIMIT).unwrap();
             for record in batch.records().unwrap() {
                 let record = record.unwrap();
                 if record.offset() >= log.log_start() {
                     let row = record_row(&dir_name(log), &header, &record);
-                    rows.insert((dir_name(log), record.offset().0), content(row));
+                    rows.insert((dir_name(log), record.offset().0), row);
                 }
             }
         }
     }
     (rows, report)
-}
-
-/// A record without what its producer's sequence numbers were: those are left behind.
-fn content(mut row: Value) -> Value {
-    row.as_object_mut().unwrap().remove("sequence");
-    row
 }
 
 /// The records of a log that were committed, by what the batches and markers say that Kafka's classes read.
@@ -69,7 +63,7 @@ fn committed(manifest: &Manifest, dir: &str) -> BTreeMap<i64, Value> {
             let markers = markers.get(&batch["producer_id"].as_i64().unwrap());
             let behind = markers.and_then(|markers| markers.iter().find(|(marker, _)| *marker > offset));
             if batch["transactional"] != true || behind.is_some_and(|(_, commits)| *commits) {
-                records.insert(offset, content(row.clone()));
+                records.insert(offset, row.clone());
             }
         }
     }
