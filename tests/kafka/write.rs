@@ -1,13 +1,15 @@
 //! Directories of every kind that the engine can write.
 
 use std::env;
+use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use ottla::{
-    Acks, Admin, Compression, Delivery, Engine, NewTopic, Producer, ProducerConfig, ProducerRecord, Timestamp,
+    Acks, Admin, Compression, Delivery, Engine, ImportOptions, NewTopic, Producer, ProducerConfig, ProducerRecord,
+    Timestamp,
 };
 
 use crate::chance::Chance;
@@ -16,12 +18,13 @@ use crate::lines::{self, Lines, line};
 /// A name, which the names of its topics begin with, and what fills such a directory and notes what was acknowledged.
 pub(crate) type Kind = (&'static str, fn(&Path, &mut Lines));
 
-pub(crate) const KINDS: [Kind; 7] = [
+pub(crate) const KINDS: [Kind; 8] = [
     ("codecs", codecs),
     ("append-time", append_time),
     ("rolled", rolled),
     ("reopened", reopened),
     ("large", large),
+    ("imported", imported),
     (RECOVERED, recovered),
     (KILLED, killed),
 ];
@@ -243,6 +246,24 @@ fn reopened(path: &Path, acknowledged: &mut Lines) {
             engine.close().unwrap();
         }
     }
+}
+
+/// What brokers wrote, from producers with ids; and some records more.
+fn imported(path: &Path, acknowledged: &mut Lines) {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let source = path.with_file_name("source");
+    fs::create_dir(&source).unwrap();
+    for partition in ["numbered-0", "numbered-1"] {
+        crate::copy(&golden.join("idempotent/log").join(partition), &source.join(format!("imported.{partition}")));
+    }
+    let engine = Engine::open(path).unwrap();
+    let options = ImportOptions::default().config("segment.bytes", "6000");
+    assert!(Admin::new(&engine).import(&source, &options).unwrap().is_complete());
+    acknowledged.extend(crate::read_log_dir(&source));
+    let mut sender = Sender::new(&engine, Compression::Zstd);
+    sender.draw("imported.numbered", 1, 70, &mut Chance::new(9));
+    sender.settle(acknowledged);
+    engine.close().unwrap();
 }
 
 /// Long records, long names, many headers, many records.

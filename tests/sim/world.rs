@@ -120,16 +120,20 @@ impl World {
     fn session(&mut self, mut app: App<'_>, weather: Weather) -> bool {
         app.findings().iter().for_each(|finding| eprintln!("{finding}"));
         let (mut left, mut follower) = (5 + self.chance.below(40), None);
+        let mut is_offline = false; // then it lists what may be otherwise on the disk
         while left > 0 && self.disk.has_power() {
             left -= 1;
             self.doing = Doing::Using;
             if let Err(error) = self.act(&mut app, &mut follower, weather) {
                 self.check_error(weather, &error, &app.model.context);
                 follower = None;
-                if !matches!(error, Error::Storage { .. }) {
+                if matches!(error, Error::Storage { .. }) {
+                    is_offline = true;
+                    if self.chance.one_in(3) {
+                        break; // it will not get better
+                    }
+                } else if !is_offline {
                     let _ = app.check_topics(); // what became of one that was being created or deleted
-                } else if self.chance.one_in(3) {
-                    break; // it will not get better
                 }
             }
         }

@@ -26,11 +26,13 @@ import org.apache.kafka.server.util.KafkaScheduler;
 import org.apache.kafka.storage.internals.checkpoint.LeaderEpochCheckpointFile;
 import org.apache.kafka.storage.internals.checkpoint.OffsetCheckpointFile;
 import org.apache.kafka.storage.internals.checkpoint.PartitionMetadataFile;
+import org.apache.kafka.storage.internals.log.BatchMetadata;
 import org.apache.kafka.storage.internals.log.EpochEntry;
 import org.apache.kafka.storage.internals.log.LogConfig;
 import org.apache.kafka.storage.internals.log.LogDirFailureChannel;
 import org.apache.kafka.storage.internals.log.OffsetIndex;
 import org.apache.kafka.storage.internals.log.OffsetPosition;
+import org.apache.kafka.storage.internals.log.ProducerStateEntry;
 import org.apache.kafka.storage.internals.log.ProducerStateManager;
 import org.apache.kafka.storage.internals.log.ProducerStateManagerConfig;
 import org.apache.kafka.storage.internals.log.TimeIndex;
@@ -53,6 +55,8 @@ final class DirectoryCheck {
     private final LogDirFailureChannel failures = new LogDirFailureChannel(1);
     private final SortedMap<Lines.Place, String> records = new TreeMap<>();
     private int batchesSeen;
+    /** The batches of a partition that have a producer id. */
+    private final List<RecordBatch> ofProducers = new ArrayList<>();
     private int segmentsSeen;
 
     DirectoryCheck(Path kind, Findings findings) {
@@ -92,11 +96,22 @@ final class DirectoryCheck {
         Uuid id = new PartitionMetadataFile(PartitionMetadataFile.newFile(partition), failures).read().topicId();
         findings.check(!id.equals(Uuid.ZERO_UUID), partition, "it has no topic id");
         List<EpochEntry> epochs = new LeaderEpochCheckpointFile(LeaderEpochCheckpointFile.newFile(partition), failures).read();
+        ofProducers.clear();
         long next = 0;
         for (File log : named(partition, ".log")) next = segment(log, name, next, epochs);
         List<File> snapshots = named(partition, ".snapshot");
         for (File snapshot : snapshots) {
-            findings.check(ProducerStateManager.readSnapshot(snapshot).isEmpty(), snapshot, "there are producers in it");
+            long below = UnifiedLog.offsetFromFile(snapshot);
+            Map<Long, String> expected = new TreeMap<>(), stored = new TreeMap<>();
+            for (RecordBatch batch : ofProducers) {
+                int delta = Math.toIntExact(batch.lastOffset() - batch.baseOffset());
+                BatchMetadata last = new BatchMetadata(batch.lastSequence(), batch.lastOffset(), delta, batch.maxTimestamp());
+                if (batch.baseOffset() < below) expected.put(batch.producerId(), batch.producerEpoch() + " " + List.of(last));
+            }
+            for (ProducerStateEntry entry : ProducerStateManager.readSnapshot(snapshot)) {
+                stored.put(entry.producerId(), entry.producerEpoch() + " " + List.copyOf(entry.batchMetadata()));
+            }
+            findings.check(stored.equals(expected), snapshot, "its producers are " + stored + ", and those of the batches are " + expected);
         }
         if (isClosed) {
             long end = next;
@@ -124,6 +139,7 @@ final class DirectoryCheck {
                 findings.check(batch.partitionLeaderEpoch() == epochAt(epochs, batch.baseOffset()), log, "the batch at " + end + " has another leader epoch than the checkpoint");
                 records(log, batch, name);
                 batches.add(batch);
+                if (batch.hasProducerId()) ofProducers.add(batch);
                 next = batch.nextOffset();
                 end += batch.sizeInBytes();
             }
