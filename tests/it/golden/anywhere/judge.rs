@@ -75,11 +75,9 @@ fn checked(source: &Source, hit: &Hit, tree: &Tree, chance: &mut Chance) -> Resu
         .collect()
     };
     let (mut there, back) = (scanned(false)?, scanned(true)?);
-    if archive.logs()[0].scan().next().is_some_and(|found| !matches!(found, Ok(Scanned::Damage(ref defect)) if defect.position.is_none())) {
-        there.reverse();
-        if there != back {
-            return Err(format!("a scan finds {there:?}, and backwards {back:?}"));
-        }
+    there.reverse();
+    if there != back {
+        return Err(format!("a scan finds {there:?}, and backwards {back:?}"));
     }
 
     for _ in 0..2 {
@@ -93,9 +91,9 @@ fn checked(source: &Source, hit: &Hit, tree: &Tree, chance: &mut Chance) -> Resu
     }
 
     let segments: Vec<_> = source.segments().into_iter().filter(|path| tree.files.contains_key(path)).collect();
-    let dir = given(&Archive::open(root.path().join(&source.dir)).map_err(|error| error.to_string())?, source, &all);
     if !segments.is_empty() {
-        agree("the partition's directory", &whole.records, &dir?.records)?;
+        let dir = Archive::open(root.path().join(&source.dir)).map_err(|error| error.to_string())?;
+        agree("the partition's directory", &whole.records, &given(&dir, source, &all)?.records)?;
         let base = |path: &Path| path.file_stem().unwrap().to_str().unwrap().parse::<i64>().unwrap();
         let at = chance.index(segments.len());
         let (first, behind) = (base(&segments[at]), segments.get(at + 1).map_or(i64::MAX, |next| base(next)));
@@ -203,11 +201,18 @@ impl Judge<'_> {
     /// Whether a finding names an offset, or a place behind which nothing more comes.
     fn is_said(&self, offset: i64, given: &Given) -> bool {
         let end = given.records.keys().last().copied().unwrap_or(-1);
+        let batch = self.source.batches.iter().find(|batch| (batch.first..=batch.last).contains(&offset));
         given.findings.iter().any(|defect| {
-            defect.offsets.is_some_and(|(first, last)| {
-                let is_open = last.0 >= end && self.is_in_last_segment(defect) && offset >= self.source.known_end;
-                first.0 <= offset && (offset <= last.0 || is_open)
-            })
+            let is_open = end < offset && self.is_in_last_segment(defect) && offset >= self.source.known_end;
+            let position = defect.position.and_then(|position| usize::try_from(position).ok());
+            let is_place = batch.is_some_and(|batch| {
+                let is_there = position.is_some_and(|position| {
+                    batch.bytes.contains(&position) || (is_open && position <= batch.bytes.start)
+                });
+                is_there && defect.path.ends_with(&batch.path)
+            });
+            let is_named = |(first, last): (Offset, Offset)| first.0 <= offset && (offset <= last.0 || is_open);
+            is_place || defect.offsets.is_some_and(is_named)
         })
     }
 
@@ -249,6 +254,12 @@ impl Judge<'_> {
         findings: &[Defect],
     ) -> Result<(), String> {
         let markers = self.source.decided.iter().filter(|(marker, _)| is_in(&self.hit.units, *marker));
+        // The same where a segment is gone, in which a marker may have been.
+        let is_cut = |(marker, offsets): &&(i64, BTreeSet<i64>)| {
+            let lies_between = |(first, _): &(i64, i64)| first < marker && offsets.first().is_some_and(|begun| begun < first);
+            self.hit.is_gone && self.hit.units.iter().any(lies_between)
+        };
+        let markers = markers.chain(self.source.decided.iter().filter(is_cut));
         let undecided: BTreeSet<i64> = markers.flat_map(|(_, offsets)| offsets.iter().copied()).collect();
         let missing: Vec<i64> = wanted.iter().copied().filter(|offset| !records.contains_key(offset)).collect();
         let besides: Vec<_> =

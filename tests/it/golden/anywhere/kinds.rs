@@ -286,6 +286,7 @@ fn missing_segment(source: &Source, tree: &mut Tree, chance: &mut Chance, of: &[
     for extension in of {
         tree.files.remove(&path.with_extension(extension));
     }
+    tree.dirs.push(PathBuf::from(&source.dir));
     let units = within(source, path, &(0..usize::MAX));
     Some(Hit { what: format!("{} is missing", path.display()), units, is_gone: true, ..Hit::default() })
 }
