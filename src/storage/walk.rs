@@ -224,8 +224,10 @@ impl<'a> Walk<'a> {
 
     /// At the end of the file: offsets that should be there and are not.
     fn missing_end(&mut self) -> Result<Option<Step>> {
-        let segment_end = self.segment_end.filter(|&end| self.expected < end && (self.is_last || !self.allows_gaps()));
-        let Some(segment_end) = segment_end else { return Ok(None) };
+        let Some(segment_end) = self.segment_end.filter(|end| self.expected < *end) else { return Ok(None) };
+        if self.allows_gaps() && !self.is_last && !self.segment.has_lost_indexed_end(self.expected) {
+            return Ok(None);
+        }
         let step = Step::Damage {
             position: self.position,
             first: self.expected,
@@ -442,6 +444,7 @@ impl<'a> Walk<'a> {
             let header = *next.header();
             let is_confirmed = header.base_offset == predicted
                 || self.is_confirmed(behind, &header)?
+                || (header.base_offset == self.expected && self.is_stray(position, end_of_batch == behind)?)
                 || (behind == end_of_batch && self.holds_up_to(position, length, header.base_offset)?);
             if self.may_hold(header.base_offset) && is_confirmed {
                 return Ok(Some((behind, header.base_offset)));
@@ -452,6 +455,12 @@ impl<'a> Walk<'a> {
         let is_sure = self.foreign.is_none() || !self.may_reach_further;
         let end = self.segment_end.filter(|end| is_sure || *end > self.expected);
         Ok(is_end.then(|| (behind, end.unwrap_or(self.expected.next()))))
+    }
+
+    /// Whether a whole batch stands at `position` that is no part of this log: what follows on it at the expected offset
+    /// has lost nothing. Where no offset may be missing, what follows is asked.
+    fn is_stray(&mut self, position: u64, is_next: bool) -> Result<bool> {
+        Ok(is_next && self.allows_gaps() && self.batch_at(position, Check::Whole)?.is_ok())
     }
 
     /// Whether a batch that begins at `offset` may stand from here on. It may be the expected one behind damage, too:

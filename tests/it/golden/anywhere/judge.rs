@@ -211,6 +211,10 @@ impl Judge<'_> {
                 });
                 is_there && defect.path.ends_with(&batch.path)
             });
+            let is_moved = self.hit.moved.as_ref().is_some_and(|(path, bytes)| {
+                defect.path.ends_with(path) && position.is_some_and(|position| bytes.contains(&position))
+            });
+            let is_place = is_place || is_moved;
             let is_named = |(first, last): (Offset, Offset)| first.0 <= offset && (offset <= last.0 || is_open);
             is_place || defect.offsets.is_some_and(is_named)
         })
@@ -229,12 +233,21 @@ impl Judge<'_> {
             return Err(format!("{besides:?} are lost besides {:?}: {:#?}", self.hit.units, given.findings));
         }
         let unsaid: Vec<_> = missing.iter().filter(|offset| !self.is_said(**offset, given)).collect();
-        let may_be_silent = |offset: i64| self.hit.is_gone && (!self.source.is_dense || offset >= self.source.known_end);
+        let may_be_silent = |offset: i64| self.may_be_silent(offset);
         if unsaid.iter().any(|offset| !may_be_silent(**offset)) {
             let (is_dense, end) = (self.source.is_dense, self.source.known_end);
             return Err(format!("nobody says that {unsaid:?} are lost (dense: {is_dense}, end {end}): {:#?}", given.findings));
         }
         Ok(missing.len())
+    }
+
+    /// Whether nothing that is left says that there was such an offset: where a cleaner was, behind what any file names, and
+    /// before the first segment of a log that has no leader epochs, in which a broker notes where it begins.
+    fn may_be_silent(&self, offset: i64) -> bool {
+        let first = self.source.segments().into_iter().find(|path| self.root.join(path).exists());
+        let first = first.and_then(|path| path.file_stem()?.to_str()?.parse::<i64>().ok());
+        let is_before_all = first.is_none_or(|first| offset < first) && offset < self.source.begins;
+        self.hit.is_gone && (!self.source.is_dense || offset >= self.source.known_end || is_before_all)
     }
 
     fn is_committed(&self, offset: i64) -> bool {
@@ -268,8 +281,7 @@ impl Judge<'_> {
             return Err(format!("{besides:?} are lost of what is committed: {findings:#?}"));
         }
         let is_said = findings.iter().any(|defect| matches!(defect.kind, DefectKind::Damage | DefectKind::Torn));
-        let may_be_silent = |offset: i64| self.hit.is_gone && (!self.source.is_dense || offset >= self.source.known_end);
-        if missing.iter().any(|offset| !may_be_silent(*offset)) && !is_said {
+        if missing.iter().any(|offset| !self.may_be_silent(*offset)) && !is_said {
             return Err(format!("nobody says that {missing:?} are lost of what is committed"));
         }
         Ok(())

@@ -14,6 +14,8 @@ pub(super) struct Hit {
     pub(super) what: String,
     /// Stretches of offsets that may be lost.
     pub(super) units: Vec<(i64, i64)>,
+    /// Where they stand in another order.
+    pub(super) moved: Option<(PathBuf, Range<usize>)>,
     /// They are in no file any more, so that only offsets that are missing say so.
     pub(super) is_gone: bool,
     /// A batch has another number, which may be as good as the right one.
@@ -217,7 +219,11 @@ fn wipe(
 ) -> Option<Hit> {
     let content = &mut tree.bytes(path)[range.clone()];
     content.iter_mut().for_each(|each| *each = byte(*each));
-    Some(Hit { what: format!("{range:?} of {}", path.display()), units: within(source, path, &range), ..Hit::default() })
+    // The last batch that is hit may have lost nothing but its number.
+    let front = |batch: &&Stored| batch.path == path && (batch.bytes.start..batch.bytes.start + 8).contains(&(range.end - 1));
+    let renumbered = source.batches.iter().find(front).map(|batch| (batch.first, batch.last));
+    let what = format!("{range:?} of {}", path.display());
+    Some(Hit { what, units: within(source, path, &range), renumbered, ..Hit::default() })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -277,7 +283,8 @@ fn batches_swapped(source: &Source, tree: &mut Tree, chance: &mut Chance) -> Opt
     let mut bytes = content[other.bytes.clone()].to_vec();
     bytes.extend(&content[one.bytes.clone()]);
     content[one.bytes.start..other.bytes.end].copy_from_slice(&bytes);
-    Some(Hit { what: at(one, "behind the next one"), units: units([one, other]), ..Hit::default() })
+    let moved = Some((one.path.clone(), one.bytes.start..other.bytes.end));
+    Some(Hit { what: at(one, "behind the next one"), units: units([one, other]), moved, ..Hit::default() })
 }
 
 fn missing_segment(source: &Source, tree: &mut Tree, chance: &mut Chance, of: &[&str]) -> Option<Hit> {

@@ -33,6 +33,8 @@ pub(super) struct Source {
     pub(super) log_start: i64,
     /// As the files around the log say.
     pub(super) known_end: i64,
+    /// Where its first leader epoch begins.
+    pub(super) begins: i64,
     /// Whether no offset is missing in the middle, as the files around the log say.
     pub(super) is_dense: bool,
 }
@@ -106,6 +108,7 @@ impl Source {
             last_stable: i64::MAX,
             log_start: log.log_start().0,
             known_end: facts.known_end,
+            begins: facts.begins,
             is_dense: facts.is_dense,
             tree,
         };
@@ -164,6 +167,7 @@ impl Source {
 /// What the files around a log say, read here a second time.
 struct Facts {
     known_end: i64,
+    begins: i64,
     is_dense: bool,
 }
 
@@ -182,6 +186,9 @@ impl Facts {
             Some(cleaned) => cleaned.is_none(),
             None => is_log_dir,
         };
-        Self { known_end, is_dense }
+        let epochs = tree.files.get(&Path::new(dir).join("leader-epoch-checkpoint"));
+        let epochs = epochs.and_then(|bytes| String::from_utf8(bytes.clone()).ok()).unwrap_or_default();
+        let begins = epochs.lines().nth(2).and_then(|line| line.rsplit_once(' ')?.1.parse().ok());
+        Self { known_end, begins: begins.unwrap_or(i64::MAX), is_dense }
     }
 }
