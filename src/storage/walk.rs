@@ -321,6 +321,9 @@ impl<'a> Walk<'a> {
             let said = header.base_offset;
             return Ok(Some(format!("it says that it begins at offset {said}, and {expected} is expected")));
         }
+        if self.is_of_next_segment(header) {
+            return Ok(Some(format!("the next segment begins at {}, and so does it", header.base_offset)));
+        }
         Ok(if self.epoch_fits(header)? { None } else { Some(format!("leader epoch {} is none", header.leader_epoch)) })
     }
 
@@ -414,9 +417,10 @@ impl<'a> Walk<'a> {
     /// is none: then a batch of others is believed.
     fn is_confirmed(&mut self, position: u64, header: &BatchHeader) -> Result<bool> {
         let Some(next) = self.offset_behind(position, header)? else {
-            let is_end = position + header.len_bytes as u64 == self.end;
+            let behind = position + header.len_bytes as u64;
             let has_no_bound = self.segment_end.is_none() || self.may_reach_further;
-            return Ok(self.foreign.is_some() && is_end && has_no_bound);
+            let is_others = self.foreign.is_some() && has_no_bound;
+            return Ok(is_others && (behind == self.end || self.is_rest(behind, header.next_offset())?));
         };
         // Behind damage that has cost no offset there is no room for the batch that was there.
         let may_lack_some = self.allows_gaps() && header.base_offset > self.expected;

@@ -96,6 +96,12 @@ impl Walk<'_> {
         self.foreign.as_ref().is_some_and(|foreign| foreign.searches)
     }
 
+    /// Whether a batch lies behind the offset at which the next segment begins: that one has it, or another.
+    pub(super) fn is_of_next_segment(&self, header: &BatchHeader) -> bool {
+        let end = self.segment_end.filter(|_| self.foreign.is_some() && !self.is_last && !self.may_reach_further);
+        end.is_some_and(|end| header.base_offset >= end)
+    }
+
     /// The message or compressed set of an old format at `position`, unpacked; `None` if there is none, or if there
     /// cannot be any.
     pub(super) fn message_at(&mut self, position: u64) -> Result<Option<Result<Batch, BatchFault>>> {
@@ -231,7 +237,7 @@ impl Walk<'_> {
 
     /// Whether nothing is left from `position` on but what a crash leaves where a batch that begins at `next` or behind it
     /// was to be: zeros, or its front. A few bytes may be the end of a record as well.
-    fn is_rest(&mut self, position: u64, next: Offset) -> Result<bool> {
+    pub(super) fn is_rest(&mut self, position: u64, next: Offset) -> Result<bool> {
         let Some(front) = self.bytes_at(position, LEAST_REST_BYTES)? else { return Ok(false) };
         let length = BatchHeader::stored_length(&front);
         let offset = front.first_chunk().map_or(-1, |offset| i64::from_be_bytes(*offset));
