@@ -63,7 +63,8 @@ impl Transactions {
                 Some(Ok(Scanned::Batch(stored))) => stored,
                 Some(Ok(Scanned::Damage(defect))) => {
                     damages.extend(defect.offsets);
-                    if defect.offsets.is_some_and(|(first, last)| scan.log().lacks_index(first, last, defect.position)) {
+                    if defect.offsets.is_some_and(|(first, last)| scan.log().lacks_index(first, last, defect.position))
+                    {
                         cut.extend(open.iter().map(|(producer_id, open)| (*producer_id, *open)));
                     }
                     continue;
@@ -125,9 +126,8 @@ impl Transactions {
         for (producer_id, open) in cut {
             let markers = self.markers.get(&producer_id).map(Vec::as_slice).unwrap_or_default();
             let marker = markers.get(markers.partition_point(|marker| marker.offset < open.last));
-            let is_restored = |marker: &Marker| {
-                damages.iter().any(|(first, last)| (*first..=*last).contains(&marker.offset))
-            };
+            let is_restored =
+                |marker: &Marker| damages.iter().any(|(first, last)| (*first..=*last).contains(&marker.offset));
             if marker.is_some_and(|marker| marker.commits && !is_restored(marker)) {
                 self.unknown.push((producer_id, open));
             }

@@ -373,7 +373,9 @@ impl Verifier<'_> {
         // Without `positions` the epochs still tell that something stood before the first segment.
         let begun = self.epochs.beginning().filter(|begun| first.is_none_or(|first| *begun < first));
         let start = self.facts.ours.filter(|_| is_whole).and_then(|ours| ours.log_start.or(begun));
-        if let Some((from, to)) = self.facts.foreign.missing_front(first).filter(|_| is_whole && self.facts.ours.is_none()) {
+        if let Some((from, to)) =
+            self.facts.foreign.missing_front(first).filter(|_| is_whole && self.facts.ours.is_none())
+        {
             let detail = "there is no segment that has them";
             self.found(Defect::new(DefectKind::Damage, self.dir.path(), detail).of(from, to));
             self.has_lost_end |= bases.is_empty();

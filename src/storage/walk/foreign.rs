@@ -68,12 +68,7 @@ impl Walk<'_> {
     }
 
     /// The place before `end` where the batch at `position` ends by its checksum, if another batch begins there.
-    pub(super) fn place_that_holds(
-        &mut self,
-        position: u64,
-        end: u64,
-        header: &[u8],
-    ) -> Result<Option<(u64, Offset)>> {
+    pub(super) fn place_that_holds(&mut self, position: u64, end: u64, header: &[u8]) -> Result<Option<(u64, Offset)>> {
         let magic = header.get(FRONT_BYTES - 1).copied().and_then(|magic| i8::try_from(magic).ok());
         let Some(magic) = magic.filter(|magic| self.searches() && (0..=MAGIC).contains(magic)) else { return Ok(None) };
         let mut left = (end - position).saturating_mul(4).saturating_add(SEARCH_BYTES);

@@ -180,7 +180,9 @@ impl Judge<'_> {
     /// wrong there.
     fn is_numbered_as_well(&self, given: &Given) -> bool {
         let Some((first, last)) = self.hit.renumbered else { return false };
-        let is_other = |offset: &&i64| self.source.records.get(offset) != given.records.get(offset) && !(first..=last).contains(*offset);
+        let is_other = |offset: &&i64| {
+            self.source.records.get(offset) != given.records.get(offset) && !(first..=last).contains(*offset)
+        };
         !self.source.is_dense && given.records.keys().any(|offset| is_other(&offset)) && rises(&given.offsets).is_ok()
     }
 
@@ -188,7 +190,9 @@ impl Judge<'_> {
         for (offset, row) in &given.records {
             match self.source.records.get(offset) {
                 None => return Err(format!("{offset} was not there: {:#?}", given.findings)),
-                Some(right) if right != row => return Err(format!("{offset} is {row}, not {right}: {:#?}", given.findings)),
+                Some(right) if right != row => {
+                    return Err(format!("{offset} is {row}, not {right}: {:#?}", given.findings));
+                }
                 Some(_) if *offset < self.source.log_start && !self.hit.forgets_log_start => {
                     return Err(format!("{offset} is deleted"));
                 }
@@ -236,7 +240,10 @@ impl Judge<'_> {
         let may_be_silent = |offset: i64| self.may_be_silent(offset);
         if unsaid.iter().any(|offset| !may_be_silent(**offset)) {
             let (is_dense, end) = (self.source.is_dense, self.source.known_end);
-            return Err(format!("nobody says that {unsaid:?} are lost (dense: {is_dense}, end {end}): {:#?}", given.findings));
+            return Err(format!(
+                "nobody says that {unsaid:?} are lost (dense: {is_dense}, end {end}): {:#?}",
+                given.findings
+            ));
         }
         Ok(missing.len())
     }
@@ -269,7 +276,8 @@ impl Judge<'_> {
         let markers = self.source.decided.iter().filter(|(marker, _)| is_in(&self.hit.units, *marker));
         // The same where a segment is gone, in which a marker may have been.
         let is_cut = |(marker, offsets): &&(i64, BTreeSet<i64>)| {
-            let lies_between = |(first, _): &(i64, i64)| first < marker && offsets.first().is_some_and(|begun| begun < first);
+            let lies_between =
+                |(first, _): &(i64, i64)| first < marker && offsets.first().is_some_and(|begun| begun < first);
             self.hit.is_gone && self.hit.units.iter().any(lies_between)
         };
         let markers = markers.chain(self.source.decided.iter().filter(is_cut));

@@ -50,7 +50,9 @@ pub(super) const KINDS: &[(&str, Apply)] = &[
     ("old-batch-again", old_batch_again),
     ("batch-twice", batch_twice),
     ("batches-swapped", batches_swapped),
-    ("missing-segment", |source, tree, chance| missing_segment(source, tree, chance, &["log", "index", "timeindex", "txnindex", "snapshot"])),
+    ("missing-segment", |source, tree, chance| {
+        missing_segment(source, tree, chance, &["log", "index", "timeindex", "txnindex", "snapshot"])
+    }),
     ("missing-log-of-segment", |source, tree, chance| missing_segment(source, tree, chance, &["log"])),
     ("missing-small-file", missing_small),
     ("index-garbage", |source, tree, chance| small_file(source, tree, chance, &["index", "timeindex", "txnindex"])),
@@ -121,7 +123,12 @@ fn flip_in(source: &Source, tree: &mut Tree, chance: &mut Chance, fields: Range<
     let content = tree.bytes(&batch.path);
     content[batch.bytes.start + byte] ^= bits;
     let renumbered = (byte < 8).then_some((batch.first, batch.last));
-    Some(Hit { what: at(batch, &format!("bits {bits:02x} of byte {byte}")), units: units([batch]), renumbered, ..Hit::default() })
+    Some(Hit {
+        what: at(batch, &format!("bits {bits:02x} of byte {byte}")),
+        units: units([batch]),
+        renumbered,
+        ..Hit::default()
+    })
 }
 
 fn base_offset(source: &Source, tree: &mut Tree, chance: &mut Chance) -> Option<Hit> {
@@ -220,7 +227,8 @@ fn wipe(
     let content = &mut tree.bytes(path)[range.clone()];
     content.iter_mut().for_each(|each| *each = byte(*each));
     // The last batch that is hit may have lost nothing but its number.
-    let front = |batch: &&Stored| batch.path == path && (batch.bytes.start..batch.bytes.start + 8).contains(&(range.end - 1));
+    let front =
+        |batch: &&Stored| batch.path == path && (batch.bytes.start..batch.bytes.start + 8).contains(&(range.end - 1));
     let renumbered = source.batches.iter().find(front).map(|batch| (batch.first, batch.last));
     let what = format!("{range:?} of {}", path.display());
     Some(Hit { what, units: within(source, path, &range), renumbered, ..Hit::default() })
@@ -383,7 +391,8 @@ fn index_entries(source: &Source, tree: &mut Tree, chance: &mut Chance) -> Optio
         }
         3 => {
             // To another batch than the one it names.
-            let batches: Vec<_> = source.batches.iter().filter(|batch| batch.path == path.with_extension("log")).collect();
+            let batches: Vec<_> =
+                source.batches.iter().filter(|batch| batch.path == path.with_extension("log")).collect();
             let batch = batches.get(chance.index(batches.len()))?;
             content[place].copy_from_slice(&u32::try_from(batch.bytes.start).unwrap().to_be_bytes());
             "it leads to another batch"
@@ -434,7 +443,8 @@ fn text_file(source: &Source, tree: &mut Tree, chance: &mut Chance, is_of_log_di
             let text = String::from_utf8(content.clone()).ok()?;
             let lines: Vec<_> = text.lines().collect();
             let count = format!("{}", chance.index(9) + lines.len());
-            let lines: Vec<_> = lines.iter().enumerate().map(|(at, line)| if at == 1 { &count } else { *line }).collect();
+            let lines: Vec<_> =
+                lines.iter().enumerate().map(|(at, line)| if at == 1 { &count } else { *line }).collect();
             *content = (lines.join("\n") + "\n").into_bytes();
             "a wrong count"
         }
@@ -491,7 +501,9 @@ fn crc_right(source: &Source, tree: &mut Tree, chance: &mut Chance, right: Right
             *message.get_mut(at)? ^= 1 << chance.index(8);
         }
         Right::Codec => message[17] = message[17] & !7 | (4 + u8::try_from(chance.index(4)).unwrap()),
-        Right::Lengths => message[if chance.index(2) == 0 { key } else { value } + 2 + chance.index(2)] ^= 1 << chance.index(8),
+        Right::Lengths => {
+            message[if chance.index(2) == 0 { key } else { value } + 2 + chance.index(2)] ^= 1 << chance.index(8)
+        }
         Right::NullValue => message[value..value + 4].fill(255),
     }
     seal(message);

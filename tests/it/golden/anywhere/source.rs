@@ -56,7 +56,8 @@ impl Source {
     /// Every `step`th log of the collection that is not damaged.
     pub(super) fn some(step: usize) -> Vec<Self> {
         let known = golden();
-        let mut places: Vec<_> = known.iter().map(|path| (name(path), path.join("log"), path.join("manifest.jsonl"))).collect();
+        let mut places: Vec<_> =
+            known.iter().map(|path| (name(path), path.join("log"), path.join("manifest.jsonl"))).collect();
         let wounds = known[0].with_file_name("damaged").join("clean");
         if wounds.is_dir() {
             places.push(("damaged".to_owned(), wounds.join("log"), wounds.join("manifest.jsonl")));
@@ -78,6 +79,12 @@ impl Source {
         }
         assert!(!sources.is_empty());
         sources
+    }
+
+    /// The log in `dir` of the collection's directory `name`.
+    pub(super) fn one(name: &str, dir: &str) -> Self {
+        let place = golden()[0].with_file_name(name);
+        Self::of(name, &Tree::read(&place.join("log")), dir).unwrap()
     }
 
     fn of(name: &str, whole: &Tree, dir: &str) -> Option<Self> {
