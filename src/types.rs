@@ -47,7 +47,6 @@ impl fmt::Display for Offset {
 /// # use ottla::Timestamp;
 /// assert_eq!(Timestamp(1_700_000_000_000).to_string(), "1700000000000");
 /// assert_eq!(Timestamp(1000).plus(std::time::Duration::from_secs(2)), Timestamp(3000));
-/// assert_eq!(Timestamp(1000).minus(std::time::Duration::from_secs(2)), Timestamp(-1000));
 /// assert!(!Timestamp::NONE.is_some());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,7 +70,7 @@ impl Timestamp {
 
     /// This point in time and `duration` less, in whole milliseconds.
     #[must_use]
-    pub fn minus(self, duration: Duration) -> Self {
+    pub(crate) fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 }

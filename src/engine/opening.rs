@@ -116,14 +116,14 @@ fn open_once(disk: &Arc<dyn Disk>, config: &EngineConfig, defaults: &TopicConfig
         }
     }
 
-    let producers_since = disk.now().minus(config.producer_id_expiration());
+    let forget_producers_before = disk.now().minus(config.producer_id_expiration());
     let opener = Opener {
         lane: &lane,
         log_dir: &log_dir,
         quarantine: quarantine.as_ref(),
         was_clean,
         old_epoch,
-        producers_since,
+        forget_producers_before,
         defaults,
     };
     let topics = opener.open_topics(&lock(&catalog), &mut report)?;
@@ -185,7 +185,7 @@ struct Opener<'a> {
     /// Of before this opening: no batch on the disk has a later one.
     old_epoch: LeaderEpoch,
     /// Producers that appended last before it are forgotten.
-    producers_since: Timestamp,
+    forget_producers_before: Timestamp,
     defaults: &'a TopicConfig,
 }
 
@@ -296,7 +296,7 @@ impl Opener<'_> {
             log_start: known.map(|known| known.log_start),
             durable_end: known.map(|known| known.durable_end).or_else(|| checkpoint.get(name).copied()),
             was_clean: self.was_clean,
-            producers_since: self.producers_since,
+            forget_producers_before: Some(self.forget_producers_before),
             now: self.lane.disk.now(),
         };
         let mut before_cut = |log_end: Offset| {

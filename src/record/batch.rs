@@ -296,8 +296,8 @@ impl BatchHeader {
         Offset(self.base_offset.0 + self.last_offset_delta as i64 + 1)
     }
 
-    /// The sequence number of the last record, or of the one that was last before a compaction; -1 if its producer has no
-    /// id. Behind the greatest number comes 0. Kafka: `lastSequence`.
+    /// The sequence number of the last record, or of the one that was last before a compaction; -1 if the batch has none.
+    /// Behind the greatest number comes 0. Kafka: `lastSequence`.
     #[must_use]
     pub fn last_sequence(&self) -> i32 {
         self.sequence_at(self.last_offset_delta)
@@ -315,7 +315,7 @@ impl BatchHeader {
     }
 
     /// Whether it is from a producer that a Kafka cluster gave its id: those count from 0, and ours from 2^62.
-    pub(crate) const fn has_clusters_producer(&self) -> bool {
+    pub(crate) const fn has_cluster_producer(&self) -> bool {
         self.producer_id >= 0 && self.producer_id < FIRST_OWN_PRODUCER
     }
 

@@ -235,7 +235,7 @@ impl SealedBatch {
     pub(crate) fn imported(batch: &Batch) -> Self {
         let mut bytes = batch.as_bytes().to_vec();
         let header = batch.header();
-        if header.producer_id != ProducerStamp::NONE.producer_id && !header.has_clusters_producer() {
+        if header.producer_id != ProducerStamp::NONE.producer_id && !header.has_cluster_producer() {
             BatchHeader::remove_producer(&mut bytes);
         } else if header.is_transactional() {
             remove_transaction(&mut bytes);

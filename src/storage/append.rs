@@ -226,7 +226,7 @@ impl Log {
             }
         };
         if let Err(error) = tail.producers.write(self.dir.as_ref()) {
-            log::warn!("{}: {error}", self.name); // the next opening begins with an older snapshot
+            log::warn!("{}: {error}", self.name); // the next opening begins with an older one
         }
         let mut segments = self.segments.load().as_ref().clone();
         segments.pop();

@@ -129,14 +129,13 @@ impl Copying<'_> {
         }
         let source = self.segment(&self.export.dir, base, len);
         let indexes = Indexes::new(base);
-        // Of a segment that begins with another epoch something is to be changed: no need to look at it twice.
-        let may_share = next.is_some() && self.begins_with_epoch_0(&source)?;
+        // If its first batch is to be changed there is no need to look at it twice.
+        let may_share = next.is_some() && self.begins_as_it_stays(&source)?;
         let is_shared = may_share && {
             let mut differs = false;
             let transactions = self.transactions.clone();
             let seen = self.walk(&source, next, &indexes, |batch| {
-                let header = batch.header();
-                differs |= header.leader_epoch != LeaderEpoch::FIRST || header.has_clusters_producer();
+                differs |= !stays(batch.header());
                 Ok(())
             })?;
             let name = source.file_name();
@@ -170,7 +169,7 @@ impl Copying<'_> {
             let begin = pending.len();
             pending.extend_from_slice(batch.as_bytes());
             BatchHeader::store_leader_epoch(&mut pending[begin..], LeaderEpoch::FIRST);
-            if batch.header().has_clusters_producer() {
+            if batch.header().has_cluster_producer() {
                 BatchHeader::remove_producer(&mut pending[begin..]);
             }
             if pending.len() >= WRITE_BYTES {
@@ -194,10 +193,10 @@ impl Copying<'_> {
         Segment::at(dir, base, len, false, u64::from(self.export.index_interval_bytes))
     }
 
-    fn begins_with_epoch_0(&self, segment: &Segment) -> Result<bool> {
+    fn begins_as_it_stays(&self, segment: &Segment) -> Result<bool> {
         let mut header = [0; BatchHeader::LEN_BYTES];
         let read = segment.file()?.read_at(&mut header, 0)?;
-        Ok(BatchHeader::parse(&header[..read]).is_ok_and(|header| header.leader_epoch == LeaderEpoch::FIRST))
+        Ok(BatchHeader::parse(&header[..read]).is_ok_and(|header| stays(&header)))
     }
 
     /// Goes through all batches of a segment, each of which has to be whole and in its place; says how many records
@@ -259,4 +258,9 @@ impl Copying<'_> {
             reason: reason.into(),
         }
     }
+}
+
+/// Whether nothing of a batch is to be changed.
+fn stays(header: &BatchHeader) -> bool {
+    header.leader_epoch == LeaderEpoch::FIRST && !header.has_cluster_producer()
 }

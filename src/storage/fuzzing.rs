@@ -62,7 +62,7 @@ pub fn index_open(input: &[u8]) {
         log_start: Some(Offset::ZERO),
         durable_end: Some(Offset(RECORDS)),
         was_clean: flags & 1 == 1,
-        producers_since: Timestamp::NONE,
+        forget_producers_before: None,
         now: Timestamp(T),
     };
     let log = Log::open(&opening, &mut |_| panic!("nothing is torn"), &mut |_| {}).expect("indexes are caches");

@@ -17,8 +17,8 @@
 //!   38  i64  transaction         where the open transaction began; -1 if none is open
 //! ```
 //!
-//! All numbers are big-endian. The producers stand in no order. Kafka wants a snapshot at the log end of a log that was closed cleanly, or else it goes
-//! through the log for producers. Kafka: `ProducerStateManager`.
+//! All numbers are big-endian. Ours stand by id, Kafka's in any order. Kafka wants a snapshot at the log end of a log that
+//! was closed cleanly, or else it goes through the log for producers. Kafka: `ProducerStateManager`.
 
 use std::fmt;
 
@@ -32,8 +32,10 @@ use crate::types::{Offset, Timestamp};
 
 /// What a file of that kind is called behind its offset.
 pub(crate) const SNAPSHOT: &str = "snapshot";
+/// How many producers one may have: 256 MiB of them.
+pub(crate) const MOST_PRODUCERS: usize = (256 << 20) / ENTRY_BYTES;
 /// How large one may be.
-pub(crate) const SNAPSHOT_LIMIT: u64 = 256 << 20;
+pub(crate) const SNAPSHOT_LIMIT: u64 = (ENTRIES_AT + MOST_PRODUCERS * ENTRY_BYTES) as u64;
 
 const VERSION: i16 = 1;
 const CONTENT_AT: usize = 6;
@@ -187,12 +189,15 @@ pub(crate) fn read_snapshot(bytes: &[u8]) -> (Vec<ProducerState>, Option<Snapsho
 }
 
 /// The bytes of a snapshot.
-pub(crate) fn encode_snapshot(producers: &[ProducerState]) -> Vec<u8> {
+pub(crate) fn encode_snapshot<'a>(
+    producers: impl IntoIterator<Item = &'a ProducerState, IntoIter: ExactSizeIterator>,
+) -> Vec<u8> {
+    let producers = producers.into_iter();
     let mut bytes = Vec::with_capacity(ENTRIES_AT + producers.len() * ENTRY_BYTES);
     bytes.put_i16(VERSION);
     bytes.put_u32(0);
     bytes.put_i32(i32::try_from(producers.len()).expect("a file has room for no more"));
-    producers.iter().for_each(|producer| producer.encode(&mut bytes));
+    producers.for_each(|producer| producer.encode(&mut bytes));
     let crc = checksum(&bytes[CONTENT_AT..]);
     bytes[2..CONTENT_AT].copy_from_slice(&crc.to_be_bytes());
     bytes

@@ -8,61 +8,71 @@
 //!
 //! No batch below an offset ever changes what the producers were there, so a snapshot is right for good, whether it was
 //! synced or not: one that a crash has torn fails its checksum, and then an older one leads to the same with more
-//! batches. But only while the log goes on from that offset. One above the log end is therefore removed, durably, before
-//! anything is appended: it tells of batches that the crash took.
+//! batches. One that is whole is never written again, since that might tear it. And it is right only while the log goes
+//! on from its offset: one above the log end tells of batches that a crash took, and is removed, durably, before anything
+//! is appended.
 //!
 //! Of each producer the last batch is kept, about 100 bytes of memory. Kafka: `ProducerStateManager`.
 
 use std::collections::BTreeMap;
 
 use crate::error::Result;
-use crate::io::{Dir, replace};
+use crate::io::{Dir, read_small, replace};
 use crate::record::BatchHeader;
-use crate::storage::checkpoint::read_if_there;
 use crate::storage::files::segment_name;
 use crate::storage::producer_state::{
-    ProducerState, SNAPSHOT, SNAPSHOT_LIMIT, encode_snapshot, is_snapshot, read_snapshot,
+    MOST_PRODUCERS, ProducerState, SNAPSHOT, SNAPSHOT_LIMIT, SnapshotFault, encode_snapshot, is_snapshot, read_snapshot,
 };
 use crate::types::{Offset, Timestamp};
 
 /// The producers of a log up to some offset.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Producers {
     by_id: BTreeMap<i64, ProducerState>,
     /// Every batch below it was noted. Kafka: `mapEndOffset`.
     end: Offset,
+    /// Of which end there is a whole snapshot; the newest one that is known.
+    snapshot: Option<Offset>,
 }
 
 impl Producers {
     /// No producer below `end`.
     pub(crate) fn none_below(end: Offset) -> Self {
-        Self { by_id: BTreeMap::new(), end }
+        Self { by_id: BTreeMap::new(), end, snapshot: None }
     }
 
-    /// Those of the snapshot of `end`, but for those that appended last before `since`; or what is wrong with that file.
-    /// Kafka: `producer.id.expiration.ms`.
+    /// Those of the snapshot of `end`, or what is wrong with that.
     ///
     /// # Errors
     /// The operating system's.
-    pub(crate) fn load(dir: &dyn Dir, end: Offset, since: Timestamp) -> Result<Result<Self, String>> {
-        let bytes = match read_if_there(dir, &segment_name(end, SNAPSHOT), SNAPSHOT_LIMIT) {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => return Ok(Err("it is missing".to_owned())),
-            Err(error) if error.is_corruption() => return Ok(Err(error.to_string())),
-            Err(error) => return Err(error),
-        };
+    pub(crate) fn load(dir: &dyn Dir, end: Offset) -> Result<Result<Self, SnapshotFault>> {
+        let bytes = read_small(dir.open(&segment_name(end, SNAPSHOT))?.as_ref(), SNAPSHOT_LIMIT)?;
         let (producers, fault) = read_snapshot(&bytes);
         if let Some(fault) = fault {
-            return Ok(Err(fault.to_string()));
+            return Ok(Err(fault));
         }
-        let is_known = |state: &ProducerState| state.last_timestamp >= since || state.current_txn_first_offset.0 >= 0;
-        let by_id = producers.into_iter().filter(is_known).map(|state| (state.producer_id, state)).collect();
-        Ok(Ok(Self { by_id, end }))
+        let by_id = producers.into_iter().map(|state| (state.producer_id, state)).collect();
+        Ok(Ok(Self { by_id, end, snapshot: Some(end) }))
     }
 
     /// Every batch below it was noted.
     pub(crate) const fn end(&self) -> Offset {
         self.end
+    }
+
+    /// What is remembered of one of them.
+    pub(crate) fn get(&self, producer_id: i64) -> Option<ProducerState> {
+        self.by_id.get(&producer_id).copied()
+    }
+
+    /// All of them, by id.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &ProducerState> {
+        self.by_id.values()
+    }
+
+    /// Whether there is a whole snapshot of all of it.
+    pub(crate) fn has_snapshot(&self) -> bool {
+        self.snapshot == Some(self.end)
     }
 
     /// Takes note of the next batch; of one below the end nothing is new.
@@ -71,7 +81,7 @@ impl Producers {
             return;
         }
         self.end = header.next_offset();
-        if header.producer_id < 0 || header.is_control() {
+        if header.producer_id < 0 || header.base_sequence < 0 || header.is_control() {
             return;
         }
         let state = ProducerState {
@@ -92,21 +102,32 @@ impl Producers {
         self.end = self.end.max(end);
     }
 
-    /// Writes their snapshot without syncing it: whoever finds it torn takes an older one.
+    /// Forgets those that appended last before `time`. Kafka: `producer.id.expiration.ms`.
+    pub(crate) fn forget_before(&mut self, time: Timestamp) {
+        let has_transaction = |state: &ProducerState| state.current_txn_first_offset >= Offset::ZERO;
+        self.by_id.retain(|_, state| state.last_timestamp >= time || has_transaction(state));
+    }
+
+    /// Writes their snapshot, unless there is one, without syncing it: whoever finds it torn takes an older one.
     ///
     /// # Errors
     /// The operating system's.
-    pub(crate) fn write(&self, dir: &dyn Dir) -> Result<()> {
-        dir.create(&segment_name(self.end, SNAPSHOT))?.write_all_at(&self.encode(), 0)
+    pub(crate) fn write(&mut self, dir: &dyn Dir) -> Result<()> {
+        if !self.has_snapshot() {
+            dir.create(&segment_name(self.end, SNAPSHOT))?.write_all_at(&self.encode(), 0)?;
+            self.snapshot = Some(self.end);
+        }
+        Ok(())
     }
 
     /// Writes their snapshot, durably, with all names in the directory; no other one is needed then, and is removed.
     ///
     /// # Errors
     /// The operating system's.
-    pub(crate) fn store(&self, dir: &dyn Dir) -> Result<()> {
+    pub(crate) fn store(&mut self, dir: &dyn Dir) -> Result<()> {
         let name = segment_name(self.end, SNAPSHOT);
         replace(dir, &name, &self.encode())?;
+        self.snapshot = Some(self.end);
         for entry in dir.list()? {
             if is_snapshot(&entry.name) && !entry.is_dir && entry.name != name {
                 dir.remove(&entry.name)?; // not synced: one that comes back does no harm
@@ -115,9 +136,14 @@ impl Producers {
         Ok(())
     }
 
+    /// If they are more than a snapshot takes, those that appended last.
     fn encode(&self) -> Vec<u8> {
-        let producers: Vec<ProducerState> = self.by_id.values().copied().collect();
-        encode_snapshot(&producers)
+        let mut producers: Vec<&ProducerState> = self.by_id.values().collect();
+        if producers.len() > MOST_PRODUCERS {
+            producers.sort_unstable_by_key(|state| std::cmp::Reverse(state.last_timestamp));
+            producers.truncate(MOST_PRODUCERS);
+        }
+        encode_snapshot(producers)
     }
 }
 
@@ -141,7 +167,6 @@ mod tests {
 
     const T: Timestamp = Timestamp(1_700_000_000_000);
     const EPOCH: LeaderEpoch = LeaderEpoch(0);
-    const ALL: Timestamp = Timestamp(i64::MIN);
 
     struct Place {
         disk: MemoryDisk,
@@ -162,7 +187,7 @@ mod tests {
             (Self { disk, dir, quarantine, config }, log)
         }
 
-        fn open_since(&self, was_clean: bool, durable_end: Offset, since: Timestamp) -> (Log, Vec<Finding>) {
+        fn open_since(&self, was_clean: bool, durable_end: Offset, since: Option<Timestamp>) -> (Log, Vec<Finding>) {
             let opening = Opening {
                 dir: &self.dir,
                 name: &TopicPartition::new("t", 0),
@@ -172,7 +197,7 @@ mod tests {
                 log_start: Some(Offset::ZERO),
                 durable_end: Some(durable_end),
                 was_clean,
-                producers_since: since,
+                forget_producers_before: since,
                 now: T,
             };
             let mut found = Vec::new();
@@ -181,7 +206,7 @@ mod tests {
         }
 
         fn open(&self, was_clean: bool, durable_end: Offset) -> Log {
-            self.open_since(was_clean, durable_end, ALL).0
+            self.open_since(was_clean, durable_end, None).0
         }
 
         /// The power fails, and comes back.
@@ -225,12 +250,15 @@ mod tests {
         }
     }
 
-    fn known(log: &Log) -> Producers {
-        lock(&log.tail).producers.clone()
+    type Known = (BTreeMap<i64, ProducerState>, Offset);
+
+    fn known(log: &Log) -> Known {
+        let tail = lock(&log.tail);
+        (tail.producers.by_id.clone(), tail.producers.end)
     }
 
     /// What the batches of the log say.
-    fn expected(log: &Log) -> Producers {
+    fn expected(log: &Log) -> Known {
         let mut producers = Producers::none_below(Offset::ZERO);
         for segment in log.segments.load().iter() {
             let mut walk = Walk::new(segment, 0, segment.base_offset(), Check::Whole);
@@ -239,7 +267,7 @@ mod tests {
                 producers.note(batch.header());
             }
         }
-        producers
+        (producers.by_id, producers.end)
     }
 
     #[test]
@@ -261,7 +289,7 @@ mod tests {
         };
         let by_id = [state(4000, 2, 10, 1), state(4001, 0, 8, 0)];
         let by_id = by_id.into_iter().map(|state| (state.producer_id, state)).collect();
-        assert_eq!(known(&log), Producers { by_id, end: Offset(11) });
+        assert_eq!(known(&log), (by_id, Offset(11)));
     }
 
     #[test]
@@ -269,10 +297,16 @@ mod tests {
         let (place, log) = Place::new(1 << 20);
         append(&log, stamp(4000, 0), 3);
         log.close().unwrap();
-        let (log, found) = place.open_since(true, Offset(3), T);
+        let (log, found) = place.open_since(true, Offset(3), Some(T));
         assert_eq!((known(&log), found), (expected(&log), vec![]));
-        let (log, found) = place.open_since(true, Offset(3), Timestamp(T.0 + 1));
-        assert_eq!((known(&log), found), (Producers::none_below(Offset(3)), vec![]));
+        // Also those that no snapshot tells of.
+        for (was_clean, file) in [(true, None), (false, None), (false, Some("00000000000000000003.snapshot"))] {
+            if let Some(file) = file {
+                place.dir.remove(file).unwrap();
+            }
+            let (log, found) = place.open_since(was_clean, Offset(3), Some(Timestamp(T.0 + 1)));
+            assert_eq!((known(&log), found), ((BTreeMap::new(), Offset(3)), vec![]));
+        }
     }
 
     #[test]
@@ -304,12 +338,60 @@ mod tests {
         log.close().unwrap();
         drop(log);
         place.disk.flip_bit("t-0/00000000000000000003.snapshot", 30, 1).unwrap();
-        let (log, found) = place.open_since(true, Offset(3), ALL);
+        let (log, found) = place.open_since(true, Offset(3), None);
         assert_eq!(known(&log), expected(&log));
         let [Finding::Rebuilt { reason, .. }] = &found[..] else { panic!("{found:?}") };
         assert!(reason.starts_with("its checksum is"), "{reason}");
         log.close().unwrap();
-        assert_eq!(place.open_since(true, Offset(3), ALL).1, []);
+        assert_eq!(place.open_since(true, Offset(3), None).1, []);
+    }
+
+    #[test]
+    fn roll_does_not_touch_the_snapshot_that_the_last_close_has_synced() {
+        let (place, log) = Place::new(200);
+        append(&log, stamp(4000, 0), 3);
+        sync(&log);
+        log.close().unwrap();
+        drop(log);
+        let log = place.open(true, Offset(3));
+        let name = "t-0/00000000000000000003.snapshot";
+        place.disk.flip_bit(name, 30, 1).unwrap();
+        let before = place.disk.content(name).unwrap();
+        append(&log, stamp(4000, 3), 3); // which begins a segment at 3
+        assert_eq!(log.segment_count(), 2);
+        assert_eq!(place.disk.content(name).unwrap(), before);
+    }
+
+    #[test]
+    fn snapshot_that_cannot_be_read_is_told_and_stops_nothing() {
+        let (place, log) = Place::new(200);
+        append(&log, stamp(4000, 0), 3);
+        append(&log, stamp(4000, 3), 3);
+        sync(&log);
+        drop(log);
+        place.disk.make_unreadable("t-0/00000000000000000003.snapshot", 0..56).unwrap();
+        let (log, found) = place.open_since(false, Offset(6), None);
+        assert_eq!(known(&log), expected(&log));
+        let [Finding::Rebuilt { path, .. }] = &found[..] else { panic!("{found:?}") };
+        assert!(path.ends_with("00000000000000000003.snapshot"));
+    }
+
+    #[test]
+    fn batches_that_cannot_be_read_any_more_stop_no_opening() {
+        let (place, log) = Place::new(200);
+        append(&log, stamp(1, 0), 3);
+        append(&log, stamp(2, 0), 3);
+        append(&log, stamp(3, 0), 3);
+        sync(&log);
+        drop(log);
+        for name in place.snapshots() {
+            place.dir.remove(&name).unwrap();
+        }
+        place.disk.make_unreadable("t-0/00000000000000000000.log", 0..100).unwrap();
+        let (log, found) = place.open_since(false, Offset(9), None);
+        assert_eq!((known(&log).0.into_keys().collect::<Vec<_>>(), found), (vec![2, 3], vec![]));
+        drop(log);
+        assert_eq!(place.snapshots(), ["00000000000000000009.snapshot"], "the next opening has less to do");
     }
 
     #[derive(Clone, Debug)]
@@ -404,7 +486,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(known(&log), expected(&log));
-                prop_assert_eq!(known(&log).end(), log.log_end());
+                prop_assert_eq!(known(&log).1, log.log_end());
             }
         }
     }

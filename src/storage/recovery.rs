@@ -52,8 +52,8 @@ pub(crate) struct Opening<'a> {
     /// Everything below it was synced; `None` if nobody knows.
     pub(crate) durable_end: Option<Offset>,
     pub(crate) was_clean: bool,
-    /// Producers that appended last before it are forgotten.
-    pub(crate) producers_since: Timestamp,
+    /// Producers that appended last before it are forgotten, if there is such a time.
+    pub(crate) forget_producers_before: Option<Timestamp>,
     pub(crate) now: Timestamp,
 }
 
@@ -90,9 +90,9 @@ struct Recovery<'a> {
     log_end: Offset,
     /// Of which offsets there are snapshots, the least first.
     snapshots: Vec<Offset>,
-    /// Of which one the producers are.
-    snapshot: Option<Offset>,
     producers: Producers,
+    /// Batches were read for the producers that no snapshot tells of.
+    has_caught_up: bool,
     /// Of the last segment that was scanned.
     filler: IndexFiller,
     first_timestamp: Option<Timestamp>,
@@ -135,8 +135,8 @@ impl<'a> Recovery<'a> {
             epochs_changed: false,
             log_end: log_start,
             snapshots,
-            snapshot: None,
             producers: Producers::none_below(log_start),
+            has_caught_up: false,
             filler: IndexFiller::new(interval),
             first_timestamp: None,
             tail_from: None,
@@ -147,57 +147,57 @@ impl<'a> Recovery<'a> {
             recovery.rebuild_epochs()?;
             found(Finding::Rebuilt { path: opening.dir.path().join(LEADER_EPOCHS), reason: damage.reason().into() });
         }
-        recovery.load_producers(found)?;
+        recovery.load_producers(found);
         Ok(recovery)
     }
 
-    /// Takes the newest snapshot that lies in the log for sure and is whole. Without any, a log that was closed never had
-    /// producers. Kafka: `ProducerStateManager.truncateAndReload`.
-    fn load_producers(&mut self, found: &mut dyn FnMut(Finding)) -> Result<()> {
-        let Opening { dir, was_clean, producers_since, .. } = *self.opening;
+    /// Takes the newest snapshot that lies in the log for sure and is whole; those that are not whole go.
+    fn load_producers(&mut self, found: &mut dyn FnMut(Finding)) {
+        let dir = self.opening.dir.as_ref();
         let usable = self.snapshots.partition_point(|end| *end <= self.durable_end);
         for end in self.snapshots[..usable].iter().rev() {
-            match Producers::load(dir.as_ref(), *end, producers_since)? {
-                Ok(producers) => {
+            let name = segment_name(*end, SNAPSHOT);
+            let reason = match Producers::load(dir, *end) {
+                Ok(Ok(producers)) => {
                     self.producers = producers;
-                    self.snapshot = Some(*end);
-                    return Ok(());
+                    return;
                 }
-                // Nobody has synced it, unless the log was closed.
-                Err(reason) if was_clean => {
-                    found(Finding::Rebuilt {
-                        path: dir.path().join(segment_name(*end, SNAPSHOT)),
-                        reason: reason.into(),
-                    });
+                Ok(Err(fault)) => {
+                    if let Err(error) = dir.remove(&name) {
+                        log::warn!("{}: {error}", self.opening.name);
+                    }
+                    // Nobody has synced it, unless the log was closed.
+                    Some(fault.to_string()).filter(|_| self.opening.was_clean)
                 }
-                Err(_) => {}
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(reason) = reason {
+                found(Finding::Rebuilt { path: dir.path().join(name), reason: reason.into() });
             }
         }
-        if was_clean && self.snapshots.is_empty() {
-            self.producers.pass_to(self.durable_end);
-        }
-        Ok(())
     }
 
-    /// Takes note of the producers between the snapshot and where the scan begins.
-    fn catch_up_producers(&mut self, scan_from: Offset) -> Result<()> {
+    /// Takes note of the producers between the snapshot and where the scan begins. What cannot be read there costs its
+    /// records, as ever, and no opening.
+    fn catch_up_producers(&mut self, scan_from: Offset) {
+        if self.producers.end() >= scan_from {
+            return;
+        }
+        self.has_caught_up = true;
         let holding = self.segments.partition_point(|segment| segment.base_offset() <= self.producers.end());
         for segment in &self.segments[holding.saturating_sub(1)..] {
-            if self.producers.end() >= scan_from || segment.base_offset() >= scan_from {
+            if segment.base_offset() >= scan_from {
                 break;
             }
-            let mut walk = Walk::new(segment, 0, segment.base_offset(), Check::Whole);
-            while let Some(step) = walk.next_step()? {
-                match step {
-                    Step::Batch { batch, .. } if batch.header().base_offset < scan_from => {
-                        self.producers.note(batch.header());
-                    }
-                    Step::Batch { .. } => break,
-                    Step::Damage { .. } => {}
+            let noted = each_header(segment, |header| {
+                if header.base_offset < scan_from {
+                    self.producers.note(header);
                 }
+            });
+            if let Err(error) = noted {
+                log::warn!("{}: {error}", self.opening.name);
             }
         }
-        Ok(())
     }
 
     /// The batches carry their epochs: goes through the headers of all of them.
@@ -205,14 +205,11 @@ impl<'a> Recovery<'a> {
         self.epochs = LeaderEpochs::default();
         self.epochs_changed = true;
         for segment in &self.segments {
-            let mut walk = Walk::new(segment, 0, segment.base_offset(), Check::Whole);
-            while let Some(step) = walk.next_step()? {
-                if let Step::Batch { batch, .. } = step
-                    && batch.header().leader_epoch <= self.opening.epoch
-                {
-                    self.epochs.assign(batch.header().leader_epoch, batch.header().base_offset);
+            each_header(segment, |header| {
+                if header.leader_epoch <= self.opening.epoch {
+                    self.epochs.assign(header.leader_epoch, header.base_offset);
                 }
-            }
+            })?;
         }
         Ok(())
     }
@@ -266,7 +263,7 @@ impl<'a> Recovery<'a> {
     fn scan_segment(&mut self, index: usize, found: &mut dyn FnMut(Finding)) -> Result<()> {
         let segment = Arc::clone(&self.segments[index]);
         let (indexes, position, offset) = self.scan_start(&segment)?;
-        self.catch_up_producers(offset)?;
+        self.catch_up_producers(offset);
         let bounds = EpochBounds { starts: Arc::new(self.epochs.clone()), latest: self.opening.epoch };
         let next_base = self.segments.get(index + 1).map(|next| next.base_offset());
         let walk = Walk::new(&segment, position, offset, Check::Whole).with_epochs(bounds);
@@ -489,6 +486,15 @@ impl<'a> Recovery<'a> {
         let sealed = self.segments.iter().rev().skip(1).filter(|_| !opening.was_clean);
         let indexes_unsynced = sealed.map(|segment| segment.base_offset()).collect();
         self.producers.pass_to(self.log_end);
+        let closed_at = Some(self.log_end).filter(|_| opening.was_clean && self.producers.has_snapshot());
+        if let Some(time) = opening.forget_producers_before {
+            self.producers.forget_before(time);
+        }
+        if self.has_caught_up
+            && let Err(error) = self.producers.write(opening.dir.as_ref())
+        {
+            log::warn!("{}: {error}", opening.name); // the next opening may have to catch up again
+        }
         let parts = Parts {
             indexes_unsynced,
             segments: self.segments,
@@ -497,9 +503,20 @@ impl<'a> Recovery<'a> {
             log_start: self.log_start.min(self.log_end),
             log_end: self.log_end,
             producers: self.producers,
-            closed_at: Some(self.log_end).filter(|end| opening.was_clean && self.snapshot == Some(*end)),
+            closed_at,
         };
         let (name, config) = (opening.name.clone(), Arc::clone(&opening.config));
         Ok(Log::from_parts(opening.dir, name, config, parts, self.filler, self.first_timestamp, opening.now))
     }
+}
+
+/// Goes through the headers of all batches of a segment, past damage.
+fn each_header(segment: &Segment, mut take: impl FnMut(&BatchHeader)) -> Result<()> {
+    let mut walk = Walk::new(segment, 0, segment.base_offset(), Check::Whole);
+    while let Some(step) = walk.next_step()? {
+        if let Step::Batch { batch, .. } = step {
+            take(batch.header());
+        }
+    }
+    Ok(())
 }

@@ -94,7 +94,7 @@ impl Sample {
             log_start: Some(Offset::ZERO),
             durable_end: Some(durable_end),
             was_clean: left.is_clean,
-            producers_since: Timestamp::NONE,
+            forget_producers_before: None,
             now: Timestamp(T),
         };
         Log::open(&opening, &mut |_| panic!("nothing is torn"), &mut |finding| panic!("{finding}")).unwrap()

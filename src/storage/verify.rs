@@ -23,7 +23,8 @@ use crate::storage::checkpoint::{PARTITION_METADATA, read_partition_metadata};
 use crate::storage::files::{parse_segment_name, segment_behind, segment_name};
 use crate::storage::foreign::ForeignLog;
 use crate::storage::leader_epochs::{LEADER_EPOCHS, LeaderEpochs, LeaderEpochsFinding};
-use crate::storage::producer_state::{SNAPSHOT_LIMIT, read_snapshot};
+use crate::storage::producer_state::{ProducerState, SNAPSHOT_LIMIT, read_snapshot};
+use crate::storage::producers::Producers;
 use crate::storage::segment::Segment;
 use crate::storage::verify::indexes::IndexChecks;
 use crate::storage::walk::{Check, EpochBounds, Step, Walk};
@@ -220,6 +221,7 @@ pub(crate) fn verify_log(dir: &Arc<dyn Dir>, facts: &LogFacts, pause: &dyn Fn())
         transactions: BTreeMap::new(),
         behind: facts.only.and_then(|only| segment_behind(entries.iter().map(|entry| entry.name.as_str()), only)),
         last_magic: 0,
+        producers: Producers::none_below(Offset::ZERO),
         has_producers: false,
         has_lost_end: false,
         verdict: LogVerdict::default(),
@@ -276,6 +278,8 @@ struct Verifier<'a> {
     behind: Option<Offset>,
     /// The format of the last batch.
     last_magic: i8,
+    /// By the batches.
+    producers: Producers,
     has_producers: bool,
     /// The log ends in damage, and nobody knows at which offset.
     has_lost_end: bool,
@@ -565,6 +569,7 @@ impl Verifier<'_> {
         let header = batch.header();
         self.last_magic = header.magic;
         self.has_producers |= header.producer_id >= 0;
+        self.producers.note(header);
         if !header.is_transactional() || !self.facts.foreign.is_dense || !self.facts.was_clean {
             return;
         }
@@ -637,7 +642,9 @@ impl Verifier<'_> {
             Some((parse_segment_name(&entry.name).filter(|(_, end)| *end == "snapshot")?.0, &entry.name))
         });
         let snapshots: Vec<_> = snapshots.collect();
-        for (_, name) in &snapshots {
+        // While our log is open, nobody has synced them: a crash may tear them, and the next opening sees to it.
+        let is_synced = self.facts.was_clean || self.facts.ours.is_none();
+        for (_, name) in snapshots.iter().filter(|_| is_synced) {
             let look = || {
                 let content = self.dir.open(name).and_then(|file| read_small(file.as_ref(), SNAPSHOT_LIMIT));
                 match content {
@@ -660,6 +667,24 @@ impl Verifier<'_> {
         {
             let path = self.path(&segment_name(end, "snapshot"));
             self.found(Defect::new(DefectKind::Cache, path, "a clean shutdown writes it, and it is missing"));
+        }
+        if self.facts.ours.is_some() && self.facts.was_clean && self.verdict.defects.is_empty() {
+            self.check_producers();
+        }
+    }
+
+    /// The snapshot of our log's end may know of less producers than the batches do, or of batches that were taken out.
+    fn check_producers(&mut self) {
+        let Some(end) = self.verdict.log_end else { return };
+        let Ok(Ok(stored)) = Producers::load(self.dir.as_ref(), end) else { return };
+        let is_wrong = |state: &&ProducerState| {
+            let known = self.producers.get(state.producer_id);
+            state.last_offset >= end
+                || known.is_some_and(|known| state.last_offset <= known.last_offset && **state != known)
+        };
+        if let Some(state) = stored.iter().find(is_wrong) {
+            let detail = format!("what it says of producer {} does not go with the batches", state.producer_id);
+            self.found(Defect::new(DefectKind::Cache, self.path(&segment_name(end, "snapshot")), detail));
         }
     }
 }

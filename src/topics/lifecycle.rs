@@ -100,7 +100,7 @@ pub(crate) fn import_partitions(
             log_start: Some(log_start),
             durable_end: Some(log_end),
             was_clean: true,
-            producers_since: Timestamp(i64::MIN), // all that were just written
+            forget_producers_before: None,
             now: new.now,
         };
         let mut found = None;

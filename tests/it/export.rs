@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use ottla::replay::{Archive, Scanned};
 use ottla::{
-    Acks, Admin, Batch, BatchHeader, Compression, Consumer, Engine, Error, ExportOptions, LeaderEpoch, NewTopic,
-    Offset, Producer, ProducerConfig, ProducerRecord, VerifyOptions, export, verify,
+    Acks, Admin, Batch, BatchHeader, Compression, Consumer, Engine, Error, ExportOptions, ImportOptions, LeaderEpoch,
+    NewTopic, Offset, Producer, ProducerConfig, ProducerRecord, VerifyOptions, export, verify,
 };
 use tempfile::TempDir;
 
@@ -350,4 +351,30 @@ fn command_prints_what_was_written_and_what_is_left_to_do() {
     let said = home.run_with(&["export", third.to_str().unwrap()]).refused();
     assert!(said.contains("orders-0: offsets 0 to 0 are unreadable") && said.contains("repair"), "{said}");
     assert!(!third.exists());
+}
+
+/// A cluster counts from 0 again, and the first batch of a producer of its own would be taken for an old one's last.
+#[test]
+fn producer_ids_of_another_cluster_are_not_handed_over() {
+    let home = temporary_dir();
+    let (ours, target) = (home.path().join("data"), home.path().join("out"));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/idempotent/log");
+    let engine = Engine::open(&ours).unwrap();
+    Admin::new(&engine).import(&source, &ImportOptions::default().config("segment.bytes", "2000")).unwrap();
+    engine.close().unwrap();
+    let producers = |path: &Path| -> Vec<i64> {
+        let mut found = Vec::new();
+        for log in Archive::open(path).unwrap().logs() {
+            for step in log.scan() {
+                let Scanned::Batch(stored) = step.unwrap() else { panic!("{path:?} is whole") };
+                found.push(stored.batch.header().producer_id);
+            }
+        }
+        found
+    };
+    assert!(producers(&ours.join("log")).iter().any(|id| *id >= 0));
+    export(&ours, &target, &ExportOptions::default()).unwrap();
+    let exported = producers(&target);
+    assert!(exported.len() > 10 && exported.iter().all(|id| *id == -1), "{exported:?}");
+    assert!(verify(&target, &VerifyOptions::default()).unwrap().is_clean());
 }

@@ -135,4 +135,13 @@ fn r073_producer_is_known_behind_its_greatest_sequence_number() {
     assert_eq!((&producer["producer_id"], &producer["epoch"]), (&json!(4000), &json!(0)));
     assert_eq!((&producer["last_sequence"], &producer["last_offset"]), (&json!(0), &json!(3)));
     assert_eq!((&producer["offset_delta"], &producer["current_txn_first_offset"]), (&json!(0), &json!(null)));
+    assert!(home.run("verify").done().starts_with("no findings"));
+    // One of other batches: producer 4000 with its last record at offset 123.
+    let other = "0001b47d0dad000000010000000000000fa0000200000009000000000000007b000000040000018bcfe5680000\
+                 0000070000000000000064";
+    fs::write(&snapshot, from_hex(other)).unwrap();
+    let ran = home.run("verify");
+    assert_eq!(ran.status, 1);
+    let said = String::from_utf8(ran.out).unwrap();
+    assert!(said.contains("cache: what it says of producer 4000 does not go with the batches"), "{said}");
 }
