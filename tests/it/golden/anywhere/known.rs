@@ -160,3 +160,16 @@ fn a_transaction_whose_end_may_be_in_a_segment_that_is_gone_is_left_out() {
         of_segment(source, &path)
     });
 }
+
+#[test]
+fn a_sealed_segment_that_is_cut_where_a_cleaner_was_is_said_by_its_index() {
+    let dir = "swept-none-0";
+    let lost = cost("compacted", dir, true, |source, tree| {
+        let path = segment(dir, 0);
+        let cut = batch_of(source, 79).bytes.start;
+        tree.bytes(&path).truncate(cut);
+        let gone = source.batches.iter().filter(|batch| batch.path == path && batch.bytes.start >= cut);
+        Hit { units: gone.map(|batch| (batch.first, batch.last)).collect(), is_gone: true, ..Hit::default() }
+    });
+    assert!(lost > 0);
+}
