@@ -121,14 +121,15 @@ impl Transactions {
         }
     }
 
-    /// What lies before segments that are gone with their indexes, and may not belong to the commit behind them.
+    /// What lies before segments that are gone with their indexes, and may not belong to the marker behind them.
     fn forget(&mut self, cut: Vec<(i64, Open)>, damages: &[(Offset, Offset)]) {
         for (producer_id, open) in cut {
             let markers = self.markers.get(&producer_id).map(Vec::as_slice).unwrap_or_default();
             let marker = markers.get(markers.partition_point(|marker| marker.offset < open.last));
             let is_restored =
                 |marker: &Marker| damages.iter().any(|(first, last)| (*first..=*last).contains(&marker.offset));
-            if marker.is_some_and(|marker| marker.commits && !is_restored(marker)) {
+            let is_its = |marker: &Marker| !marker.commits && open.first >= marker.begins;
+            if marker.is_some_and(|marker| !is_its(marker) && !is_restored(marker)) {
                 self.unknown.push((producer_id, open));
             }
         }

@@ -408,18 +408,22 @@ impl<'a> Walk<'a> {
         if header.base_offset == self.expected || !self.may_hold(header.base_offset) {
             return Ok(None);
         }
-        // At an end that nobody has named it is its number that is damaged: bytes do not go missing without a trace.
-        let is_confirmed = self.offset_behind(position, &header)?.is_some() && self.is_confirmed(position, &header)?;
+        // At an end that nobody has named it is its number that is damaged: bytes do not go missing without a trace. With
+        // a number that is too high it would not lie before the next one.
+        let next = self.offset_behind(position, &header)?;
+        let is_confirmed = next.is_some_and(|next| {
+            next == header.next_offset() || (self.foreign.is_some() && next > header.next_offset())
+        });
         Ok(is_confirmed.then_some((position, header.base_offset)))
     }
 
-    /// Whether the neighbour behind the batch at `position` agrees with its numbers. At an end that nobody has named there
-    /// is none: then a batch of others is believed.
+    /// Whether the neighbour behind the batch at `position`, which stands behind damage, agrees with its numbers. At an end
+    /// that nobody has named there is none: then a batch of others is believed.
     fn is_confirmed(&mut self, position: u64, header: &BatchHeader) -> Result<bool> {
         let Some(next) = self.offset_behind(position, header)? else {
             let behind = position + header.len_bytes as u64;
             let has_no_bound = self.segment_end.is_none() || self.may_reach_further;
-            let is_others = self.foreign.is_some() && has_no_bound;
+            let is_others = self.foreign.is_some() && has_no_bound && header.base_offset > self.expected;
             return Ok(is_others && (behind == self.end || self.is_rest(behind, header.next_offset())?));
         };
         // Behind damage that has cost no offset there is no room for the batch that was there.
@@ -461,10 +465,10 @@ impl<'a> Walk<'a> {
         Ok(is_end.then(|| (behind, end.unwrap_or(self.expected.next()))))
     }
 
-    /// Whether a whole batch stands at `position` that is no part of this log: what follows on it at the expected offset
-    /// has lost nothing. Where no offset may be missing, what follows is asked.
+    /// Whether a whole batch stands at `position` that is no part of this log: then nothing is lost before what follows on
+    /// it at the expected offset.
     fn is_stray(&mut self, position: u64, is_next: bool) -> Result<bool> {
-        Ok(is_next && self.allows_gaps() && self.batch_at(position, Check::Whole)?.is_ok())
+        Ok(is_next && self.foreign.is_some() && self.batch_at(position, Check::Whole)?.is_ok())
     }
 
     /// Whether a batch that begins at `offset` may stand from here on. It may be the expected one behind damage, too:

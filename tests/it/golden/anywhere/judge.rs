@@ -114,7 +114,7 @@ fn checked(source: &Source, hit: &Hit, tree: &Tree, chance: &mut Chance) -> Resu
     let (rows, report) = imported(root.path());
     let rows: BTreeMap<i64, Value> = rows.into_iter().map(|((_, offset), row)| (offset, row)).collect();
     if !source.dir.starts_with("__") {
-        let imported = Given { offsets: Vec::new(), records: rows, findings: report.findings.clone() };
+        let imported = Given { offsets: Vec::new(), records: rows, findings: report.findings };
         judge.is_right(&imported).map_err(|problem| format!("imported: {problem}"))?;
         judge.holds_nothing_uncommitted(imported.records.keys()).map_err(|problem| format!("imported: {problem}"))?;
         judge
@@ -225,7 +225,7 @@ impl Judge<'_> {
     }
 
     fn is_in_last_segment(&self, defect: &Defect) -> bool {
-        let last = self.source.segments().into_iter().filter(|path| self.root.join(path).exists()).next_back();
+        let last = self.source.segments().into_iter().rfind(|path| self.root.join(path).exists());
         last.is_some_and(|last| defect.path.ends_with(last))
     }
 

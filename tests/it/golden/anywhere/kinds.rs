@@ -208,7 +208,7 @@ fn zeroed_page(source: &Source, tree: &mut Tree, chance: &mut Chance) -> Option<
 fn hole(source: &Source, tree: &mut Tree, chance: &mut Chance, is_garbage: bool) -> Option<Hit> {
     let (path, len) = any_segment(source, chance)?;
     let range = chance.range(len, 200);
-    wipe(source, tree, &path, range, |byte| if is_garbage { chance.byte() } else { byte & 0 })
+    wipe(source, tree, &path, range, |_| if is_garbage { chance.byte() } else { 0 })
 }
 
 fn zero_tail(source: &Source, tree: &mut Tree, chance: &mut Chance) -> Option<Hit> {
@@ -282,6 +282,9 @@ fn batch_twice(source: &Source, tree: &mut Tree, chance: &mut Chance) -> Option<
 }
 
 fn batches_swapped(source: &Source, tree: &mut Tree, chance: &mut Chance) -> Option<Hit> {
+    if !source.is_dense {
+        return None; // where offsets may be missing, nobody knows which of the two is the wrong one
+    }
     let at_ = chance.index(source.batches.len());
     let (one, other) = (source.batches.get(at_)?, source.batches.get(at_ + 1)?);
     if one.path != other.path || one.bytes.end != other.bytes.start {

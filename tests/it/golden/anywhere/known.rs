@@ -98,6 +98,27 @@ fn zeros_that_reach_into_the_number_of_a_batch_give_no_wrong_record() {
 }
 
 #[test]
+fn the_same_zeros_before_an_end_that_nobody_names_give_no_wrong_record() {
+    let dir = "attributes.horizon-bit-0";
+    let lost = cost("foreign", dir, false, |source, tree| {
+        tree.bytes(segment(dir, 0))[512..1024].fill(0);
+        Hit { units: vec![(0, 8), (9, 22)], ..of_batch(batch_of(source, 0)) }
+    });
+    assert!(lost > 0);
+}
+
+#[test]
+fn an_empty_checkpoint_of_the_cleaner_does_not_say_that_it_was_nowhere() {
+    for (name, dir) in [("legacy_v0_0901", "compact-snappy-0"), ("legacy_v1_282", "compact-gzip-0")] {
+        let lost = cost(name, dir, true, |_, tree| {
+            tree.bytes("cleaner-offset-checkpoint").clear();
+            Hit::default()
+        });
+        assert_eq!(lost, 0);
+    }
+}
+
+#[test]
 fn a_length_that_leads_to_the_end_of_the_segment_costs_one_batch() {
     for (name, dir, base) in [("legacy_damaged_v0", "lz4-0", 0), ("retention", "cut-past-segments-0", 52)] {
         for is_clean in [false, true] {

@@ -1,6 +1,6 @@
 //! Messages of the formats v0 and v1, made here to be damaged under checksums that are right.
 
-use super::source::Stored;
+use super::source::{Message, Stored};
 use crate::chance::Chance;
 
 /// Where the checksum of a message stands, and where what it covers begins.
@@ -49,6 +49,7 @@ pub(super) fn message(
 }
 
 /// gzip that packs nothing.
+#[expect(clippy::little_endian_bytes, reason = "gzip is little-endian")]
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut packed = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
     let len = u16::try_from(bytes.len()).unwrap();
@@ -64,10 +65,10 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 /// The set of `stored` packed anew, with one of its messages damaged as `kind` says.
 pub(super) fn damaged_set(stored: &Stored, whole: &[u8], kind: Inner, chance: &mut Chance) -> Option<Vec<u8>> {
     let (magic, attributes) = (stored.magic, whole[17]);
-    let base = stored.messages.first()?.0;
+    let base = stored.messages.first()?.offset;
     let number = chance.index(stored.messages.len());
     let mut inner = Vec::new();
-    for (index, (offset, time, key, value)) in stored.messages.iter().enumerate() {
+    for (index, Message { offset, time, key, value }) in stored.messages.iter().enumerate() {
         let stored_offset = if magic == 0 { *offset } else { offset - base };
         let time = if attributes & 8 == 0 { *time } else { -1 };
         let mut message = message(stored_offset, (magic, 0), time, key.as_deref(), value.as_deref());

@@ -48,8 +48,16 @@ pub(super) struct Stored {
     pub(super) last: i64,
     pub(super) magic: i8,
     pub(super) is_packed: bool,
-    /// Offset, time, key and value, of the old formats alone.
-    pub(super) messages: Vec<(i64, i64, Option<Vec<u8>>, Option<Vec<u8>>)>,
+    /// Of the old formats alone.
+    pub(super) messages: Vec<Message>,
+}
+
+#[derive(Clone)]
+pub(super) struct Message {
+    pub(super) offset: i64,
+    pub(super) time: i64,
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) value: Option<Vec<u8>>,
 }
 
 impl Source {
@@ -146,8 +154,11 @@ impl Source {
                 self.decided.push((header.base_offset.0, ended));
             }
             let bytes = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
-            let message = |record: &ottla::Record<'_>| {
-                (record.offset().0, record.timestamp().0, bytes(record.key()), bytes(record.value()))
+            let message = |record: &ottla::Record<'_>| Message {
+                offset: record.offset().0,
+                time: record.timestamp().0,
+                key: bytes(record.key()),
+                value: bytes(record.value()),
             };
             self.batches.push(Stored {
                 path,
