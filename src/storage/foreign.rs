@@ -45,8 +45,6 @@ impl LogDirFacts {
         let is_log_dir = recovery_points.is_some() || high_watermarks.is_some();
         let cleaned = match read_offsets(log_dir, CLEANED) {
             Ok(None) if is_log_dir => Some(BTreeMap::new()),
-            // One without a single byte says nothing, not that no log was cleaned.
-            Ok(Some(_)) if log_dir.open(CLEANED).and_then(|file| file.len()).is_ok_and(|len| len == 0) => None,
             cleaned => cleaned.unwrap_or_default(),
         };
         let log_starts = read_offsets(log_dir, LOG_STARTS);

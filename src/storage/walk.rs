@@ -329,8 +329,7 @@ impl<'a> Walk<'a> {
 
     /// Whether a batch that begins behind the expected offset does so rightly: the one behind it does not contradict it.
     fn is_behind_gap(&mut self, header: &BatchHeader) -> Result<bool> {
-        let offset = header.base_offset;
-        if !self.allows_gaps() || offset < self.expected || self.is_behind_end(header) || self.is_too_far(offset) {
+        if !self.allows_gaps() || header.base_offset < self.expected || self.is_behind_end(header) {
             return Ok(false);
         }
         let next = self.batch_at(self.position + header.len_bytes as u64, Check::Header)?;
@@ -474,13 +473,7 @@ impl<'a> Walk<'a> {
     /// Whether a batch that begins at `offset` may stand from here on. It may be the expected one behind damage, too:
     /// then the bytes in between are no part of this log.
     fn may_hold(&self, offset: Offset) -> bool {
-        let is_before_end = self.may_reach_further || self.segment_end.is_none_or(|end| offset < end);
-        offset >= self.expected && is_before_end && !self.is_too_far(offset)
-    }
-
-    /// Whether an offset is further from the segment's first one than its index could say.
-    fn is_too_far(&self, offset: Offset) -> bool {
-        offset.0.saturating_sub(self.segment.base_offset().0) > i64::from(i32::MAX)
+        offset >= self.expected && (self.may_reach_further || self.segment_end.is_none_or(|end| offset < end))
     }
 
     /// Whether the offset at a place behind damage is more than a guess, which it is at an end that nobody has named.

@@ -108,7 +108,7 @@ fn the_same_zeros_before_an_end_that_nobody_names_give_no_wrong_record() {
 }
 
 #[test]
-fn an_empty_checkpoint_of_the_cleaner_does_not_say_that_it_was_nowhere() {
+fn what_a_cleaner_left_is_read_also_where_its_checkpoint_is_empty() {
     for (name, dir) in [("legacy_v0_0901", "compact-snappy-0"), ("legacy_v1_282", "compact-gzip-0")] {
         let lost = cost(name, dir, true, |_, tree| {
             tree.bytes("cleaner-offset-checkpoint").clear();
