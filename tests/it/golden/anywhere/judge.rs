@@ -215,10 +215,6 @@ impl Judge<'_> {
                 });
                 is_there && defect.path.ends_with(&batch.path)
             });
-            let is_moved = self.hit.moved.as_ref().is_some_and(|(path, bytes)| {
-                defect.path.ends_with(path) && position.is_some_and(|position| bytes.contains(&position))
-            });
-            let is_place = is_place || is_moved;
             let is_named = |(first, last): (Offset, Offset)| first.0 <= offset && (offset <= last.0 || is_open);
             is_place || defect.offsets.is_some_and(is_named)
         })

@@ -14,8 +14,6 @@ pub(super) struct Hit {
     pub(super) what: String,
     /// Stretches of offsets that may be lost.
     pub(super) units: Vec<(i64, i64)>,
-    /// Where they stand in another order.
-    pub(super) moved: Option<(PathBuf, Range<usize>)>,
     /// They are in no file any more, so that only offsets that are missing say so.
     pub(super) is_gone: bool,
     /// A batch has another number, which may be as good as the right one.
@@ -49,7 +47,6 @@ pub(super) const KINDS: &[(&str, Apply)] = &[
     ("zeros-after-tail", |source, tree, chance| after_tail(source, tree, chance, false)),
     ("old-batch-again", old_batch_again),
     ("batch-twice", batch_twice),
-    ("batches-swapped", batches_swapped),
     ("missing-segment", |source, tree, chance| {
         missing_segment(source, tree, chance, &["log", "index", "timeindex", "txnindex", "snapshot"])
     }),
@@ -279,23 +276,6 @@ fn batch_twice(source: &Source, tree: &mut Tree, chance: &mut Chance) -> Option<
     let bytes = tree.files[&old.path][old.bytes.clone()].to_vec();
     tree.bytes(&place.path).splice(place.bytes.end..place.bytes.end, bytes);
     Some(Hit { what: at(old, &format!("again in {} at {}", place.path.display(), place.bytes.end)), ..Hit::default() })
-}
-
-fn batches_swapped(source: &Source, tree: &mut Tree, chance: &mut Chance) -> Option<Hit> {
-    if !source.is_dense {
-        return None; // where offsets may be missing, nobody knows which of the two is the wrong one
-    }
-    let at_ = chance.index(source.batches.len());
-    let (one, other) = (source.batches.get(at_)?, source.batches.get(at_ + 1)?);
-    if one.path != other.path || one.bytes.end != other.bytes.start {
-        return None;
-    }
-    let content = tree.bytes(&one.path);
-    let mut bytes = content[other.bytes.clone()].to_vec();
-    bytes.extend(&content[one.bytes.clone()]);
-    content[one.bytes.start..other.bytes.end].copy_from_slice(&bytes);
-    let moved = Some((one.path.clone(), one.bytes.start..other.bytes.end));
-    Some(Hit { what: at(one, "behind the next one"), units: units([one, other]), moved, ..Hit::default() })
 }
 
 fn missing_segment(source: &Source, tree: &mut Tree, chance: &mut Chance, of: &[&str]) -> Option<Hit> {
