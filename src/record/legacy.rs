@@ -162,11 +162,10 @@ pub(super) fn unpack(
         if message.attributes & CODEC != 0 {
             return Err(bad("it is a compressed set itself"));
         }
-        let (first, last) = ends.unwrap_or((message.offset, message.offset));
-        if message.offset < last {
-            return Err(bad("its offset is below that of the one before"));
+        if ends.is_some_and(|(_, last)| message.offset <= last) {
+            return Err(bad("its offset is not above that of the one before"));
         }
-        ends = Some((first, message.offset));
+        ends = Some((ends.map_or(message.offset, |(first, _)| first), message.offset));
         index += 1;
     }
     let (first, last) = ends.ok_or(BatchFault::BadStream { codec, reason: "no message is in it" })?;
@@ -361,7 +360,7 @@ mod tests {
         );
         assert_eq!(
             decode(set(9, 1, 0, T, &[first, message(-1, 1, 0, T, None)])).unwrap_err(),
-            bad("its offset is below that of the one before")
+            bad("its offset is not above that of the one before")
         );
         let codec = Compression::Snappy;
         assert_eq!(

@@ -20,7 +20,7 @@ use crate::replay::scan::Scan;
 use crate::replay::target::{Target, open};
 use crate::storage::{
     AbortedTransaction, Check, Defect, DefectKind, ForeignLog, LOG_STARTS, LogDirFacts, PartitionDirKind, SWAPPED,
-    Segment, Step, parse_partition_dir, parse_segment_name, partition_dir_name, segment_behind, segment_name,
+    Segment, Step, parse_partition_dir, parse_segment_name, partition_dir_name, segment_behind,
 };
 use crate::sync::{Scheduler, parallelism};
 use crate::types::{Offset, ReadMode, TopicId, TopicPartition};
@@ -88,6 +88,8 @@ struct Inner {
     owner: Option<(Directory, TopicId)>,
     /// What is wrong with what the files around it say.
     defect: Option<Defect>,
+    /// What is missing before its first segment.
+    front: Option<Defect>,
 }
 
 impl Archive {
@@ -223,6 +225,8 @@ impl Archive {
                     recovery_point: Some(known.durable_end),
                     end: Some(known.high_watermark),
                     least_end: Some(known.high_watermark),
+                    begins: None,
+                    next_segment: None,
                     is_dense: true,
                     is_ours: true,
                 };
@@ -292,7 +296,7 @@ impl ArchivedLog {
         only: Option<Offset>,
         facts: &LogDirFacts,
     ) -> Result<Self> {
-        let said = facts.of(&partition);
+        let said = facts.of(&partition).in_dir(dir.as_ref());
         Self::new(partition, dir, only, said, facts.was_clean, None)
     }
 
@@ -308,15 +312,20 @@ impl ArchivedLog {
         let mut facts = facts;
         let names = if only.is_some() { dir.names()? } else { Vec::new() };
         if let Some(next) = only.and_then(|only| segment_behind(names.iter().map(String::as_str), only)) {
-            (facts.end, facts.least_end) = (Some(facts.end.map_or(next, |end| end.min(next))), None);
+            facts.next_segment = Some(facts.end.map_or(next, |end| end.min(next)));
         }
+        let first = segments.first().map(|segment| segment.base_offset());
+        let front = facts.missing_front(first).filter(|_| only.is_none()).map(|(from, to)| {
+            let detail = "there is no segment that has them";
+            Defect::new(DefectKind::Damage, dir.path(), detail).of(from, to)
+        });
         let sealed = if was_clean { segments.len() } else { segments.len().saturating_sub(1) };
         segments.iter().take(sealed).for_each(|segment| segment.seal());
         let defect = if owner.is_none() { wild_log_start(&dir, &segments, &facts) } else { None };
         if defect.is_some() {
             facts.log_start = Offset::ZERO;
         }
-        Ok(Self { inner: Arc::new(Inner { partition, dir, segments, facts, was_clean, owner, defect }) })
+        Ok(Self { inner: Arc::new(Inner { partition, dir, segments, facts, was_clean, owner, defect, front }) })
     }
 
     /// Which partition it is; by the name of its directory.
@@ -346,8 +355,9 @@ impl ArchivedLog {
     /// The first offset that is not deleted, as far as the files around it say.
     #[must_use]
     pub fn log_start(&self) -> Offset {
+        let missing = self.inner.front.as_ref().and_then(|front| front.offsets);
         let first = self.inner.segments.first().map_or(Offset::ZERO, |segment| segment.base_offset());
-        self.inner.facts.log_start.max(first)
+        self.inner.facts.log_start.max(missing.map_or(first, |(from, _)| from))
     }
 
     /// Goes through all that stands in its files, batch by batch, with what is damaged, in the order of the offsets.
@@ -380,6 +390,11 @@ impl ArchivedLog {
         self.inner.defect.as_ref()
     }
 
+    /// What is missing before its first segment.
+    pub(super) fn front(&self) -> Option<&Defect> {
+        self.inner.front.as_ref()
+    }
+
     pub(super) fn facts(&self) -> &ForeignLog {
         &self.inner.facts
     }
@@ -401,13 +416,26 @@ impl ArchivedLog {
     /// What the transaction indexes say; those that cannot be read say nothing.
     pub(super) fn aborted_transactions(&self) -> Vec<AbortedTransaction> {
         let mut aborted = Vec::new();
-        for segment in &self.inner.segments {
-            let name = segment_name(segment.base_offset(), "txnindex");
+        let mut names = self.inner.dir.names().unwrap_or_default();
+        names.retain(|name| parse_segment_name(name).is_some_and(|(_, end)| end == "txnindex")); // also of lost segments
+        for name in names {
             let content = self.inner.dir.open(&name).and_then(|file| read_small(file.as_ref(), INDEX_LIMIT));
             let (entries, _) = content.as_deref().unwrap_or_default().as_chunks();
             aborted.extend(entries.iter().filter_map(AbortedTransaction::decode));
         }
         aborted
+    }
+
+    /// Whether offsets that are missing at `position` may have been in segments whose transaction indexes are gone, too.
+    pub(super) fn lacks_index(&self, first: Offset, last: Offset, position: Option<u64>) -> bool {
+        let is_in_file = self
+            .segment(self.segment_of(first))
+            .is_some_and(|segment| position.is_some_and(|position| position < segment.end()));
+        let names = self.inner.dir.names().unwrap_or_default();
+        let is_left = |name: &String| {
+            parse_segment_name(name).is_some_and(|(base, end)| end.ends_with("index") && base >= first && base <= last)
+        };
+        !is_in_file && self.inner.owner.is_none() && !names.iter().any(is_left)
     }
 
     /// Makes sure that the files are still this topic's.

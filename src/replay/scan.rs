@@ -111,6 +111,8 @@ pub struct Scan {
     max_unpacked_bytes: usize,
     direction: Direction,
     queue: VecDeque<Scanned>,
+    /// What is missing before the first segment, until it is told.
+    front: Option<Scanned>,
     ahead: Option<Arc<ReadAhead>>,
     has_ended: bool,
 }
@@ -153,8 +155,10 @@ impl Scan {
     pub(super) fn new(log: ArchivedLog) -> Self {
         let to = log.bound().unwrap_or(Offset(i64::MAX));
         let queue = log.defect().cloned().map(Scanned::Damage).into_iter().collect();
+        let front = log.front().cloned().map(Scanned::Damage);
         Self {
             log,
+            front,
             from: Offset::ZERO,
             to,
             max_unpacked_bytes: Batch::DEFAULT_UNPACKED_LIMIT,
@@ -242,6 +246,7 @@ impl Scan {
             // Also if its index cannot be read: it may be the next one that can.
             *place = Place { segment: log.segment_of(self.from), has_begun: true, ..Place::default() };
             *place = self.start(&log)?;
+            self.tell_front();
         }
         while self.queue.is_empty() {
             let Some(segment) = log.segment(place.segment) else { return Ok(()) };
@@ -272,6 +277,11 @@ impl Scan {
             }
         }
         Ok(())
+    }
+
+    fn tell_front(&mut self) {
+        let front = self.front.take();
+        self.queue.extend(front.filter(|front| self.is_asked_for(front)));
     }
 
     /// The place from which a walk finds `from`.
@@ -305,7 +315,10 @@ impl Scan {
         while self.queue.is_empty() {
             let Some((position, expected)) = state.blocks.pop() else {
                 let behind = state.segment.unwrap_or(log.segments());
-                let Some(index) = behind.checked_sub(1) else { return Ok(()) };
+                let Some(index) = behind.checked_sub(1) else {
+                    self.tell_front();
+                    return Ok(());
+                };
                 let next = log.segment(behind).map(|segment| segment.base_offset());
                 if next.is_some_and(|next| next <= self.from) {
                     state.segment = Some(0);

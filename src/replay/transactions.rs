@@ -11,6 +11,9 @@
 //! | a batch before the damage seems to belong to a marker behind it | by an abort marker that lies in the damage, and by where the transaction of the one behind it began | it does belong to it |
 //! | a batch before the damage has no marker at all | by an abort marker that lies in the damage | nobody knows: its records are left out, and that is said |
 //!
+//! Where a segment is gone with its index, the index has no say, and so nobody knows either what a batch before it belongs
+//! to that seems to belong to a marker behind it.
+//!
 //! An entry of the index counts only where its own abort marker stands, or where that is damaged.
 
 use std::collections::BTreeMap;
@@ -28,8 +31,8 @@ pub(crate) struct Transactions {
     markers: BTreeMap<i64, Vec<Marker>>,
     /// Where the first one begins that is still open.
     last_stable: Option<Offset>,
-    /// Producers whose last transaction nobody knows the end of, and what that holds.
-    unknown: BTreeMap<i64, Open>,
+    /// Transactions that nobody knows the end of, by producer, and what they hold.
+    unknown: Vec<(i64, Open)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +55,7 @@ impl Transactions {
     pub(crate) fn of(mut scan: Scan) -> Result<Self> {
         let index = scan.log().aborted_transactions();
         let mut transactions = Self::default();
-        let (mut open, mut damages) = (BTreeMap::<i64, Open>::new(), Vec::new());
+        let (mut open, mut damages, mut cut) = (BTreeMap::<i64, Open>::new(), Vec::new(), Vec::new());
         loop {
             let first = scan.reached();
             let stored = match scan.next() {
@@ -60,6 +63,10 @@ impl Transactions {
                 Some(Ok(Scanned::Batch(stored))) => stored,
                 Some(Ok(Scanned::Damage(defect))) => {
                     damages.extend(defect.offsets);
+                    if defect.offsets.is_some_and(|(first, last)| scan.log().lacks_index(first, last, defect.position))
+                    {
+                        cut.extend(open.iter().map(|(producer_id, open)| (*producer_id, *open)));
+                    }
                     continue;
                 }
                 Some(Err(Error::Io { .. })) => {
@@ -94,6 +101,7 @@ impl Transactions {
             transactions.note(header.producer_id, Marker { offset: header.base_offset, commits, begins });
         }
         transactions.restore(&damages, &index);
+        transactions.forget(cut, &damages);
         transactions.end(open, &damages);
         Ok(transactions)
     }
@@ -113,6 +121,20 @@ impl Transactions {
         }
     }
 
+    /// What lies before segments that are gone with their indexes, and may not belong to the marker behind them.
+    fn forget(&mut self, cut: Vec<(i64, Open)>, damages: &[(Offset, Offset)]) {
+        for (producer_id, open) in cut {
+            let markers = self.markers.get(&producer_id).map(Vec::as_slice).unwrap_or_default();
+            let marker = markers.get(markers.partition_point(|marker| marker.offset < open.last));
+            let is_restored =
+                |marker: &Marker| damages.iter().any(|(first, last)| (*first..=*last).contains(&marker.offset));
+            let is_its = |marker: &Marker| !marker.commits && open.first >= marker.begins;
+            if marker.is_some_and(|marker| !is_its(marker) && !is_restored(marker)) {
+                self.unknown.push((producer_id, open));
+            }
+        }
+    }
+
     /// What has no marker.
     fn end(&mut self, open: BTreeMap<i64, Open>, damages: &[(Offset, Offset)]) {
         for (producer_id, open) in open {
@@ -121,7 +143,7 @@ impl Transactions {
                 continue;
             }
             if damages.iter().any(|(_, last)| *last > open.last) {
-                self.unknown.insert(producer_id, open);
+                self.unknown.push((producer_id, open));
             } else {
                 self.last_stable = Some(self.last_stable.map_or(open.first, |least| least.min(open.first)));
             }
@@ -145,7 +167,10 @@ impl Transactions {
 
     /// Whether a batch of records belongs to a transaction that has no marker: it is open, or its end is lost.
     pub(crate) fn is_open(&self, header: &BatchHeader) -> bool {
-        header.is_transactional() && self.marker_of(header).is_none()
+        let is_unknown = |(producer_id, open): &(i64, Open)| {
+            *producer_id == header.producer_id && (open.first..=open.last).contains(&header.base_offset)
+        };
+        header.is_transactional() && (self.marker_of(header).is_none() || self.unknown.iter().any(is_unknown))
     }
 
     fn marker_of(&self, header: &BatchHeader) -> Option<&Marker> {

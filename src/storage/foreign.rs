@@ -9,6 +9,7 @@
 //! | `.kafka_cleanshutdown` | the recovery point of a log is its end |
 //! | `recovery-point-offset-checkpoint`, `replication-offset-checkpoint` | the log was written that far at least |
 //! | `log-start-offset-checkpoint` | what stands below is deleted |
+//! | names of indexes and snapshots in its directory, `leader-epoch-checkpoint` | the log was written that far at least, and began no later |
 //! | `cleaner-offset-checkpoint` | the cleaner was at the log: offsets may be missing in the middle; in no other log are they |
 
 use std::collections::BTreeMap;
@@ -17,7 +18,9 @@ use crate::io::Dir;
 use crate::storage::checkpoint::{
     CLEANED, HIGH_WATERMARKS, LOG_STARTS, RECOVERY_POINTS, has_clean_shutdown, read_offsets,
 };
-use crate::storage::segment::Segment;
+use crate::storage::files::parse_segment_name;
+use crate::storage::leader_epochs::LeaderEpochs;
+use crate::storage::segment::{SWAPPED, Segment};
 use crate::storage::verify::Defect;
 use crate::storage::walk::{Check, Foreign, Walk};
 use crate::types::{Offset, TopicPartition};
@@ -65,6 +68,8 @@ impl LogDirFacts {
             recovery_point,
             end: recovery_point.filter(|_| self.was_clean),
             least_end: recovery_point.max(self.high_watermarks.get(partition).copied()),
+            begins: None,
+            next_segment: None,
             is_dense: self.cleaned.as_ref().is_some_and(|cleaned| !cleaned.contains_key(partition)),
             is_ours: false,
         }
@@ -82,6 +87,10 @@ pub(crate) struct ForeignLog {
     pub(crate) end: Option<Offset>,
     /// It was written that far at least.
     pub(crate) least_end: Option<Offset>,
+    /// It began no later, though no segment may have that offset any more.
+    pub(crate) begins: Option<Offset>,
+    /// Of a segment that is looked at alone: where the next one begins.
+    pub(crate) next_segment: Option<Offset>,
     /// No offset is missing in the middle.
     pub(crate) is_dense: bool,
     /// It is one of ours, of which as much is read as is visible.
@@ -89,6 +98,35 @@ pub(crate) struct ForeignLog {
 }
 
 impl ForeignLog {
+    /// The same with what its directory says: a segment that is gone may have left its indexes, and a broker names a
+    /// snapshot by where the log ends, and the first leader epoch begins where the log does.
+    pub(crate) fn in_dir(self, dir: &dyn Dir) -> Self {
+        let names = dir.names().unwrap_or_default();
+        let files = || names.iter().filter_map(|name| parse_segment_name(name));
+        let has_log = |base: Offset| files().any(|(other, end)| other == base && matches!(end, "log" | SWAPPED));
+        let is_index = |end: &str| matches!(end, "index" | "timeindex" | "txnindex");
+        let orphans = || files().filter(|(base, end)| is_index(end) && !has_log(*base)).map(|(base, _)| base);
+        let snapshots = files().filter(|(_, end)| *end == "snapshot").map(|(offset, _)| offset);
+        let epochs = LeaderEpochs::load(dir).map(|(epochs, _)| epochs).unwrap_or_default();
+        let listed = Some(self.log_start).filter(|start| *start > Offset::ZERO);
+        let begins = [listed, epochs.beginning(), orphans().min()].into_iter().flatten().min();
+        Self {
+            begins: begins.map(|begins| begins.max(self.log_start)),
+            least_end: self.least_end.max(orphans().chain(snapshots).max()),
+            ..self
+        }
+    }
+
+    /// The offsets that no segment has, before the first one, which begins at `first`; without one, up to the end.
+    pub(crate) fn missing_front(&self, first: Option<Offset>) -> Option<(Offset, Offset)> {
+        let behind = first.or(self.end).or(self.least_end)?;
+        let begins = match first {
+            Some(_) => self.begins?,
+            None => self.begins.unwrap_or(self.log_start),
+        };
+        (!self.is_ours && begins < behind).then(|| (begins, Offset(behind.0 - 1)))
+    }
+
     /// A walk through one of its segments from `position` on, where `expected` stands; `next` is where the next segment
     /// begins.
     pub(crate) fn walk<'s>(
@@ -102,6 +140,8 @@ impl ForeignLog {
         let walk = Walk::new(segment, position, expected, check);
         let foreign = Foreign::new(unpacked_limit, !self.is_dense);
         let walk = walk.through_foreign(if self.is_ours { foreign.without_search() } else { foreign });
+        let next = next.or(self.next_segment);
+        let walk = if next.is_none() { walk.in_last_segment() } else { walk };
         match (next.or(self.end), self.least_end) {
             (Some(end), _) if end >= expected => walk.ending_at(end),
             (_, Some(end)) if end >= expected && next.is_none() => walk.reaching(end),

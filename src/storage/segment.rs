@@ -256,11 +256,21 @@ impl Segment {
 
     /// The offset index, also of a broker that has not cut its file back to what it holds.
     fn read_hints(&self) -> Option<OffsetIndex> {
+        self.read_index_up_to(self.end())
+    }
+
+    /// Whether the offset index knows of a batch behind the end of the file, of `offset` or behind it: it was cut off.
+    pub(crate) fn has_lost_indexed_end(&self, offset: Offset) -> bool {
+        let last = self.read_index_up_to(u64::MAX).and_then(|index| index.last());
+        last.is_some_and(|last| last.last_offset >= offset && last.position >= self.end())
+    }
+
+    fn read_index_up_to(&self, segment_bytes: u64) -> Option<OffsetIndex> {
         let file = self.dir.open(&segment_name(self.base_offset, "index")).ok()?;
         let mut bytes = read_small(file.as_ref(), HINTS_LIMIT).ok()?;
         let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         bytes.truncate(used.next_multiple_of(OffsetIndex::ENTRY_BYTES).min(bytes.len()));
-        OffsetIndex::decode(self.base_offset, &bytes, self.end())
+        OffsetIndex::decode(self.base_offset, &bytes, segment_bytes)
     }
 
     fn read_index(&self, suffix: &str, entry_bytes: usize) -> Option<Vec<u8>> {

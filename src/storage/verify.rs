@@ -204,6 +204,14 @@ pub(crate) struct LogVerdict {
 /// The operating system's, if the directory cannot be listed.
 pub(crate) fn verify_log(dir: &Arc<dyn Dir>, facts: &LogFacts, pause: &dyn Fn()) -> Result<LogVerdict> {
     let entries = dir.list()?;
+    let looked_at;
+    let facts = match facts.ours {
+        Some(_) => facts,
+        None => {
+            looked_at = LogFacts { foreign: facts.foreign.in_dir(dir.as_ref()), ..*facts };
+            &looked_at
+        }
+    };
     let mut verifier = Verifier {
         dir,
         facts,
@@ -369,6 +377,13 @@ impl Verifier<'_> {
         // Without `positions` the epochs still tell that something stood before the first segment.
         let begun = self.epochs.beginning().filter(|begun| first.is_none_or(|first| *begun < first));
         let start = self.facts.ours.filter(|_| is_whole).and_then(|ours| ours.log_start.or(begun));
+        if let Some((from, to)) =
+            self.facts.foreign.missing_front(first).filter(|_| is_whole && self.facts.ours.is_none())
+        {
+            let detail = "there is no segment that has them";
+            self.found(Defect::new(DefectKind::Damage, self.dir.path(), detail).of(from, to));
+            self.has_lost_end |= bases.is_empty();
+        }
         let mut expected = start.or(first).unwrap_or(Offset::ZERO);
         for (index, (base, len)) in bases.iter().enumerate() {
             let is_first = index == 0;
@@ -395,7 +410,7 @@ impl Verifier<'_> {
                 }
             }
         }
-        let known_end = self.facts.durable_end.filter(|_| is_whole && (bases.is_empty() || self.facts.ours.is_some()));
+        let known_end = self.facts.durable_end.filter(|_| is_whole && self.facts.ours.is_some());
         if let Some(end) = known_end.filter(|end| expected < *end) {
             let (path, detail) = match bases.last() {
                 None => (self.dir.path().to_owned(), "there is no segment that has them"),

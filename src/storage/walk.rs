@@ -7,7 +7,8 @@
 //! 1. where the batch's length leads, if a whole batch stands there that begins at the offset behind the damaged one's
 //!    last, or the segment ends at that offset;
 //! 2. where a length that differs in one bit leads, if the damaged batch's checksum holds with it;
-//! 3. where the batch's length leads, if a whole batch with a higher offset stands there, or the end;
+//! 3. where the batch's length leads, if a whole batch with a higher offset stands there, or the end; in a log of others
+//!    before that where its checksum holds if it ends there;
 //! 4. where the offset index says that a batch begins.
 //!
 //! What stands there has to be numbered right, too, since no checksum covers that: by what the damaged batch says of
@@ -84,6 +85,8 @@ pub(crate) struct Walk<'a> {
     segment_end: Option<Offset>,
     /// Whether the segment may hold more than `segment_end` says.
     may_reach_further: bool,
+    /// Whether no segment follows: nobody was at its end but who wrote it.
+    is_last: bool,
     epochs: Option<EpochBounds>,
     /// If it is none of ours.
     foreign: Option<Foreign>,
@@ -104,6 +107,7 @@ impl<'a> Walk<'a> {
             expected,
             segment_end: None,
             may_reach_further: false,
+            is_last: false,
             epochs: None,
             foreign: None,
             last_epoch: LeaderEpoch::NONE,
@@ -123,6 +127,12 @@ impl<'a> Walk<'a> {
     pub(crate) fn reaching(mut self, next_offset: Offset) -> Self {
         self.may_reach_further = true;
         self.ending_at(next_offset)
+    }
+
+    /// Tells the walk that no segment follows. A cleaner leaves the last one alone.
+    pub(crate) fn in_last_segment(mut self) -> Self {
+        self.is_last = true;
+        self
     }
 
     /// Tells the walk which leader epochs there were.
@@ -214,8 +224,10 @@ impl<'a> Walk<'a> {
 
     /// At the end of the file: offsets that should be there and are not.
     fn missing_end(&mut self) -> Result<Option<Step>> {
-        let segment_end = self.segment_end.filter(|&end| self.expected < end && !self.allows_gaps());
-        let Some(segment_end) = segment_end else { return Ok(None) };
+        let Some(segment_end) = self.segment_end.filter(|end| self.expected < *end) else { return Ok(None) };
+        if self.allows_gaps() && !self.is_last && !self.segment.has_lost_indexed_end(self.expected) {
+            return Ok(None);
+        }
         let step = Step::Damage {
             position: self.position,
             first: self.expected,
@@ -309,6 +321,9 @@ impl<'a> Walk<'a> {
             let said = header.base_offset;
             return Ok(Some(format!("it says that it begins at offset {said}, and {expected} is expected")));
         }
+        if self.is_of_next_segment(header) {
+            return Ok(Some(format!("the next segment begins at {}, and so does it", header.base_offset)));
+        }
         Ok(if self.epoch_fits(header)? { None } else { Some(format!("leader epoch {} is none", header.leader_epoch)) })
     }
 
@@ -359,22 +374,23 @@ impl<'a> Walk<'a> {
         }
         if let Some(header) = self.bytes_at(position, BatchHeader::LEN_BYTES)? {
             let length = BatchHeader::stored_length(&header);
-            let predicted = self.expected.0.saturating_add(1 + i64::from(BatchHeader::stored_last_delta(&header)));
-            let by_length = self.place_behind(position, length, Offset(predicted))?;
-            let follows = |place: &(u64, Offset)| place.1.0 == predicted && self.is_known(place.0);
+            let predicted = self.predicted(&header);
+            let by_length = self.place_behind(position, length, predicted)?;
+            let follows = |place: &(u64, Offset)| place.1 == predicted && self.is_known(place.0);
             if let Some(place) = by_length.filter(follows) {
                 return Ok(Some(place));
             }
             for bit in 0..32 {
                 let candidate = length ^ (1 << bit);
-                if let Some(place) = self.place_behind(position, candidate, Offset(predicted))?
-                    && self.holds_with_length(position, candidate)?
+                if let Some(place) = self.place_behind(position, candidate, predicted)?
+                    && self.holds_with_length(position, candidate, MAGIC)?
                 {
                     return Ok(Some(place));
                 }
             }
-            if by_length.is_some() {
-                return Ok(by_length);
+            if let Some(place) = by_length {
+                let nearer = self.place_that_holds(position, place.0, &header)?;
+                return Ok(Some(nearer.unwrap_or(place)));
             }
         }
         match self.scanned_place(position)? {
@@ -391,19 +407,27 @@ impl<'a> Walk<'a> {
         if header.base_offset == self.expected || !self.may_hold(header.base_offset) {
             return Ok(None);
         }
-        let is_confirmed = self.is_confirmed(position, &header)?;
+        // At an end that nobody has named it is its number that is damaged: bytes do not go missing without a trace. With
+        // a number that is too high it would not lie before the next one.
+        let next = self.offset_behind(position, &header)?;
+        let is_confirmed = next.is_some_and(|next| {
+            next == header.next_offset() || (self.foreign.is_some() && next > header.next_offset())
+        });
         Ok(is_confirmed.then_some((position, header.base_offset)))
     }
 
-    /// Whether the neighbour behind the batch at `position` agrees with its numbers. At an end that nobody has named there
-    /// is none: then a batch of others is believed.
+    /// Whether the neighbour behind the batch at `position`, which stands behind damage, agrees with its numbers. At an end
+    /// that nobody has named there is none: then a batch of others is believed.
     fn is_confirmed(&mut self, position: u64, header: &BatchHeader) -> Result<bool> {
         let Some(next) = self.offset_behind(position, header)? else {
-            let is_end = position + header.len_bytes as u64 == self.end;
+            let behind = position + header.len_bytes as u64;
             let has_no_bound = self.segment_end.is_none() || self.may_reach_further;
-            return Ok(self.foreign.is_some() && is_end && has_no_bound);
+            let is_others = self.foreign.is_some() && has_no_bound && header.base_offset > self.expected;
+            return Ok(is_others && (behind == self.end || self.is_rest(behind, header.next_offset())?));
         };
-        Ok(next == header.next_offset() || (self.foreign.is_some() && next > header.next_offset()))
+        // Behind damage that has cost no offset there is no room for the batch that was there.
+        let may_lack_some = self.allows_gaps() && header.base_offset > self.expected;
+        Ok(next == header.next_offset() || (may_lack_some && next > header.next_offset()))
     }
 
     /// The offset that the neighbour behind the batch at `position` begins with, or that the segment ends with.
@@ -427,6 +451,7 @@ impl<'a> Walk<'a> {
             let header = *next.header();
             let is_confirmed = header.base_offset == predicted
                 || self.is_confirmed(behind, &header)?
+                || (header.base_offset == self.expected && self.is_stray(position, end_of_batch == behind)?)
                 || (behind == end_of_batch && self.holds_up_to(position, length, header.base_offset)?);
             if self.may_hold(header.base_offset) && is_confirmed {
                 return Ok(Some((behind, header.base_offset)));
@@ -434,8 +459,15 @@ impl<'a> Walk<'a> {
             behind += header.len_bytes as u64;
         }
         let is_end = behind == self.end;
-        let end = self.segment_end.filter(|end| self.foreign.is_none() || *end > self.expected);
+        let is_sure = self.foreign.is_none() || !self.may_reach_further;
+        let end = self.segment_end.filter(|end| is_sure || *end > self.expected);
         Ok(is_end.then(|| (behind, end.unwrap_or(self.expected.next()))))
+    }
+
+    /// Whether a whole batch stands at `position` that is no part of this log: then nothing is lost before what follows on
+    /// it at the expected offset.
+    fn is_stray(&mut self, position: u64, is_next: bool) -> Result<bool> {
+        Ok(is_next && self.foreign.is_some() && self.batch_at(position, Check::Whole)?.is_ok())
     }
 
     /// Whether a batch that begins at `offset` may stand from here on. It may be the expected one behind damage, too:
@@ -450,9 +482,10 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether the batch at `position` is whole if its length field is `length`.
-    fn holds_with_length(&mut self, position: u64, length: u32) -> Result<bool> {
+    fn holds_with_length(&mut self, position: u64, length: u32, magic: i8) -> Result<bool> {
         let len = length as usize + BatchHeader::LENGTH_END;
-        Ok(len >= BatchHeader::LEN_BYTES && self.check_in_pieces(position, len, MAGIC, None)?.is_ok())
+        let least = if magic == MAGIC { BatchHeader::LEN_BYTES } else { BatchHeader::LEGACY_LEN_BYTES };
+        Ok(len >= least && self.check_in_pieces(position, len, magic, None)?.is_ok())
     }
 
     /// Whether the batch at `position`, of that length field, is whole if `next` follows on its last offset: nothing but

@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "reads what is beside the sources")]
 #![expect(clippy::print_stdout, reason = "says how much it has compared, to whoever runs it by hand")]
 
+mod anywhere;
 mod damaged;
 mod imported;
 mod manifest;

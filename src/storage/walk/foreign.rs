@@ -11,7 +11,7 @@
 //!   Where a walk reads a log of ours like this, since it wants what is visible and no more, it does not search.
 
 use crate::error::Result;
-use crate::record::{Batch, BatchFault, BatchHeader, Decompressor};
+use crate::record::{Batch, BatchFault, BatchHeader, Decompressor, MAGIC};
 use crate::storage::walk::{Check, LARGE_BYTES, READ_BYTES, Walk};
 use crate::types::Offset;
 
@@ -56,6 +56,45 @@ impl Walk<'_> {
     /// Whether a batch lies behind where the segment ends for sure.
     pub(super) fn is_behind_end(&self, header: &BatchHeader) -> bool {
         !self.may_reach_further && self.segment_end.is_some_and(|end| header.next_offset() > end)
+    }
+
+    /// The offset behind a damaged batch, by what is left of its header.
+    pub(super) fn predicted(&self, header: &[u8]) -> Offset {
+        if self.foreign.is_some() && matches!(header.get(FRONT_BYTES - 1), Some(0 | 1)) {
+            let last = header.first_chunk().map_or(-1, |offset| i64::from_be_bytes(*offset));
+            return Offset(last.saturating_add(1)); // of a set that is its last message's
+        }
+        Offset(self.expected.0.saturating_add(1 + i64::from(BatchHeader::stored_last_delta(header))))
+    }
+
+    /// The place before `end` where the batch at `position` ends by its checksum, if another batch begins there.
+    pub(super) fn place_that_holds(&mut self, position: u64, end: u64, header: &[u8]) -> Result<Option<(u64, Offset)>> {
+        let magic = header.get(FRONT_BYTES - 1).copied().and_then(|magic| i8::try_from(magic).ok());
+        let Some(magic) = magic.filter(|magic| self.searches() && (0..=MAGIC).contains(magic)) else { return Ok(None) };
+        let mut left = (end - position).saturating_mul(4).saturating_add(SEARCH_BYTES);
+        let mut at = position + u64::from(LEAST_LENGTH);
+        while let Some(candidate) = self.candidate(at, &mut left)?.filter(|candidate| *candidate < end) {
+            let Some(rest) = left.checked_sub(candidate - position) else { return Ok(None) };
+            left = rest;
+            let length = u32::try_from(candidate - position - BatchHeader::LENGTH_END as u64).unwrap_or(u32::MAX);
+            if self.holds_with_length(position, length, magic)?
+                && let Some(place) = self.place_behind(position, length, self.predicted(header))?
+            {
+                return Ok(Some(place));
+            }
+            at = candidate + 1;
+        }
+        Ok(None)
+    }
+
+    fn searches(&self) -> bool {
+        self.foreign.as_ref().is_some_and(|foreign| foreign.searches)
+    }
+
+    /// Whether a batch lies behind the offset at which the next segment begins: that one has it, or another.
+    pub(super) fn is_of_next_segment(&self, header: &BatchHeader) -> bool {
+        let end = self.segment_end.filter(|_| self.foreign.is_some() && !self.is_last && !self.may_reach_further);
+        end.is_some_and(|end| header.base_offset >= end)
     }
 
     /// The message or compressed set of an old format at `position`, unpacked; `None` if there is none, or if there
@@ -106,7 +145,7 @@ impl Walk<'_> {
 
     /// The first place behind `position` from which on all is whole.
     pub(super) fn scanned_place(&mut self, position: u64) -> Result<Option<(u64, Offset)>> {
-        if !self.foreign.as_ref().is_some_and(|foreign| foreign.searches) {
+        if !self.searches() {
             return Ok(None);
         }
         if self.is_zero(position)? {
@@ -146,8 +185,7 @@ impl Walk<'_> {
                 has_known_magic(window)
                     && length >= LEAST_LENGTH
                     && u64::from(length) < self.end
-                    && offset >= self.expected.0
-                    && (self.may_reach_further || self.segment_end.is_none_or(|end| offset < end.0))
+                    && self.may_hold(Offset(offset))
             };
             if let Some(found) = bytes.windows(FRONT_BYTES).position(|window| fits(&window)) {
                 return Ok(Some(at + found as u64));
@@ -175,7 +213,8 @@ impl Walk<'_> {
             *left = rest;
             let Ok(batch) = self.batch_at(at, Check::Whole)? else { return Ok(None) };
             let header = batch.header();
-            if header.base_offset < next || self.is_behind_end(header) {
+            let follows = batches == 0 || self.allows_gaps() || header.base_offset == next;
+            if header.base_offset < next || !follows || self.is_behind_end(header) {
                 return Ok(None);
             }
             first = first.or(Some(header.base_offset));
@@ -193,7 +232,7 @@ impl Walk<'_> {
 
     /// Whether nothing is left from `position` on but what a crash leaves where a batch that begins at `next` or behind it
     /// was to be: zeros, or its front. A few bytes may be the end of a record as well.
-    fn is_rest(&mut self, position: u64, next: Offset) -> Result<bool> {
+    pub(super) fn is_rest(&mut self, position: u64, next: Offset) -> Result<bool> {
         let Some(front) = self.bytes_at(position, LEAST_REST_BYTES)? else { return Ok(false) };
         let length = BatchHeader::stored_length(&front);
         let offset = front.first_chunk().map_or(-1, |offset| i64::from_be_bytes(*offset));

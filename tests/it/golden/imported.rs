@@ -11,7 +11,7 @@ use super::manifest::{Manifest, read_lines, record_row};
 use super::{dir_name, golden};
 
 /// What an import of `path` brings, by directory and offset, and what it says.
-fn imported(path: &Path) -> (BTreeMap<(String, i64), Value>, ImportReport) {
+pub(super) fn imported(path: &Path) -> (BTreeMap<(String, i64), Value>, ImportReport) {
     let disk = MemoryDisk::stepped(7);
     let engine = Engine::builder().open_memory(&disk).unwrap();
     let report = Admin::new(&engine).import(path, &ImportOptions::default()).unwrap();
