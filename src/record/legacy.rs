@@ -177,6 +177,10 @@ fn numbered(set: &BatchHeader, first: i64, last: i64, count: i32) -> Result<Batc
     let bad = |field, value| BatchFault::BadField { field, value };
     // An old librdkafka left 0 in a set; its messages then have the offsets that they say.
     let is_relative = set.magic == 1 && set.base_offset.0 != 0;
+    // No checksum covers what messages in a set say, but the set has the offset of its last one.
+    if set.magic == 0 && set.base_offset.0 != last {
+        return Err(bad("last message's offset", last));
+    }
     let shift = if is_relative { set.base_offset.0.checked_sub(last) } else { Some(0) };
     let base_offset = shift.and_then(|shift| shift.checked_add(first)).filter(|base| *base >= 0);
     let base_offset = base_offset.ok_or_else(|| bad("offset", set.base_offset.0))?;

@@ -108,7 +108,8 @@ impl ForeignLog {
         let orphans = || files().filter(|(base, end)| is_index(end) && !has_log(*base)).map(|(base, _)| base);
         let snapshots = files().filter(|(_, end)| *end == "snapshot").map(|(offset, _)| offset);
         let epochs = LeaderEpochs::load(dir).map(|(epochs, _)| epochs).unwrap_or_default();
-        let listed = Some(self.log_start).filter(|start| *start > Offset::ZERO);
+        // A broker notes log starts once a minute: segments may have been deleted since, unless it was stopped.
+        let listed = Some(self.log_start).filter(|start| *start > Offset::ZERO && self.end.is_some());
         let begins = [listed, epochs.beginning(), orphans().min()].into_iter().flatten().min();
         Self {
             begins: begins.map(|begins| begins.max(self.log_start)),
