@@ -53,6 +53,7 @@ fn checked(source: &Source, hit: &Hit, tree: &Tree, chance: &mut Chance) -> Resu
     judge.is_right(&whole)?;
     let wanted: Vec<i64> = source.records.keys().copied().filter(|offset| *offset >= source.log_start).collect();
     let lost = judge.loss_is_said(&wanted, &whole)?;
+    claims_nothing_that_came(&whole)?;
     rises(&whole.offsets)?;
 
     let back = given(&archive, source, &all.clone().backwards(true))?;
@@ -152,6 +153,13 @@ fn given(archive: &Archive, source: &Source, options: &ReplayOptions) -> Result<
         Some(offset) => Err(format!("{offset} comes twice: {findings:#?}")),
         None => Ok(Given { offsets, records, findings }),
     }
+}
+
+/// A finding that names offsets says that their records are not to be had.
+fn claims_nothing_that_came(given: &Given) -> Result<(), String> {
+    let claims = ranges(&given.findings);
+    let came: Vec<_> = given.offsets.iter().filter(|offset| is_in(&claims, **offset)).collect();
+    if came.is_empty() { Ok(()) } else { Err(format!("{came:?} came, and are said to be lost: {:#?}", given.findings)) }
 }
 
 fn rises(offsets: &[i64]) -> Result<(), String> {
