@@ -480,7 +480,8 @@ impl<'a, 'b> Copying<'a, 'b> {
         Ok(())
     }
 
-    /// Reads all records once: their batch's checksum says nothing of what is in them.
+    /// Reads all records once: their batch's checksum says nothing of what is in them. The first batch may begin below the
+    /// log start; those records do not count.
     fn count_records(&mut self, batch: &Batch) -> Result<u64, BatchFault> {
         let header = *batch.header();
         let unpacked = batch.clone().unpack_with(&mut self.decompressor, self.options.max_unpacked_bytes);
@@ -498,7 +499,7 @@ impl<'a, 'b> Copying<'a, 'b> {
             if header.magic != MAGIC && last.replace(offset).is_some_and(|last| last >= offset) {
                 return Err(BatchFault::BadRecord { index, reason: "its offset does not lie behind the one before" });
             }
-            count += 1;
+            count += u64::from(offset >= self.done.log_start_offset);
         }
         Ok(count)
     }

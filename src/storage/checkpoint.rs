@@ -157,7 +157,7 @@ fn each_line<'a, const FIELDS: usize, E: From<Error>>(
         found += 1;
     }
     if found != expected && is_text {
-        let reason = format!("{found} lines where {expected} should be");
+        let reason = format!("its number of lines is {found}, and should be {expected}");
         return Err(Error::corrupt_file(path, position(count), reason).into());
     }
     end()

@@ -562,6 +562,7 @@ impl Verifier<'_> {
         let defect = Defect::new(DefectKind::Torn, self.path(&segment.file_name()), detail).at(position);
         self.found(Defect { offsets: Some((first, first)), ..defect });
         self.verdict.log_end = Some(first);
+        self.verdict.seen.bytes += position;
     }
 
     /// An aborted transaction has to be in the transaction index; in a compacted log it may have been forgotten.

@@ -124,7 +124,8 @@ impl Repair<'_> {
             if is_left_over || catalog.topics().any(|entry| entry.name == *name) {
                 continue;
             }
-            catalog.apply(Change::Created(self.adopt(name, found)));
+            let taken = catalog.topics().map(|entry| entry.id).collect();
+            catalog.apply(Change::Created(self.adopt(name, found, &taken)));
             adopted.push(name.to_string());
         }
         // The frame that said the epoch may be what was lost: of two generations, one opening lies between.
@@ -146,13 +147,14 @@ impl Repair<'_> {
         Ok((catalog, told))
     }
 
-    /// A topic as its directories show it.
-    fn adopt(&self, name: &Arc<str>, found: &BTreeMap<u32, Option<TopicId>>) -> TopicEntry {
+    /// A topic as its directories show it. An id that another one has is none of its own.
+    fn adopt(&self, name: &Arc<str>, found: &BTreeMap<u32, Option<TopicId>>, taken: &BTreeSet<TopicId>) -> TopicEntry {
+        let own = |id: &Option<TopicId>| id.filter(|id| !taken.contains(id));
         let mut counts: BTreeMap<TopicId, usize> = BTreeMap::new();
-        found.values().flatten().for_each(|id| *counts.entry(*id).or_default() += 1);
+        found.values().filter_map(own).for_each(|id| *counts.entry(id).or_default() += 1);
         let id = counts.iter().max_by_key(|(_, count)| **count).map(|(id, _)| *id);
         let id = id.unwrap_or_else(|| TopicId::from_random(self.disk.random()));
-        let fits = found.iter().filter(|(_, other)| other.is_none_or(|other| other == id));
+        let fits = found.iter().filter(|(_, other)| own(other).is_none_or(|other| other == id));
         let partitions = fits.map(|(number, _)| number.saturating_add(1)).max().unwrap_or(1);
         TopicEntry { name: Arc::clone(name), id, partitions, overrides: BTreeMap::new() }
     }

@@ -21,7 +21,7 @@ use crate::replay::{Speed, pattern};
 #[derive(Debug, Parser)]
 #[command(name = "ottla", version, max_term_width = 100, after_help = help::OTTLA, after_long_help = help::OTTLA_LONG)]
 pub(crate) struct Arguments {
-    /// The directory that holds the topics; `produce` and `topic create` make it
+    /// The directory that holds the topics; `produce`, `topic create` and `import` make it
     #[arg(short = 'd', long = "directory", value_name = "DIR", global = true)]
     pub(crate) directory: Option<PathBuf>,
     /// Print JSON, an object a line, in place of text

@@ -33,6 +33,12 @@ pub(crate) fn run(command: &Dump, output: &mut Output) -> Result<Status, Failure
         if number > 0 && !output.is_json {
             output.line("")?;
         }
+        if matches!(path.try_exists(), Ok(false)) {
+            output.flush()?; // so that it is said behind what was printed
+            say(format_args!("ottla: there is no {}", path.display()));
+            has_refused = true;
+            continue;
+        }
         match show(path, &options, output) {
             Ok(found) => findings += found,
             Err(Failure::Error(error)) => {

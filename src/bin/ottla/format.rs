@@ -125,8 +125,11 @@ impl Format {
     }
 }
 
-/// RFC 3339; a number where there is no such date.
+/// RFC 3339; a number where there is no such date, and `-` for no time.
 pub(crate) fn time(at: Timestamp) -> String {
+    if !at.is_some() {
+        return "-".to_owned();
+    }
     jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |time| time.to_string())
 }
 

@@ -159,7 +159,8 @@ stays as it is; 2 error.";
 pub(crate) const EXPORT: &str = "\
 PATH gets the partitions' directories, the checkpoints of a clean shutdown, and group-offsets.csv,
 which kafka-consumer-groups --reset-offsets --from-file reads. Batches stay as they are but for
-their leader epoch, which becomes 0. Nothing has the name PATH before it is whole.
+their leader epoch, which becomes 0, and producers whose ids another cluster gave: they have none.
+Nothing has the name PATH before it is whole.
 
 Segments may be links to those of DIR, or share their blocks: copy PATH to where a broker has its
 log.dir, and change neither owner nor permissions in place.

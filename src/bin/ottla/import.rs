@@ -18,7 +18,21 @@ pub(crate) fn run(arguments: &Import, engine: &Engine, output: &mut Output) -> R
     let Import { path, topics, groups, settings } = arguments;
     let options = ImportOptions::default().topics(topics).groups(groups);
     let options = settings.iter().fold(options, |options, (name, value)| options.config(name, value));
-    let report = Admin::new(engine).import(path, &options)?;
+    let admin = Admin::new(engine);
+    let names =
+        || -> Result<Vec<String>, Failure> { Ok(admin.list_topics()?.into_iter().map(|topic| topic.name).collect()) };
+    let before = names()?;
+    let report = match admin.import(path, &options) {
+        Ok(report) => report,
+        Err(error) => {
+            let mut imported = names()?;
+            imported.retain(|name| !before.contains(name));
+            if !imported.is_empty() {
+                say(format_args!("imported before this failed: {}; --topic names the others", imported.join(", ")));
+            }
+            return Err(error.into());
+        }
+    };
     if output.is_json {
         print_json(&report, output)?
     } else {
@@ -82,14 +96,14 @@ fn print(report: &ImportReport, output: &mut Output) -> Result<(), Failure> {
     ))?;
     report.findings.iter().for_each(say);
     for (reason, count) in &report.passed {
-        say(format_args!("passed over, {count} times: {reason}"));
+        say(format_args!("passed over: {reason} (times: {count})"));
     }
     for each in report.topics.iter().flat_map(|topic| &topic.partitions) {
         if each.is_missing {
             say(format_args!("{}: it was not there, and an empty one was made", each.partition));
         }
         if each.open > 0 {
-            say(format_args!("{}: {} records of open transactions were left out", each.partition, each.open));
+            say(format_args!("{}: records of open transactions that were left out: {}", each.partition, each.open));
         }
     }
     Ok(())

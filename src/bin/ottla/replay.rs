@@ -248,7 +248,7 @@ fn summary_as_json(report: &ReplayReport, elapsed: Duration, stored: Option<u64>
 fn count(number: u64, what: &str) -> String {
     match (number, what) {
         (1, _) => format!("1 {what}"),
-        (_, "batch") => format!("{number} batches"),
+        (_, "batch" | "control batch") => format!("{number} {what}es"),
         _ => format!("{number} {what}s"),
     }
 }

@@ -94,6 +94,9 @@ impl Dump<'_> {
             self.header(at, &header, is_valid)?;
             at += header.len_bytes as u64;
             if let Some(detail) = unsaid.take() {
+                // Of the last batch nothing but its own header tells how many offsets it has.
+                let said = offsets.filter(|(first, _)| at == next && *first == header.base_offset);
+                let offsets = said.map_or(offsets, |(first, last)| Some((first, last.max(header.last_offset()))));
                 self.finding(Some(position), offsets, detail)?;
             }
         }

@@ -1,12 +1,16 @@
 //! `repair`, file by file.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use ottla::{Consumer, Error, Offset, RepairAction, RepairOptions, repair};
+use ottla::{
+    Acks, Admin, Consumer, Engine, Error, NewTopic, Offset, RepairAction, RepairOptions, VerifyOptions, repair, verify,
+};
 
+use super::content::append_batch;
 use super::repaired::{check, execute, lines, read_on};
 use super::sample::{GROUP_OFFSET, Sample, open, t};
-use super::tree::Tree;
+use super::tree::{Tree, temporary_dir};
 
 #[test]
 fn healthy_directory_has_nothing_to_repair() {
@@ -102,6 +106,34 @@ fn catalog_that_is_gone_is_put_together_from_the_directories() {
     assert!(lines(&report).iter().any(|line| line.contains("from their directories")), "{:#?}", lines(&report));
 }
 
+/// Else its end and its groups would be the other topic's.
+#[test]
+fn topic_without_a_catalog_takes_no_id_that_another_one_has() {
+    let root = temporary_dir();
+    let engine = Engine::open(root.path()).unwrap();
+    let topics = [("u", 30), ("t", 5)];
+    for (topic, records) in topics {
+        Admin::new(&engine).create_topic(NewTopic::new(topic)).unwrap();
+        append_batch(&engine, &(topic, 0).into(), records, Acks::All).unwrap();
+    }
+    engine.close().unwrap();
+    let mut tree = Tree::read(root.path());
+    let other = tree.files[Path::new("log/u-0/partition.metadata")].clone();
+    *tree.bytes("log/t-0/partition.metadata") = other;
+    *tree.bytes("catalog").last_mut().unwrap() ^= 1; // in the frame that says that there is `t`
+    let root = tree.write();
+    let report = repair(root.path(), &execute()).unwrap();
+    assert!(lines(&report).iter().any(|line| line.contains("with the settings lost: t (kept")));
+    assert!(verify(root.path(), &VerifyOptions::default()).unwrap().is_clean());
+    let engine = Engine::open(root.path()).unwrap();
+    let ids: BTreeSet<_> = Admin::new(&engine).list_topics().unwrap().into_iter().map(|topic| topic.id).collect();
+    assert_eq!(ids.len(), 2);
+    for (topic, records) in topics {
+        let found = read_on(&engine, &(topic, 0).into()).unwrap();
+        assert_eq!(found.into_keys().collect::<Vec<_>>(), (0..records).collect::<Vec<_>>());
+    }
+}
+
 #[test]
 fn engine_at_work_is_named_and_left_alone() {
     let sample = Sample::closed();
@@ -117,7 +149,7 @@ fn engine_at_work_is_named_and_left_alone() {
 
 #[test]
 fn what_is_no_directory_of_topics_is_refused() {
-    let root = super::tree::temporary_dir();
+    let root = temporary_dir();
     assert!(matches!(repair(root.path(), &execute()), Err(Error::IllegalArgument { .. })));
     assert!(repair(root.path().join("nothing"), &execute()).is_err());
 }
