@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::record::BatchHeader;
+use crate::record::{BatchHeader, MAGIC};
 use crate::storage::Defect;
 use crate::types::{Compression, Timestamp};
 
@@ -31,6 +31,9 @@ pub struct ReplayReport {
     pub control_batches: u64,
     /// Of these, those of transactions that were aborted or are open, where only committed records are asked for.
     pub uncommitted_batches: u64,
+    /// Of all of them, those whose records have no time, as before Kafka 0.10: no bound of time says whether they are asked
+    /// for, so with a first time they are not.
+    pub batches_without_time: u64,
     /// Records that were given.
     pub records: u64,
     /// Records that were read and not asked for.
@@ -48,6 +51,8 @@ pub struct ReplayReport {
 impl ReplayReport {
     pub(super) fn note_batch(&mut self, header: &BatchHeader) {
         self.batches += 1;
+        let holds_records = header.magic < MAGIC || header.count > 0;
+        self.batches_without_time += u64::from(holds_records && !header.max_timestamp.is_some());
         self.bytes += header.len_bytes as u64;
         *self.codecs.entry(header.compression().unwrap_or_default()).or_default() += 1;
     }
@@ -79,6 +84,7 @@ impl ReplayReport {
         self.batches_passed += other.batches_passed;
         self.control_batches += other.control_batches;
         self.uncommitted_batches += other.uncommitted_batches;
+        self.batches_without_time += other.batches_without_time;
         self.records += other.records;
         self.records_passed += other.records_passed;
         self.bytes += other.bytes;

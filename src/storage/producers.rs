@@ -347,6 +347,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "sim")]
     fn roll_does_not_touch_the_snapshot_that_the_last_close_has_synced() {
         let (place, log) = Place::new(200);
         append(&log, stamp(4000, 0), 3);
@@ -363,6 +364,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "sim")]
     fn snapshot_that_cannot_be_read_is_told_and_stops_nothing() {
         let (place, log) = Place::new(200);
         append(&log, stamp(4000, 0), 3);
@@ -377,6 +379,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "sim")]
     fn batches_that_cannot_be_read_any_more_stop_no_opening() {
         let (place, log) = Place::new(200);
         append(&log, stamp(1, 0), 3);

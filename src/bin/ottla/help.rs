@@ -82,8 +82,9 @@ Findings:
 
 Summary, with --json:
   {\"records\",\"records_passed\",\"batches\",\"batches_passed\",\"control_batches\",
-  \"uncommitted_batches\",\"bytes\",\"first_timestamp\",\"last_timestamp\",
-  \"codecs\":{name:batches},\"findings\",\"seconds\"}, and \"stored\" with --into.
+  \"uncommitted_batches\",\"batches_without_time\",\"bytes\",\"first_timestamp\",
+  \"last_timestamp\",\"codecs\":{name:batches},\"findings\",\"seconds\"}, and \"stored\" with
+  --into. Records of before Kafka 0.10 have no time: with a first time they are not asked for.
 
 Exit status: 0 done, 1 findings, 2 error.";
 

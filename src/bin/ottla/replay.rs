@@ -215,6 +215,9 @@ fn summary(report: &ReplayReport, elapsed: Duration) -> Vec<String> {
             passed.iter().map(|(number, what, why)| format!("{} {why}", count(*number, what))).collect();
         lines.push(format!("passed by: {}", passed.join("; ")));
     }
+    if report.batches_without_time > 0 {
+        lines.push(format!("without a time: {}", count(report.batches_without_time, "batch")));
+    }
     lines.push(match report.findings.len() {
         0 => "no findings".to_owned(),
         findings => count(findings as u64, "finding"),
@@ -231,6 +234,7 @@ fn summary_as_json(report: &ReplayReport, elapsed: Duration, stored: Option<u64>
         "batches_passed": report.batches_passed,
         "control_batches": report.control_batches,
         "uncommitted_batches": report.uncommitted_batches,
+        "batches_without_time": report.batches_without_time,
         "bytes": report.bytes,
         "first_timestamp": report.times.map(|(first, _)| first.0),
         "last_timestamp": report.times.map(|(_, last)| last.0),

@@ -69,6 +69,20 @@ fn records_come_by_time_and_a_summary_goes_to_standard_error() {
     assert_eq!(lines(&replay(&home.segment("orders-1"), "")).len(), 10);
 }
 
+/// Else the answer to what happened between two times looks like nothing.
+#[test]
+fn summary_says_that_records_have_no_time() {
+    let log_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/legacy_v0_0822/log");
+    let ran = replay(&log_dir, "--from @2010-01-01T00:00:00Z --to @2030-01-01T00:00:00Z");
+    assert_eq!(lines(&ran), [""; 0]);
+    let said: Vec<&str> = ran.err.lines().collect();
+    let [.., without, last] = &said[..] else { panic!("{said:?}") };
+    assert!(without.starts_with("without a time: ") && without.ends_with(" batches"), "{said:?}");
+    assert_eq!(*last, "no findings");
+    let timed = replay(&orders().data(), "");
+    assert!(!timed.err.contains("without a time"), "{}", timed.err);
+}
+
 #[test]
 fn filters_narrow_it_down() {
     let home = orders();
