@@ -12,7 +12,7 @@
 //! | names of indexes and snapshots in its directory, `leader-epoch-checkpoint` | the log was written that far at least, and began no later |
 //! | `cleaner-offset-checkpoint` | the cleaner was at the log: offsets may be missing in the middle; in no other log are they |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::io::Dir;
 use crate::storage::checkpoint::{
@@ -103,14 +103,15 @@ impl ForeignLog {
     pub(crate) fn in_dir(self, dir: &dyn Dir) -> Self {
         let names = dir.names().unwrap_or_default();
         let files = || names.iter().filter_map(|name| parse_segment_name(name));
-        let has_log = |base: Offset| files().any(|(other, end)| other == base && matches!(end, "log" | SWAPPED));
-        let is_index = |end: &str| matches!(end, "index" | "timeindex" | "txnindex");
-        let orphans = || files().filter(|(base, end)| is_index(end) && !has_log(*base)).map(|(base, _)| base);
+        let of = |kinds: &[&str]| files().filter(|(_, end)| kinds.contains(end)).map(|(base, _)| base).collect();
+        let (logs, indexes): (BTreeSet<Offset>, BTreeSet<Offset>) =
+            (of(&["log", SWAPPED]), of(&["index", "timeindex", "txnindex"]));
+        let orphans = || indexes.difference(&logs).copied();
         let snapshots = files().filter(|(_, end)| *end == "snapshot").map(|(offset, _)| offset);
         let epochs = LeaderEpochs::load(dir).map(|(epochs, _)| epochs).unwrap_or_default();
         // A broker notes log starts once a minute: segments may have been deleted since, unless it was stopped.
         let listed = Some(self.log_start).filter(|start| *start > Offset::ZERO && self.end.is_some());
-        let begins = [listed, epochs.beginning(), orphans().min()].into_iter().flatten().min();
+        let begins = [listed, epochs.beginning(), orphans().next()].into_iter().flatten().min();
         Self {
             begins: begins.map(|begins| begins.max(self.log_start)),
             least_end: self.least_end.max(orphans().chain(snapshots).max()),

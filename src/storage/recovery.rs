@@ -232,6 +232,7 @@ impl<'a> Recovery<'a> {
                 self.filler.finish(self.segments[index - 1].indexes()?); // it is sealed
             }
             self.scan_segment(index, found)?;
+            self.producers.pass_to(self.log_end); // nor is damage at its end looked at again
             if self.torn_at.is_some() {
                 break;
             }
