@@ -17,10 +17,10 @@
 //!
 //! ```sh
 //! # random workloads, for a chosen time, or so many crashes; a table says what the crashes struck
-//! OTTLA_SIM_SECONDS=600 cargo test --release --all-features --test sim for_a_chosen_time -- --ignored --nocapture
-//! OTTLA_SIM_CRASHES=100000 cargo test --release --all-features --test sim for_a_chosen_time -- --ignored --nocapture
+//! OTTLA_SIM_SECONDS=600 cargo test --release --all-features --test sim crashes_for_a_chosen_time -- --ignored --nocapture
+//! OTTLA_SIM_CRASHES=100000 cargo test --release --all-features --test sim crashes_for_a_chosen_time -- --ignored --nocapture
 //! # that one run again
-//! OTTLA_SIM_SEED=1234 cargo test --all-features --test sim for_a_chosen_time -- --ignored --nocapture
+//! OTTLA_SIM_SEED=1234 cargo test --all-features --test sim crashes_for_a_chosen_time -- --ignored --nocapture
 //! # a crash of each kind at each step of the short workloads
 //! cargo test --release --all-features --test sim at_every_step_of_many_seeds -- --ignored --nocapture
 //! # consumer groups, for a chosen time; OTTLA_SIM_SEED=1234 for that one run again
@@ -74,9 +74,9 @@ fn one_seed_is_one_run() {
 }
 
 #[test]
-#[ignore = "takes as long as it is told to: OTTLA_SIM_SECONDS=600 cargo test --release --all-features --test sim for_a_chosen_time -- --ignored --nocapture"]
+#[ignore = "takes as long as it is told to: OTTLA_SIM_SECONDS=600 cargo test --release --all-features --test sim crashes_for_a_chosen_time -- --ignored --nocapture"]
 #[expect(clippy::disallowed_methods, reason = "looks at a clock, to know when to end")]
-fn for_a_chosen_time() {
+fn crashes_for_a_chosen_time() {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     if let Some(seed) = number("OTTLA_SIM_SEED") {
         println!("{}", run(seed));

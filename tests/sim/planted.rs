@@ -92,7 +92,7 @@ fn planted_bugs_are_found_within_a_minute() {
         let built = cargo(&garden, &["--no-run"]).output().unwrap();
         assert!(built.status.success(), "{what}: {}", String::from_utf8_lossy(&built.stderr));
         let begun = Instant::now();
-        let run = cargo(&garden, &["for_a_chosen_time", "--", "--ignored", "--nocapture"]).output().unwrap();
+        let run = cargo(&garden, &["crashes_for_a_chosen_time", "--", "--ignored", "--nocapture"]).output().unwrap();
         let (took, said) = (begun.elapsed(), String::from_utf8_lossy(&run.stdout).into_owned());
         let seed = said.lines().find_map(|line| line.split_once("violations in ")).map_or("?", |(_, seeds)| seeds);
         let outcome = if run.status.success() { "NOT FOUND" } else { "found" };
