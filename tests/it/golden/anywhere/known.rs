@@ -43,6 +43,14 @@ fn of_segment(source: &Source, path: &Path) -> Hit {
     Hit { units: units.collect(), is_gone: true, ..Hit::default() }
 }
 
+/// A segment that is gone, with these files of its name.
+fn without_segment(source: &Source, tree: &mut Tree, path: &Path, extensions: &[&str]) -> Hit {
+    for extension in extensions {
+        tree.files.remove(&path.with_extension(extension));
+    }
+    of_segment(source, path)
+}
+
 fn again(source: &Source, tree: &mut Tree, first: i64, behind: &Path) -> Hit {
     let batch = batch_of(source, first);
     let bytes = tree.files[&batch.path][batch.bytes.clone()].to_vec();
@@ -138,11 +146,7 @@ fn a_log_whose_only_segment_is_gone_is_said() {
     let dir = "golden-streams-counts-changelog-1";
     for is_clean in [false, true] {
         let lost = cost("groups", dir, is_clean, |source, tree| {
-            let path = segment(dir, 0);
-            for extension in ["log", "index", "timeindex"] {
-                tree.files.remove(&path.with_extension(extension));
-            }
-            of_segment(source, &path)
+            without_segment(source, tree, &segment(dir, 0), &["log", "index", "timeindex"])
         });
         assert_eq!(lost, 4);
     }
@@ -152,11 +156,7 @@ fn a_log_whose_only_segment_is_gone_is_said() {
 fn a_first_segment_that_is_gone_is_said_by_where_the_leader_epochs_begin() {
     let dir = "by-size-0";
     let lost = cost("retention", dir, false, |source, tree| {
-        let path = segment(dir, 56);
-        for extension in ["log", "index", "timeindex", "snapshot"] {
-            tree.files.remove(&path.with_extension(extension));
-        }
-        of_segment(source, &path)
+        without_segment(source, tree, &segment(dir, 56), &["log", "index", "timeindex", "snapshot"])
     });
     assert_eq!(lost, 30);
 }
@@ -174,11 +174,7 @@ fn the_index_of_a_segment_that_is_gone_still_tells_what_was_aborted() {
 fn a_transaction_whose_end_may_be_in_a_segment_that_is_gone_is_left_out() {
     let dir = "pay-0";
     cost("legacy_txn_01103", dir, true, |source, tree| {
-        let path = segment(dir, 27);
-        for extension in ["log", "index", "timeindex", "txnindex"] {
-            tree.files.remove(&path.with_extension(extension));
-        }
-        of_segment(source, &path)
+        without_segment(source, tree, &segment(dir, 27), &["log", "index", "timeindex", "txnindex"])
     });
 }
 
