@@ -125,7 +125,7 @@ impl VerifyReport {
         self.seen.records
     }
 
-    /// How many bytes the segments have together.
+    /// How many bytes the segments have together, but for what a crash has torn.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.seen.bytes

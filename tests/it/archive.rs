@@ -231,6 +231,24 @@ fn what_hides_records_or_brings_deleted_ones_back_is_said() {
     drop(path);
 }
 
+/// A broker notes log starts once a minute, and deletes segments when it likes.
+#[test]
+fn log_start_below_the_first_segment_is_a_loss_where_the_broker_was_stopped() {
+    let (data, _path) = copy_of("retention/log/by-size-0");
+    fs::write(data.path().join("log-start-offset-checkpoint"), "0\n1\nby-size 0 10\n").unwrap();
+    fs::write(data.path().join("recovery-point-offset-checkpoint"), "0\n1\nby-size 0 129\n").unwrap();
+    let lost = || {
+        let replay = Archive::open(data.path()).unwrap().replay(&ReplayOptions::default());
+        let findings = replay.for_each(|_| {}).unwrap().findings;
+        let verified = verify(data.path(), &VerifyOptions::default()).unwrap();
+        assert_eq!(verified.iter().filter(|defect| defect.offsets.is_some()).count(), findings.len());
+        findings.iter().map(|defect| defect.offsets).collect::<Vec<_>>()
+    };
+    assert_eq!(lost(), []);
+    fs::write(data.path().join(".kafka_cleanshutdown"), "").unwrap();
+    assert_eq!(lost(), [Some((Offset(10), Offset(55)))]);
+}
+
 /// One file that cannot be opened costs itself.
 #[cfg(unix)]
 #[test]

@@ -413,3 +413,13 @@ fn what_cannot_be_dumped_is_refused_and_the_others_are_shown() {
     assert!(said[0].contains("notes.txt is none of the files that can be dumped: a segment "), "{said:?}");
     assert!(said[1].starts_with("ottla: there is no ") && said[1].ends_with("positions"), "{said:?}");
 }
+
+/// No other file tells how far it went.
+#[test]
+fn damaged_last_batch_has_the_offsets_that_its_header_says() {
+    let dir = golden("damaged").join("crc-last/log/wounds-0");
+    let ran = dump(&["--json"], &[dir.join("00000000000000000126.log")]);
+    let objects = objects(&ran);
+    let finding = objects.iter().find(|object| object["kind"] == "finding").expect("there is one");
+    assert_eq!((&finding["first_offset"], &finding["last_offset"]), (&json!(140), &json!(143)));
+}

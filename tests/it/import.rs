@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ottla::replay::{DumpOptions, Dumped, ProducerState, dump};
+use ottla::replay::{Archive, DumpOptions, Dumped, ProducerState, ReplayOptions, dump};
 use ottla::{
     Admin, Consumer, Engine, Error, ExportOptions, ImportOptions, ImportReport, MemoryDisk, NewTopic, Offset, Producer,
     ProducerRecord, TopicPartition, VerifyOptions, export, verify,
@@ -190,6 +190,34 @@ fn command_brings_the_offsets_of_a_group_and_its_lag() {
     assert!(home.run_with(&["import", path]).refused().contains("there is a topic t already"));
     let nobody = Home::new().run_with(&["import", path, "--group", "nobody"]);
     assert!(nobody.refused().contains("there is no group nobody"));
+}
+
+/// The log start of some lies within a batch.
+#[test]
+fn records_below_the_log_start_are_not_counted() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/retention/log");
+    let engine = Engine::in_memory().unwrap();
+    let replay = Archive::open(&source).unwrap().replay(&ReplayOptions::default());
+    let there = replay.for_each(|_| {}).unwrap().records;
+    assert_eq!(import(&engine, &source).records(), there);
+}
+
+/// Kafka has no such pair, and neither does a directory of ours.
+#[cfg(feature = "cli")]
+#[test]
+fn command_says_what_an_import_that_failed_has_brought() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/plain/log/plain-0");
+    let log_dir = temporary_dir();
+    for name in ["a.b-0", "a_b-0", "c-0"] {
+        crate::command::copy(&golden, &log_dir.path().join(name));
+    }
+    let home = crate::command::Home::new();
+    let ran = home.run_with(&["import", log_dir.path().to_str().unwrap()]);
+    assert_eq!(ran.status, 2);
+    let said: Vec<&str> = ran.err.lines().collect();
+    assert_eq!(said[0], "imported before this failed: a.b; --topic names the others");
+    assert!(said[1].contains("a_b"), "{said:?}");
+    assert_eq!(home.run("topic list").lines(), ["a.b"]);
 }
 
 /// A directory of ours as a cluster takes it over: two topics, one of two partitions.

@@ -378,3 +378,11 @@ fn issue_5_offset_beyond_a_log_that_a_crash_has_cut_is_no_damage() {
     engine.close().unwrap();
     assert_eq!(lines(&check(root.path())), [""; 0]);
 }
+
+#[test]
+fn bytes_before_a_torn_tail_count() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/damaged");
+    let [whole, torn] = ["clean", "garbage-after-tail"].map(|name| check(&golden.join(name).join("log")));
+    assert!(whole.is_clean() && !torn.is_clean());
+    assert_eq!((torn.batches(), torn.bytes()), (whole.batches(), whole.bytes()));
+}

@@ -143,11 +143,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_format_is_text_and_names_in_braces() {
+    fn a_format_is_text_and_names_in_braces_and_no_time_is_a_dash() {
         let format = Format::parse("{partition}\\t{offset}: {value}").unwrap();
         let text = |text: &str| Part::Text(text.to_owned());
         let expected = [text(""), Part::Partition, text("\t"), Part::Offset, text(": "), Part::Value, text("")];
         assert_eq!(format.parts, expected);
+        assert_eq!((time(Timestamp(0)).as_str(), time(Timestamp::NONE).as_str()), ("1970-01-01T00:00:00Z", "-"));
         assert!(Format::parse("{size}").is_err());
         assert!(Format::parse("{value").is_err());
     }
